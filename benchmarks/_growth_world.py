@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import _locks
 from _consent_keys import CATEGORIES, LANES
 from _consent_world import publish
 from commands import session, settle
@@ -29,7 +30,7 @@ from records import Amount, bundles, join, world
 from panachain.chain import anvil
 from panachain.chain.abi import contract
 from panachain.chain.block_receipts import Log
-from panachain.crypto import keystore, notice, umbral
+from panachain.crypto import notice, umbral
 from panachain.devnet import Devnet
 from panachain.follow.follower import Follower
 from panachain.ipld.cid import CID, RAW
@@ -107,14 +108,13 @@ Call = Callable[[Any], Sequence[Any]]
 @contextmanager
 def arms(folder: Path, size: Size) -> Iterator[list[Arm]]:
     """Run both devnets, with the same actors at work."""
-    lock = keystore.SCRYPT_N
     with ExitStack() as stack:
         made = []
         for name in ("empty", "grown"):
             place = folder / name
             place.mkdir()
             # The first one left a cheap lock, which the second one's proxies don't take.
-            keystore.SCRYPT_N = lock  # type: ignore[misc]
+            _locks.make_usual()
             network, registrar = stack.enter_context(world(place))
             # The same actors and records on both; on the empty one who has many policies has none, and isn't measured.
             owners = ("few", "many") if name == "grown" else ("few",)

@@ -26,10 +26,10 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import _locks
 from _running import running
 from records import PASSPHRASE, Amount, bundles, join, world
 
-from panachain.crypto import keystore
 from panachain.model.actors import Role
 from panachain.portal.pages import navigation
 from scripts.portal_process import running_portal
@@ -177,10 +177,9 @@ def load(*, quick: bool) -> Iterator[Row]:
 def measure(records: int, rounds: int, only: Sequence[str], *, quick: bool) -> Iterator[Row]:
     """Yield each figure as it comes."""
     if {"start", "pages"} & set(only):
-        usual = keystore.SCRYPT_N
         with tempfile.TemporaryDirectory() as place, world(Path(place)) as (network, registrar):
             # Its cheap lock is none that a portal opens.
-            keystore.SCRYPT_N = usual  # type: ignore[misc]
+            _locks.make_usual()
             patient = join(network, registrar, "patient", Role.PATIENT)
             bundles(Path(place) / "bundles", Amount(patients=max(1, records // 100), resources=min(100, records)))
             hospital = _hospital(network)

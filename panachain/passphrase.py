@@ -73,6 +73,32 @@ def read_passphrase(
     )
 
 
+def read_new_passphrase(what: str, *, descriptor: int | None = None, file: Path | None = None) -> str:
+    """Return the passphrase that `what` gets: never from where its old one comes.
+
+    Args:
+        what: what it is to open, for the prompt.
+        descriptor: the number of an open file that gives it.
+        file: a file whose first line it is.
+
+    Raises:
+        UsageError: two sources are given, or the file descriptor is no number of an open file.
+        LockedError: there is no source, or it gives nothing.
+    """
+    if descriptor is not None and file is not None:
+        raise UsageError("two sources of the new passphrase were given; which one counts can't be told")
+    if descriptor is not None:
+        return _from_descriptor(descriptor)
+    if file is not None:
+        return _from_file(file, "--new-passphrase-file")
+    if sys.stdin.isatty():
+        return _from_terminal(f"{what} from now on", confirm=True)
+    raise LockedError(
+        f"the new passphrase of {what} is needed, and there is no terminal to ask on",
+        hint="use --new-passphrase-fd or --new-passphrase-file",
+    )
+
+
 def _from_descriptor(descriptor: int) -> str:
     try:
         with os.fdopen(descriptor, "rb", closefd=False) as file:

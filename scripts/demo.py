@@ -208,12 +208,13 @@ def main() -> int:
 def story(report: Report, folder: Path, source: Path | None) -> bool:
     """Tell the whole story; raise when a step doesn't hold."""
     home = folder / "home"
-    passphrase = secrets.token_hex(6)
+    # 80 bits: nobody guesses them, so that unlocking may cost little.
+    passphrase = secrets.token_hex(10)
     write_private(folder / "passphrase", passphrase.encode())
     first, later = sources(folder, source)
 
     def start() -> Told:
-        status = Devnet.up(home, passphrase=passphrase)
+        status = Devnet.up(home, passphrase=passphrase, drawn=True)
         return Told(
             "Everything runs on this machine. Any 2 of the 3 proxies must help to open a record, and none can read it.",
             details={"mainchain": status.mainchain, "sidechain": status.sidechain},
@@ -222,7 +223,7 @@ def story(report: Report, folder: Path, source: Path | None) -> bool:
     report.step("start", "Two chains, a store and three proxies start; the contracts are deployed", start)
     with Network.open(Config.load({"home": str(home)})) as network:
         for name, role in PEOPLE.items():
-            create_profile(home, name, role, passphrase)
+            create_profile(home, name, role, passphrase, drawn=True)
         who: dict[str, Any] = {n: open_actor(network, load_profile(home, n), passphrase) for n in PEOPLE}
         patient, hospital, clinician = who["patient"], who["hospital"], who["clinician"]
 

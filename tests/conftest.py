@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import leftovers
+from tests.keystores import make_cheap
 from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
 
 # No deadline and no complaint about slow examples: both measure the machine, which may be busy, and not the code.
@@ -14,4 +18,14 @@ settings.register_profile(
 )
 settings.load_profile("panachain")
 leftovers.watch()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_key_stores() -> Iterator[None]:
+    """Key stores that tests make cost less than a tenth of a second; whoever tests the cost takes this back."""
+    with pytest.MonkeyPatch.context() as patch:
+        make_cheap(patch)
+        yield
+
+
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]

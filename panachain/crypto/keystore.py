@@ -1,129 +1,305 @@
-"""The key store: one seed, locked under a passphrase, in the format of Ethereum wallets.
+"""The key store: one seed in a file, locked under a passphrase.
 
-Never keeps a weaker derivation than it writes, and never opens a file that others can read. Cipher and derivation are
-`cryptography`'s. `eth_account` reads what is written here and the other way round (tests/unit/crypto/test_keystore.py);
-importing it takes twice as long as unlocking.
-Follows Web3 Secret Storage Definition version 3 (scrypt, N = 2^17, r = 8, p = 1) and security rule 10.
+Never opens a file that others can read, and never takes an old file away before the new one was read back from the disk
+and opened. What earlier programs wrote (crypto/web3_storage.py) opens, and gets today's lock when it does.
+Follows docs/spec/formats.md, section "Key stores", and security rule 10 (ADR 47).
 """
 
 from __future__ import annotations
 
-import hmac
-import json
+import errno
+import logging
 import os
+import secrets
 import stat
-import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.ciphers.modes import CTR
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
-
+from panachain.crypto import web3_storage, wraps
 from panachain.crypto.keys import Seed
+from panachain.crypto.wraps import DataKey, Sealed, Wrap
 from panachain.errors import DiskError, LockedError, UsageError
-from panachain.ethereum import keccak
+from panachain.private_files import alone_at
 
-SCRYPT_N: Final = 1 << 17
-"""Cost of unlocking: 128 MiB and about a third of a second."""
-_MAX_COST: Final = 1 << 21
-"""N times p; a hostile file must not cost more than 16 times the usual."""
-_MAX_SIZE: Final = 1 << 14
-"""Bytes of a key store file."""
-_SCRYPT_R: Final = 8
-_VERSION: Final = 3
-_CIPHER: Final = "aes-128-ctr"
-_KEY_SIZE: Final = 32
-"""Bytes that are derived: the first half encrypts, the second authenticates."""
-_SEED_SIZE: Final = 32
-"""bytes"""
+_LOG: Final = logging.getLogger(__name__)
+_NO_LINKS: Final = frozenset((errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK))
+"""What file systems without hard links answer."""
 
 
-def create(path: Path, seed: Seed, passphrase: str) -> None:
-    """Write `seed`, locked, to a new file (0600).
+@dataclass(frozen=True)
+class LockInfo:
+    """One lock of a key store, as its file tells it to anybody."""
+
+    kind: str
+    """`passphrase`, `drawn`, or one that another program made."""
+    derivation: str
+    """In words, such as `Argon2id, 256 MiB, 3 passes, 4 lanes`; empty where no passphrase opens it."""
+    current: bool
+    """Whether a passphrase of its kind would be locked no better today."""
+
+
+def create(path: Path, seed: Seed, passphrase: str, *, drawn: bool = False) -> None:
+    """Write `seed`, locked, to a new file (0600), read it back and open it.
+
+    Args:
+        path: of the file; its folder is there.
+        seed: what is locked.
+        passphrase: what locks it.
+        drawn: a program drew the passphrase at random, of 80 bits or more, and opening may cost little.
 
     Raises:
-        UsageError: the passphrase is empty, or the file exists.
-        DiskError: the disk refuses.
+        UsageError: the passphrase is empty or no text, or the file exists.
+        LockedError: this machine lacks the memory.
+        DiskError: the disk refuses; nothing is left of the file.
     """
-    if not passphrase:
-        raise UsageError("the passphrase is empty; nothing was written")
-    sealed = _seal(seed.reveal(), passphrase)
+    _check_new(passphrase)
+    if os.path.lexists(path):
+        raise UsageError(f"{path} exists; it was left as it is")
+    sealed, _ = wraps.seal(seed.reveal(), passphrase, kind=_kind(drawn))
     try:
         # Exclusive: a key store that is written over is a seed that is lost.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(sealed, file)
-            file.flush()
-            os.fsync(file.fileno())
+        _put(path, sealed.encode(), lambda read: _check_opens(read, passphrase, seed.reveal()), place=_place_new)
     except FileExistsError:
         raise UsageError(f"{path} exists; it was left as it is") from None
     except OSError as exc:
         raise DiskError(f"{path} can't be written: {exc.strerror}") from exc
 
 
-def open(path: Path, passphrase: str) -> Seed:
+def open(path: Path, passphrase: str, *, upgrade: bool = True) -> Seed:
     """Return the seed in a key store.
+
+    Args:
+        path: of the file.
+        passphrase: opens it.
+        upgrade: give a file of an earlier program today's lock. If the disk refuses, that is logged, and it opens all
+            the same. Services don't: their folder may be read-only, or somebody else's to change.
 
     Raises:
         LockedError: wrong passphrase, weak or costly derivation, or permissions laxer than 0600 in 0700.
     """
-    crypto = _read(path)
+    return _open(path, passphrase, upgrade=upgrade)[0]
+
+
+def unlock(path: Path, passphrase: str) -> tuple[Seed, DataKey | None]:
+    """Return the seed, and what opens it from now on without a passphrase; None where the file kept its old lock.
+
+    Raises:
+        LockedError: as `open`.
+    """
+    return _open(path, passphrase, upgrade=True)
+
+
+def change_passphrase(path: Path, old: str, new: str, *, drawn: bool = False) -> None:
+    """Lock a key store under another passphrase; other kinds of locks stay.
+
+    Args:
+        path: of the file.
+        old: the passphrase that opens it now, and doesn't after this.
+        new: the one that does.
+        drawn: as `create`.
+
+    Raises:
+        UsageError: the new passphrase is empty or no text.
+        LockedError: as `open`.
+        DiskError: the disk refuses; the old passphrase opens it as before.
+    """
+    _check_new(new)
     try:
-        return Seed(_unseal(crypto, passphrase))
-    except (ValueError, KeyError, TypeError, AttributeError):
+        with alone_at(path):
+            _write_anew(path, old, new, _kind(drawn))
+    except OSError as exc:
+        raise DiskError(f"{path} can't be written: {exc.strerror}; it is locked as before") from exc
+
+
+def inspect(path: Path) -> tuple[str, list[LockInfo]]:
+    """Return what a key store's format is called, and its locks; needs no passphrase.
+
+    Raises:
+        LockedError: it is no key store, or open to others.
+    """
+    fields = _read(path)
+    if web3_storage.is_of_this_kind(fields):
+        return "Web3 Secret Storage 3", [LockInfo(wraps.PASSPHRASE, "scrypt", current=False)]
+    return wraps.SCHEMA, [_info(wrap) for wrap in _parsed(path, fields).wraps]
+
+
+def _info(wrap: Wrap) -> LockInfo:
+    cost = wrap.cost
+    if cost is None:
+        return LockInfo(wrap.kind, "", current=True)
+    passes = "1 pass" if cost.iterations == 1 else f"{cost.iterations} passes"
+    lanes = "1 lane" if cost.lanes == 1 else f"{cost.lanes} lanes"
+    usual = wraps.USUAL if wrap.kind == wraps.PASSPHRASE else wraps.LEAST
+    return LockInfo(
+        wrap.kind, f"Argon2id, {cost.memory >> 10} MiB, {passes}, {lanes}", current=not cost.is_below(usual)
+    )
+
+
+def _kind(drawn: bool) -> str:
+    return wraps.DRAWN if drawn else wraps.PASSPHRASE
+
+
+def _check_new(passphrase: str) -> None:
+    if not passphrase:
+        raise UsageError("the passphrase is empty; nothing was written")
+    try:
+        passphrase.encode()
+    except UnicodeEncodeError:
+        # Without its cause, which holds the passphrase.
+        raise UsageError("the passphrase is no text; nothing was written") from None
+
+
+def _open(path: Path, passphrase: str, *, upgrade: bool) -> tuple[Seed, DataKey | None]:
+    fields = _read(path)
+    try:
+        if not web3_storage.is_of_this_kind(fields):
+            store = _parsed(path, fields)
+            key, _ = wraps.unlock(store, passphrase)
+            return Seed(wraps.open_seed(store, key)), key
+        seed = Seed(web3_storage.unseal(fields, passphrase))
+    except LockedError as exc:
+        raise LockedError(f"{path}: {exc}", hint=exc.hint) from None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         # Without its cause: nothing of the file or the passphrase may reach a traceback.
+        raise LockedError(f"the key store {path} doesn't open: wrong passphrase, or the file is damaged") from None
+    return seed, _upgraded(path, passphrase) if upgrade else None
+
+
+def _upgraded(path: Path, passphrase: str) -> DataKey | None:
+    """Give an old file today's lock, and return the data key; None where that can't be done now."""
+    try:
+        with alone_at(path):
+            return _write_anew(path, passphrase, passphrase, wraps.PASSPHRASE)
+    except (OSError, LockedError, DiskError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else str(exc)
+        _LOG.warning("the key store %s was opened, and keeps the lock of an earlier program: %s", path, reason)
+        return None
+
+
+def _write_anew(path: Path, old: str, new: str, kind: str) -> DataKey:
+    """Put a file of today's version in a key store's place, opened by `new` and no more by `old`; return its data key.
+
+    Raises:
+        LockedError: as `open`.
+        OSError: the disk refuses; the old file is as it was.
+    """
+    if path.is_symlink() or path.stat().st_uid != os.geteuid():
+        # A new file would have another owner, or the old one would stay where the link leads.
+        raise OSError(errno.EPERM, "it is a link, or another user's")
+    # 1. Read again: another process may have been faster.
+    fields = _read(path)
+    if web3_storage.is_of_this_kind(fields):
+        seed, _ = _open(path, old, upgrade=False)
+        store, key = wraps.seal(seed.reveal(), new, kind=kind)
+    else:
+        store, key, opened, seed = _opened(path, fields, old)
+        if old == new and opened.kind == kind and _info(opened).current:
+            return key
+        # 2. Its other locks stay. The seed is sealed anew, since its seal covers the list of locks.
+        lock = wraps.lock(store, key, new, kind=kind)
+        store = replace(store, wraps=tuple(lock if one is opened else one for one in store.wraps))
+        store = wraps.seal_again(store, key, seed.reveal())
+    # 3. Written beside, read back, opened; then in its place, and on the disk.
+    _put(path, store.encode(), lambda read: _check_opens(read, new, seed.reveal()), place=_replace)
+    # 4. What a crash left beside it, which the old passphrase may open.
+    for leftover in path.parent.glob(f".{path.name}.*.new"):
+        leftover.unlink(missing_ok=True)
+    return key
+
+
+def _opened(path: Path, fields: dict[str, Any], passphrase: str) -> tuple[Sealed, DataKey, Wrap, Seed]:
+    try:
+        store = _parsed(path, fields)
+        key, opened = wraps.unlock(store, passphrase)
+        return store, key, opened, Seed(wraps.open_seed(store, key))
+    except ValueError:
         raise LockedError(f"the key store {path} doesn't open: wrong passphrase, or the file is damaged") from None
 
 
-def _seal(secret: bytes, passphrase: str) -> dict[str, Any]:
-    """Return the content of a key store; without `address`, which is optional and would be derived from the seed."""
-    salt, iv = os.urandom(_KEY_SIZE), os.urandom(16)
-    key = _derive(passphrase, salt, n=SCRYPT_N, p=1)
-    encrypted = _aes(key, iv, secret)
-    return {
-        "crypto": {
-            "cipher": _CIPHER,
-            "cipherparams": {"iv": iv.hex()},
-            "ciphertext": encrypted.hex(),
-            "kdf": "scrypt",
-            "kdfparams": {"dklen": _KEY_SIZE, "n": SCRYPT_N, "r": _SCRYPT_R, "p": 1, "salt": salt.hex()},
-            "mac": keccak(key[16:] + encrypted).hex(),
-        },
-        "id": str(uuid.uuid4()),
-        "version": _VERSION,
-    }
-
-
-def _unseal(crypto: dict[str, Any], passphrase: str) -> bytes:
-    """Return the secret in the section `crypto` of a key store.
+def _check_opens(content: bytes, passphrase: str, seed: bytes) -> None:
+    """Check that what the disk gave back opens, with a derivation of its own: memory fails, too.
 
     Raises:
-        ValueError, KeyError, TypeError, AttributeError: wrong passphrase, or the section is damaged.
+        OSError: it doesn't, or holds another seed.
     """
-    parameters, encrypted = crypto["kdfparams"], bytes.fromhex(crypto["ciphertext"])
-    if crypto["cipher"] != _CIPHER or parameters["dklen"] != _KEY_SIZE or len(encrypted) != _SEED_SIZE:
-        raise ValueError("another cipher, or something else than a seed")
-    key = _derive(passphrase, bytes.fromhex(parameters["salt"]), n=parameters["n"], p=parameters["p"])
-    # Compared in constant time, although an attacker who has the file can try passphrases without us: it costs nothing.
-    if not hmac.compare_digest(keccak(key[16:] + encrypted), bytes.fromhex(crypto["mac"])):
-        raise ValueError("wrong passphrase")
-    return _aes(key, bytes.fromhex(crypto["cipherparams"]["iv"]), encrypted)
+    try:
+        store = wraps.parse(wraps.read(content))
+        key, _ = wraps.unlock(store, passphrase)
+        same = secrets.compare_digest(wraps.open_seed(store, key), seed)
+    except (ValueError, KeyError, TypeError):
+        same = False
+    if not same:
+        raise OSError(errno.EIO, "what was written doesn't open when it is read back")
 
 
-def _derive(passphrase: str, salt: bytes, *, n: int, p: int) -> bytes:
-    return Scrypt(salt=salt, length=_KEY_SIZE, n=n, r=_SCRYPT_R, p=p).derive(passphrase.encode())
+def _put(path: Path, content: bytes, check: Callable[[bytes], None], *, place: Callable[[Path, Path], None]) -> None:
+    """Write a file beside `path`, read it back, and let `place` put it there; leaves nothing else.
+
+    Raises:
+        OSError: the disk refuses, or gives back something else.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        check(temporary.read_bytes())
+        place(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync(path.parent)
 
 
-def _aes(key: bytes, iv: bytes, data: bytes) -> bytes:
-    # In counter mode, encrypting and decrypting are the same.
-    cipher = Cipher(AES(key[:16]), CTR(iv)).encryptor()
-    return cipher.update(data) + cipher.finalize()
+def _replace(temporary: Path, path: Path) -> None:
+    os.replace(temporary, path)
+
+
+def _place_new(temporary: Path, path: Path) -> None:
+    """Give a file its name, if no file has it."""
+    try:
+        os.link(temporary, path)
+    except OSError as exc:
+        if exc.errno not in _NO_LINKS:
+            raise
+        # The name is taken first: two that do this at once don't write over each other.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        os.replace(temporary, path)
+
+
+def _sync(folder: Path) -> None:
+    # Without it the old name could come back after a power cut. Some file systems have no such call for folders.
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _parsed(path: Path, fields: dict[str, Any]) -> Sealed:
+    """Return the content of a file of today's version.
+
+    Raises:
+        LockedError: it isn't, or its locks are too weak or too costly.
+    """
+    schema = fields.get("schema")
+    if isinstance(schema, str) and schema != wraps.SCHEMA and schema.startswith("panachain/key-store/"):
+        raise LockedError(f"{path} is a key store of another version; this program reads {wraps.SCHEMA}")
+    try:
+        return wraps.parse(fields)
+    except LockedError as exc:
+        raise LockedError(f"{path}: {exc}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise LockedError(f"{path} is no key store of version 2 or 3") from None
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return the section `crypto` of a key store whose derivation is strong enough and not too costly."""
+    """Return what a key store's file holds, if nobody else can read it or put another one in its place."""
     try:
         for place, allowed in ((path.parent, 0o700), (path, 0o600)):
             mode = stat.S_IMODE(place.stat().st_mode)
@@ -134,23 +310,13 @@ def _read(path: Path) -> dict[str, Any]:
                     hint=f"chmod {allowed:o} {place}",
                 )
         with path.open("rb") as file:
-            content = file.read(_MAX_SIZE + 1)
-        if len(content) > _MAX_SIZE:
-            raise LockedError(f"{path} has more than {_MAX_SIZE} bytes; it is no key store")
-        sealed: dict[str, Any] = json.loads(content)
-        # Some wallets wrote it with a capital.
-        crypto: dict[str, Any] = sealed.get("crypto") or sealed["Crypto"]
-        if sealed["version"] != _VERSION:
-            raise ValueError("another version")
-        parameters = crypto["kdfparams"]
-        scrypt = crypto["kdf"] == "scrypt" and parameters["n"] >= SCRYPT_N and parameters["r"] == _SCRYPT_R
-        # Below: the passphrase could be guessed. Above: a file from a stranger could keep this machine busy for hours.
-        if not scrypt or parameters["n"] * parameters["p"] > _MAX_COST:
-            raise LockedError(f"{path} isn't locked by scrypt with N from {SCRYPT_N} on; it was not opened")
+            content = file.read(wraps.MAX_SIZE + 1)
+        if len(content) > wraps.MAX_SIZE:
+            raise LockedError(f"{path} has more than {wraps.MAX_SIZE} bytes; it is no key store")
+        return wraps.read(content)
     except FileNotFoundError:
         raise LockedError(f"there is no key store {path}") from None
     except OSError as exc:
         raise LockedError(f"the key store {path} can't be read: {exc.strerror}") from exc
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise LockedError(f"{path} is no key store of version 3") from None
-    return crypto
+    except ValueError:
+        raise LockedError(f"{path} is no key store of version 2 or 3") from None

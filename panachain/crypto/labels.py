@@ -53,6 +53,11 @@ KEPT: Final = b"panachain/kept/1"
 PERSONS: Final = b"panachain/persons/1"
 RESOURCES: Final = b"panachain/resources/1"
 
+# Derivations from what opens a key store: from a passphrase by Argon2id, and from its data key (HKDF-SHA256).
+KEY_STORE_WRAP: Final = b"panachain/key-store/2/wrap"
+KEY_STORE_COMMITMENT: Final = b"panachain/key-store/2/commitment"
+KEY_STORE_SEED: Final = b"panachain/key-store/2/seed"
+
 # Prefixes of signed messages.
 HEADER_SIGNATURE: Final = b"panachain/header/3/signature"
 RECEIPT: Final = b"panachain/receipt/1"

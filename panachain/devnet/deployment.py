@@ -30,7 +30,7 @@ SIDE_RELAY_KEY: Final = "devnet/sidechain-relay.key"
 
 
 def write_network(
-    home: Path, main_url: str, side_url: str, threshold: int, ipfs: str, passphrase: str
+    home: Path, main_url: str, side_url: str, threshold: int, ipfs: str, passphrase: str, *, drawn: bool = False
 ) -> dict[str, Any]:
     """Write HOME/network.json with the gate's future URL, deploying the contracts when they aren't there yet."""
     path = home / "network.json"
@@ -40,7 +40,7 @@ def write_network(
             network = read(path)
             network["mainchain"]["url"] = main_url
         else:
-            network = _deploy(home, main_rpc, side_rpc, passphrase)
+            network = _deploy(home, main_rpc, side_rpc, passphrase, drawn=drawn)
         network["sidechain"] |= {"url": f"http://127.0.0.1:{anvil.free_port()}", "nodeKeyFile": NODE_KEY}
         network["sidechainRelays"] = [f"http://127.0.0.1:{anvil.free_port()}"]
         network["threshold"] = threshold
@@ -53,15 +53,14 @@ def write_network(
     return network
 
 
-def _deploy(home: Path, main_rpc: Rpc, side_rpc: Rpc, passphrase: str) -> dict[str, Any]:
+def _deploy(home: Path, main_rpc: Rpc, side_rpc: Rpc, passphrase: str, *, drawn: bool) -> dict[str, Any]:
     known = {profile.name for profile in list_profiles(home)}
-    registrar = (
-        load_profile(home, REGISTRAR)
-        if REGISTRAR in known
-        else create_profile(home, REGISTRAR, Role.REGISTRAR, passphrase)
-    )
-    # Opened for the check of the passphrase: the registrar needs it for every admission.
-    unlock(registrar, passphrase)
+    if REGISTRAR in known:
+        registrar = load_profile(home, REGISTRAR)
+        # Opened for the check of the passphrase: the registrar needs it for every admission.
+        unlock(registrar, passphrase)
+    else:
+        registrar = create_profile(home, REGISTRAR, Role.REGISTRAR, passphrase, drawn=drawn)
     deployer_key = keys.Seed.random().account_key()
     # Of its own: with equal addresses the contracts of one chain would tell those of the other.
     side_key = keys.Seed.random().account_key()

@@ -102,6 +102,7 @@ class Devnet:
         ipfs: str = "auto",
         fresh: bool = False,
         passphrase: str,
+        drawn: bool = False,
     ) -> DevnetStatus:
         """Start the devnet, or go on with the one that was stopped.
 
@@ -112,6 +113,7 @@ class Devnet:
             ipfs: `auto`, `embedded` or `kubo`.
             fresh: forget the state of an earlier devnet; profiles other than the registrar's stay.
             passphrase: locks the registrar's key store.
+            drawn: a program drew it at random, of 80 bits or more, and unlocking may cost little.
 
         Raises:
             UsageError: the threshold doesn't fit.
@@ -133,7 +135,7 @@ class Devnet:
         make_private_folder(folder)
         started: list[int] = []
         try:
-            state = _start(home, proxies, threshold, ipfs, passphrase, started)
+            state = _start(home, proxies, threshold, ipfs, passphrase, started, drawn=drawn)
         except BaseException:
             for pid in reversed(started):
                 anvil.stop(pid)
@@ -176,7 +178,9 @@ class Devnet:
         return Devnet.status(home)
 
 
-def _start(home: Path, proxies: int, threshold: int, ipfs: str, passphrase: str, started: list[int]) -> dict[str, Any]:
+def _start(
+    home: Path, proxies: int, threshold: int, ipfs: str, passphrase: str, started: list[int], *, drawn: bool
+) -> dict[str, Any]:
     """Start everything, beside each other where nothing has to wait; return what processes.json holds."""
     folder = home / "devnet"
     with ThreadPoolExecutor() as pool:
@@ -184,7 +188,7 @@ def _start(home: Path, proxies: int, threshold: int, ipfs: str, passphrase: str,
         main = _begin(pool, started, folder / "mainchain", MAINCHAIN_ID)
         side = _begin(pool, started, folder / "sidechain", SIDECHAIN_ID)
         main_url, side_url = main.result().url, side.result().url
-        network = write_network(home, main_url, side_url, threshold, ipfs, passphrase)
+        network = write_network(home, main_url, side_url, threshold, ipfs, passphrase, drawn=drawn)
         gate = start_gate(home, network, side_url, proxies)
         started.append(gate)
         relay = start_relay(home, network, side_url)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import cache
 from pathlib import Path
@@ -41,14 +40,12 @@ def proxy_seeds(folder: Path, count: int) -> list[keys.Seed]:
         place = folder / f"proxy-{number}"
         make_private_folder(place)
         if (place / "seed.json").is_file():
-            return keystore.open(place / "seed.json", secret)
+            return keystore.open(place / "seed.json", secret, upgrade=False)
         made = keys.Seed.random()
-        keystore.create(place / "seed.json", made, secret)
+        keystore.create(place / "seed.json", made, secret, drawn=True)
         return made
 
-    # Two at a time: each needs 128 MiB.
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(seed, range(1, count + 1)))
+    return [seed(number) for number in range(1, count + 1)]
 
 
 def start_gate(home: Path, network: dict[str, Any], node_url: str, proxies: int) -> int:

@@ -3,7 +3,7 @@
 Never writes a secret outside the key store. Follows docs/spec/cli.md, section "State on disk".
 
     HOME/profiles/NAME/profile.json    role, address, public keys
-    HOME/profiles/NAME/seed.json       the seed, key store v3 with scrypt
+    HOME/profiles/NAME/seed.json       the seed, in a key store (`panachain/key-store/2`)
 """
 
 from __future__ import annotations
@@ -72,8 +72,18 @@ class Profile:
         }
 
 
-def create_profile(home: Path, name: str, role: Role, passphrase: str, display_name: str = "") -> Profile:
+def create_profile(
+    home: Path, name: str, role: Role, passphrase: str, display_name: str = "", *, drawn: bool = False
+) -> Profile:
     """Make a new actor: a fresh seed, locked under `passphrase`.
+
+    Args:
+        home: the folder of all state.
+        name: the profile's.
+        role: what the actor is.
+        passphrase: locks the seed.
+        display_name: a name to show; it stays on this machine.
+        drawn: a program drew the passphrase at random, of 80 bits or more, and unlocking may cost little.
 
     Raises:
         UsageError: the name can't be used, or is taken.
@@ -103,7 +113,7 @@ def create_profile(home: Path, name: str, role: Role, passphrase: str, display_n
         make_private_folder(home)
         make_private_folder(folder.parent)
         make_private_folder(folder)
-        keystore.create(folder / "seed.json", seed, passphrase)
+        keystore.create(folder / "seed.json", seed, passphrase, drawn=drawn)
         write_private(folder / "profile.json", json.dumps(profile.to_json(), indent=1).encode())
     except OSError as exc:
         raise DiskError(f"profile {name!r} can't be written: {exc.strerror}") from exc

@@ -15,11 +15,11 @@ import pytest
 
 from panachain.cli import doctor
 from panachain.config import Config
-from panachain.crypto import keystore
 from panachain.errors import StoreUnavailableError
 from panachain.model.actors import Address, Role
 from panachain.sdk.key_blocks import KeyBlocks
 from panachain.sdk.profiles import create_profile
+from tests.keystores import make_cheap
 from tests.unit.chain.test_nodes import Down, Node, named
 from tests.unit.storage.memory_store import MemoryStore
 
@@ -202,7 +202,7 @@ class TestKeyBlocks:
 
     @pytest.fixture
     def world(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-        monkeypatch.setattr(keystore, "SCRYPT_N", 1 << 4)
+        make_cheap(monkeypatch, for_this_process_only=True)
         profile = create_profile(tmp_path, "me", Role.PATIENT, "correct horse battery")
         registered: list[Address] = []
         blocks = KeyBlocks(tmp_path, MemoryStore())

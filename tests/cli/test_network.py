@@ -15,7 +15,6 @@ import pytest
 from panachain.chain.contracts.actor_registry import ActorRegistry
 from panachain.cli import network as subject
 from panachain.cli.app import App
-from panachain.crypto import keystore
 from panachain.crypto.blind_rsa import IssuerKey
 from panachain.crypto.keys import Seed, address_of
 from panachain.errors import ChainUnavailableError, IntegrityError, UnavailableError
@@ -27,6 +26,7 @@ from panachain.sdk.key_blocks import KeyBlocks
 from panachain.sdk.profiles import create_profile
 from tests.cli.test_doctor import serving
 from tests.cli.twin import Outcome
+from tests.keystores import make_cheap
 from tests.unit.chain.fake import Node, bound
 from tests.unit.storage.memory_store import MemoryStore
 
@@ -78,7 +78,7 @@ def registry(
 
     monkeypatch.setattr(App, "network", network)
     monkeypatch.setattr(subject, "ready_problem", lambda _, endpoint: None if known else "doesn't answer")
-    monkeypatch.setattr(keystore, "SCRYPT_N", 1 << 4)
+    make_cheap(monkeypatch, for_this_process_only=True)
     return known
 
 

@@ -21,6 +21,7 @@ from panachain.crypto import keystore
 from panachain.crypto.keys import address_of
 from panachain.errors import ChainUnavailableError
 from tests.cli.twin import Outcome
+from tests.keystores import make_cheap
 from tests.unit.service.test_prepare import NETWORK
 
 Run = Callable[..., Outcome]
@@ -35,7 +36,7 @@ def home(environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "pass").write_text(PASSPHRASE)
     (tmp_path / "pass").chmod(0o600)
     monkeypatch.setenv("PANACHAIN_PASSPHRASE_FILE", str(tmp_path / "pass"))
-    monkeypatch.setattr(keystore, "SCRYPT_N", 1 << 4)
+    make_cheap(monkeypatch, for_this_process_only=True)
     return made
 
 

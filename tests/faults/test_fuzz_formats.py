@@ -7,18 +7,21 @@ run together (30), PANACHAIN_FUZZ_SEED repeats a run.
 from __future__ import annotations
 
 import io
+import json
 import os
 import random
 import resource
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from panachain.crypto import compress, labels, padding, stream, umbral
+from panachain.crypto import compress, keystore, labels, padding, stream, umbral, wraps
 from panachain.crypto.commit import EnvelopeKey
 from panachain.crypto.keys import Seed
 from panachain.errors import IntegrityError, PanaChainError
@@ -33,6 +36,7 @@ from panachain.records.header import HospitalLane
 from panachain.records.version_list import VersionList
 from panachain.records.versions import STATES, Version
 from tests.bounds import processor_time
+from tests.keystores import make_cheap
 
 SECONDS = float(os.environ.get("PANACHAIN_FUZZ_SECONDS", "30"))
 """For all targets together."""
@@ -419,7 +423,41 @@ def key_block_target() -> Target:
     return Target(bytes_like(seed.public_keys().encode(), seed.group_keys().encode()), read)
 
 
+def key_store_target() -> Target:
+    with pytest.MonkeyPatch.context() as patch:
+        make_cheap(patch, for_this_process_only=True)
+        store, data_key = wraps.seal(KEY, "one", kind=wraps.PASSPHRASE)
+        store = replace(store, wraps=(*store.wraps, wraps.lock(store, data_key, "two", kind=wraps.DRAWN)))
+        store = wraps.seal_again(store, data_key, KEY)
+    fields = json.loads(store.encode())
+    whole = bytes_like(store.encode(), b'{"version": 3, "crypto": {"kdf": "scrypt", "kdfparams": {"n": 131072}}}')
+
+    def make(chance: random.Random) -> bytes:
+        if chance.random() < 0.4:
+            return whole(chance)
+        value = fields
+        for _ in range(chance.randrange(1, 3)):
+            value = twist(value, chance)
+        return json.dumps(value, default=lambda other: other.hex() if isinstance(other, bytes) else str(other)).encode()
+
+    def read(data: bytes) -> None:
+        with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+            make_cheap(patch, for_this_process_only=True)
+            path = Path(folder, "seed.json")
+            path.touch(mode=0o600)
+            path.write_bytes(data)
+            if keystore.inspect(path)[0] != wraps.SCHEMA:
+                return
+            # It is a key store: the bytes that others would write of it say the same.
+            assert wraps.parse(wraps.read(wraps.parse(wraps.read(data)).encode())) == wraps.parse(wraps.read(data))
+            # What opens is the seed that was locked.
+            assert keystore.open(path, "two").reveal() == KEY
+
+    return Target(make, read)
+
+
 TARGETS: dict[str, Target] = {
+    "key store": key_store_target(),
     **cid_targets(),
     **cbor_targets(),
     "UnixFS": unixfs_target(),
@@ -465,7 +503,7 @@ def test_only_typed_errors_come_out(name: str, seconds: float) -> None:
 def test_mutants_are_not_all_refused_for_the_same_reason() -> None:
     """A fuzzer whose inputs all fail at the first byte would prove nothing."""
     chance = random.Random(1)
-    for name in ("dag-cbor", "manifest", "header, signed", "CAR", "inventory"):
+    for name in ("dag-cbor", "manifest", "header, signed", "CAR", "inventory", "key store"):
         reasons = set()
         for _ in range(300):
             try:

@@ -239,9 +239,15 @@ def _opened_keystore(held: Held) -> str:
         return sha256(keystore.open(path, _PASSPHRASE).reveal()).hexdigest()
 
 
-@golden("key store", 1, opens=_opened_keystore)
-def _(held: Held) -> Mapping[str, bytes]:
+@golden("key store", 1, 2, opens=_opened_keystore)
+def _(held: Held, version: int) -> Mapping[str, bytes]:
     with _private_folder() as folder:
+        if version == 1:
+            # Nothing of ours writes it any more; what Ethereum's wallets write is the same.
+            from eth_account import Account as Wallet
+
+            theirs = Wallet.encrypt(held.seeds["patient"].reveal(), _PASSPHRASE, kdf="scrypt", iterations=1 << 17)
+            return {"keystore": json.dumps(theirs).encode()}
         keystore.create(folder / "seed.json", held.seeds["patient"], _PASSPHRASE)
         return {"keystore": (folder / "seed.json").read_bytes()}
 

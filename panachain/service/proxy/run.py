@@ -148,7 +148,7 @@ def run_proxy(config_path: Path, passphrase: str) -> None:
     # 1. The configuration, and the keys behind it.
     config = read_config(config_path)
     forbid_core_dumps()
-    seed = keystore.open(config.keystore, passphrase)
+    seed = keystore.open(config.keystore, passphrase, upgrade=False)
     _share_metrics(config.folder / "metrics")
     # 2. The workers. The server's code is loaded before the fork, so that they share the memory.
     import uvicorn  # noqa: F401
@@ -175,7 +175,7 @@ def announce_endpoint(config_path: Path, passphrase: str, endpoint: str) -> Rece
         TransactionError: the proxy isn't registered, or suspended.
     """
     config = read_config(config_path)
-    account = Account(keystore.open(config.keystore, passphrase).account_key())
+    account = Account(keystore.open(config.keystore, passphrase, upgrade=False).account_key())
     with closing(Mainchain.connect(config.mainchain, timeout=_RPC_TIMEOUT)) as mainchain:
         sender = mainchain.sender(account, lock_folder=config.folder / "nonces")
         return mainchain.actors.set_endpoint(sender, endpoint)

@@ -164,7 +164,7 @@ def _token_rules(fields: Mapping[str, Any] | None, path: Path) -> TokenRules | N
 
 def _key(config: RelayConfig, passphrase: str) -> bytes:
     if config.keystore is not None:
-        return keystore.open(config.keystore, passphrase).account_key()
+        return keystore.open(config.keystore, passphrase, upgrade=False).account_key()
     if config.key_file is None:
         raise ConfigurationError("the relay's configuration names no key")
     return read_key(config.key_file)

@@ -1,238 +1,464 @@
-"""Key stores, with eth_account as the oracle: each opens what the other wrote."""
+"""Key stores: private, never written over, upgraded without the seed ever being in danger."""
 
 from __future__ import annotations
 
 import json
+import logging
+import os
+import stat
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from eth_account import Account
 
-from panachain.crypto import keystore
+from panachain.crypto import keystore, web3_storage, wraps
 from panachain.crypto.keys import Seed
 from panachain.errors import DiskError, LockedError, UsageError
+from tests.golden.formats import FOLDER as GOLDEN
+from tests.keystores import make_cheap
 
 SEED = bytes(range(32))
 PASSPHRASE = "Grüße, 漢字 and spaces "
+OLD = json.loads((GOLDEN / "key-store-1.json").read_text())
+OLD_PASSPHRASE = "correct horse battery staple"
+OLD_SEED = bytes.fromhex(OLD["seeds"]["patient"])
 
 
-@pytest.fixture(scope="module")
-def theirs() -> dict[str, Any]:
-    """What `eth_account` writes, which is what earlier versions of PanaChain wrote."""
-    sealed: dict[str, Any] = Account.encrypt(SEED, PASSPHRASE, kdf="scrypt", iterations=keystore.SCRYPT_N)
-    return sealed
+@pytest.fixture(autouse=True)
+def _cheap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    make_cheap(monkeypatch, for_this_process_only=True)
+    tmp_path.chmod(0o700)
+
+
+@pytest.fixture
+def quick_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old file whose derivation was done before: what it gives is noted here, not computed each time."""
+    derive = web3_storage._derive
+
+    def derived(passphrase: str, salt: bytes, *, n: int, p: int) -> bytes:
+        key = (passphrase, salt, n, p)
+        if key not in _KNOWN:
+            _KNOWN[key] = derive(passphrase, salt, n=n, p=p)
+        return _KNOWN[key]
+
+    monkeypatch.setattr(web3_storage, "_derive", derived)
+
+
+_KNOWN: dict[tuple[str, bytes, int, int], bytes] = {}
 
 
 def write(folder: Path, content: Any) -> Path:
-    folder.chmod(0o700)
     path = folder / "seed.json"
     path.touch(mode=0o600)
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     return path
 
 
-def changed(sealed: dict[str, Any], **crypto: Any) -> dict[str, Any]:
-    return {**sealed, "crypto": {**sealed["crypto"], **crypto}}
+def old(folder: Path) -> Path:
+    """Return a key store that an earlier program wrote."""
+    return write(folder, bytes.fromhex(OLD["bytes"]["keystore"]).decode())
 
 
-def test_opens_what_eth_account_wrote(tmp_path: Path, theirs: dict[str, Any]) -> None:
-    assert keystore.open(write(tmp_path, theirs), PASSPHRASE).reveal() == SEED
+def made(folder: Path, passphrase: str = PASSPHRASE, **options: Any) -> Path:
+    keystore.create(folder / "seed.json", Seed(SEED), passphrase, **options)
+    return folder / "seed.json"
 
 
-def test_opens_what_another_wallet_wrote_with_a_capital(tmp_path: Path, theirs: dict[str, Any]) -> None:
-    sealed = {"Crypto": theirs["crypto"], "id": theirs["id"], "version": 3}
-    assert keystore.open(write(tmp_path, sealed), PASSPHRASE).reveal() == SEED
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {".seed.json.lock"}
 
 
-def test_writes_what_eth_account_opens(tmp_path: Path) -> None:
-    tmp_path.chmod(0o700)
-    keystore.create(tmp_path / "seed.json", Seed(SEED), PASSPHRASE)
-    sealed = json.loads((tmp_path / "seed.json").read_text())
-    assert bytes(Account.decrypt(sealed, PASSPHRASE)) == SEED
-    parameters = sealed["crypto"]["kdfparams"]
-    assert (parameters["n"], parameters["r"], parameters["p"], parameters["dklen"]) == (1 << 17, 8, 1, 32)
-    assert len(bytes.fromhex(parameters["salt"])) == 32
-
-
-def test_writes_nothing_that_follows_from_the_seed_in_the_clear(tmp_path: Path) -> None:
-    tmp_path.chmod(0o700)
-    keystore.create(tmp_path / "seed.json", Seed(SEED), PASSPHRASE)
-    content = (tmp_path / "seed.json").read_text()
-    assert sorted(json.loads(content)) == ["crypto", "id", "version"]
-    assert Account.from_key(SEED).address[2:].lower() not in content.lower()
-
-
-def test_two_key_stores_of_one_seed_have_nothing_in_common(tmp_path: Path) -> None:
-    tmp_path.chmod(0o700)
-    for name in ("a", "b"):
-        keystore.create(tmp_path / name, Seed(SEED), PASSPHRASE)
-    one, other = (json.loads((tmp_path / name).read_text())["crypto"] for name in ("a", "b"))
-    assert one["ciphertext"] != other["ciphertext"]
-    assert one["cipherparams"] != other["cipherparams"]
-    assert one["kdfparams"]["salt"] != other["kdfparams"]["salt"]
-
-
-def test_does_not_open_what_was_changed(tmp_path: Path, theirs: dict[str, Any]) -> None:
-    crypto = theirs["crypto"]
-    parameters = crypto["kdfparams"]
-    flipped = f"{int(crypto['ciphertext'], 16) ^ 1:064x}"
-    for content in (
-        changed(theirs, ciphertext=flipped),
-        changed(theirs, mac="00" * 32),
-        changed(theirs, mac=""),
-        changed(theirs, kdfparams={**parameters, "salt": "00" * 32}),
-    ):
-        with pytest.raises(LockedError, match="doesn't open"):
-            keystore.open(write(tmp_path, content), PASSPHRASE)
-
-
-def test_does_not_open_what_is_no_key_store_of_this_kind(tmp_path: Path, theirs: dict[str, Any]) -> None:
-    crypto = theirs["crypto"]
-    parameters = crypto["kdfparams"]
-    for content in (
-        "",
-        "[]",
-        "{}",
-        "nothing",
-        {**theirs, "version": 4},
-        changed(theirs, cipher="aes-128-cbc"),
-        changed(theirs, ciphertext="00"),
-        changed(theirs, ciphertext=7),
-        changed(theirs, cipherparams={}),
-        changed(theirs, cipherparams={"iv": "00"}),
-        changed(theirs, kdf="pbkdf2"),
-        changed(theirs, kdfparams={**parameters, "dklen": 16}),
-        changed(theirs, kdfparams={**parameters, "r": 1}),
-        changed(theirs, kdfparams={**parameters, "n": "many"}),
-        changed(theirs, kdfparams={**parameters, "n": (1 << 17) + 1}),
-        changed(theirs, kdfparams={**parameters, "p": 0}),
-        changed(theirs, kdfparams={**parameters, "salt": "salt"}),
-    ):
-        with pytest.raises(LockedError):
-            keystore.open(write(tmp_path, content), PASSPHRASE)
-
-
-@pytest.mark.parametrize(
-    "content",
-    ["[" * 16_000, '{"crypto":' * 1_000, " " * (1 << 14) + "{}", "0" * (1 << 20)],
-    ids=["lists", "objects", "blanks", "digits"],
-)
-def test_a_hostile_file_is_no_key_store(tmp_path: Path, content: str) -> None:
-    path = write(tmp_path, content)
-    before = sys.getrecursionlimit()
-    # As in a program of one's own: tools for tests raise it.
-    sys.setrecursionlimit(1000)
-    try:
-        with pytest.raises(LockedError):
-            keystore.open(path, PASSPHRASE)
-    finally:
-        sys.setrecursionlimit(before)
-
-
-class TestFiles:
-    def make(self, folder: Path) -> Path:
-        folder.chmod(0o700)
-        keystore.create(folder / "seed.json", Seed(SEED), "passphrase")
-        return folder / "seed.json"
-
+class TestCreate:
     def test_opens_with_its_passphrase_only(self, tmp_path: Path) -> None:
-        path = self.make(tmp_path)
+        path = made(tmp_path)
         assert path.stat().st_mode & 0o777 == 0o600
-        assert keystore.open(path, "passphrase").reveal() == SEED
-        with pytest.raises(LockedError):
-            keystore.open(path, "wrong")
+        assert keystore.open(path, PASSPHRASE).reveal() == SEED
+        assert names(tmp_path) == {"seed.json"}
+        for wrong in ("wrong", PASSPHRASE.strip(), PASSPHRASE.lower(), ""):
+            with pytest.raises(LockedError, match="doesn't open"):
+                keystore.open(path, wrong)
 
-    def test_refuses_files_that_others_can_read(self, tmp_path: Path) -> None:
-        path = self.make(tmp_path)
-        path.chmod(0o640)
-        with pytest.raises(LockedError, match="permissions 640"):
-            keystore.open(path, "passphrase")
+    def test_nothing_that_follows_from_the_seed_is_in_the_clear(self, tmp_path: Path) -> None:
+        path = made(tmp_path)
+        content = path.read_text()
+        assert sorted(json.loads(content)) == ["id", "schema", "seed", "wraps"]
+        for secret in (SEED.hex(), Seed(SEED).account_key().hex(), PASSPHRASE):
+            assert secret not in content
 
-    def test_refuses_weak_and_costly_derivations(self, tmp_path: Path) -> None:
-        path = self.make(tmp_path)
-        text = path.read_text()
-        for n in (1 << 14, 1 << 30):
-            path.write_text(text.replace(str(1 << 17), str(n)))
-            with pytest.raises(LockedError):
-                keystore.open(path, "passphrase")
+    @pytest.mark.parametrize("passphrase", ["", "\ud800"])
+    def test_a_passphrase_that_is_none_locks_nothing(self, tmp_path: Path, passphrase: str) -> None:
+        with pytest.raises(UsageError, match=r"passphrase is (empty|no text)"):
+            made(tmp_path, passphrase)
+        assert names(tmp_path) == set()
 
-    def test_a_passphrase_that_is_none_locks_nothing(self, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match="passphrase is empty"):
-            keystore.create(tmp_path / "seed.json", Seed(SEED), "")
-        assert list(tmp_path.iterdir()) == []
+    def test_never_overwrites(self, tmp_path: Path) -> None:
+        path = made(tmp_path)
+        before = path.read_bytes()
+        with pytest.raises(UsageError, match="exists"):
+            keystore.create(path, Seed(SEED), "other")
+        assert path.read_bytes() == before
+        (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+        with pytest.raises(UsageError, match="exists"):
+            keystore.create(tmp_path / "link", Seed(SEED), "other")
 
-    def test_a_disk_that_refuses_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(keystore, "_seal", lambda *_: {})
-        with pytest.raises(DiskError, match="can't be written"):
-            keystore.create(tmp_path / "nowhere" / "seed.json", Seed(SEED), "passphrase")
+    def test_one_that_came_meanwhile_stays_too(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for no_links in (False, True):
+            path = tmp_path / f"seed-{no_links}.json"
+            path.write_text("somebody else's")
+            monkeypatch.setattr(keystore.os.path, "lexists", lambda _: False)
+            if no_links:
+                monkeypatch.setattr(keystore.os, "link", _refuses(1))
+            with pytest.raises(UsageError, match="exists"):
+                keystore.create(path, Seed(SEED), "other")
+            assert path.read_text() == "somebody else's"
 
-    def test_all_of_it_is_on_the_disk_before_it_counts_as_written(
+    def test_a_disk_without_hard_links_takes_it_too(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(keystore.os, "link", _refuses(1))
+        assert keystore.open(made(tmp_path), PASSPHRASE).reveal() == SEED
+        assert names(tmp_path) == {"seed.json"}
+
+    @pytest.mark.parametrize("broken", ["open", "fsync", "link"])
+    def test_a_disk_that_refuses_is_told_and_nothing_is_left(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+    ) -> None:
+        monkeypatch.setattr(keystore.os, broken, _refuses(28))
+        with pytest.raises(DiskError, match="can't be written: No space left"):
+            made(tmp_path)
+        assert names(tmp_path) == set()
+
+    def test_a_disk_that_gives_back_something_else_is_told(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(keystore, "_seal", lambda *_: {"version": 3})
-        seen: list[str] = []
-        monkeypatch.setattr(keystore.os, "fsync", lambda _: seen.append((tmp_path / "seed.json").read_text()))
-        keystore.create(tmp_path / "seed.json", Seed(SEED), "passphrase")
-        assert seen == ['{"version": 3}']
+        read = Path.read_bytes
+        monkeypatch.setattr(Path, "read_bytes", lambda path: read(path).replace(b'"sealed": "', b'"sealed": "0'))
+        with pytest.raises(DiskError, match="doesn't open when it is read back"):
+            made(tmp_path)
+        assert names(tmp_path) == set()
 
-    def test_one_that_is_not_there_or_no_file_is_told(self, tmp_path: Path) -> None:
-        tmp_path.chmod(0o700)
-        with pytest.raises(LockedError, match="there is no key store"):
-            keystore.open(tmp_path / "seed.json", "passphrase")
-        (tmp_path / "folder").mkdir(mode=0o600)
-        with pytest.raises(LockedError, match="can't be read"):
-            keystore.open(tmp_path / "folder", "passphrase")
+    def test_a_derivation_that_came_out_wrong_is_noticed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        # As with memory that fails: the file would be as it was meant, and open for nobody.
+        derive, times = wraps._derive, iter((b"\1" * 32,))
+        monkeypatch.setattr(wraps, "_derive", lambda *given: next(times, None) or derive(*given))
+        with pytest.raises(DiskError, match="doesn't open when it is read back"):
+            made(tmp_path)
+        assert names(tmp_path) == set()
+
+
+class TestRead:
+    def test_refuses_files_that_others_can_read(self, tmp_path: Path) -> None:
+        path = made(tmp_path)
+        path.chmod(0o640)
+        with pytest.raises(LockedError, match="permissions 640"):
+            keystore.open(path, PASSPHRASE)
 
     @pytest.mark.parametrize(("folder", "file"), [(0o701, 0o600), (0o750, 0o600), (0o700, 0o601), (0o700, 0o700)])
     def test_refuses_what_others_could_touch(self, tmp_path: Path, folder: int, file: int) -> None:
-        path = tmp_path / "seed.json"
-        path.write_text("{}")
+        path = write(tmp_path, "{}")
         path.chmod(file)
         tmp_path.chmod(folder)
-        with pytest.raises(LockedError, match=r"has permissions \d+, at most"):
-            keystore.open(path, "passphrase")
+        for read in (lambda: keystore.open(path, "x"), lambda: keystore.inspect(path)):
+            with pytest.raises(LockedError, match=r"has permissions \d+, at most"):
+                read()
         path.chmod(0o400)
         tmp_path.chmod(0o700)
-        with pytest.raises(LockedError, match="no key store of version 3"):
-            keystore.open(path, "passphrase")
+        with pytest.raises(LockedError, match="no key store of version"):
+            keystore.open(path, "x")
+
+    def test_refuses_weak_and_costly_derivations(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(wraps, "LEAST", wraps.Cost(19 << 10, 2, 1))
+        monkeypatch.setattr(wraps, "USUAL", wraps.Cost(1 << 18, 3, 4))
+        monkeypatch.setattr(wraps, "MOST", wraps.Cost(1 << 20, 3, 16))
+        monkeypatch.setattr(wraps, "_derive", lambda *_: bytes(32))
+        path = made(tmp_path)
+        text = path.read_text()
+        for memory, said in ((1 << 14, "weaker than"), (1 << 22, "more than 4 times")):
+            path.write_text(text.replace(str(1 << 18), str(memory)))
+            with pytest.raises(LockedError, match=said):
+                keystore.open(path, PASSPHRASE)
+        scrypt = json.loads(bytes.fromhex(OLD["bytes"]["keystore"]))
+        for n in (1 << 14, 1 << 30):
+            scrypt["crypto"]["kdfparams"]["n"] = n
+            with pytest.raises(LockedError, match="scrypt"):
+                keystore.open(write(tmp_path, scrypt), OLD_PASSPHRASE)
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            *("", "[]", "{}", "nothing", '{"version": 4}', '{"version": 3}', '{"schema": 7}', '{"schema": []}'),
+            *('{"version": 3, "crypto": 7}', '{"version": 3, "crypto": {"kdfparams": {"n": 1e999}}}'),
+            '{"schema": "panachain/key-store/2", "id": "", "wraps": [7], "seed": []}',
+            '{"schema": "panachain/key-store/2", "id": "", "wraps": [{"kind": []}], "seed": {}}',
+            *("[" * 16_000, '{"crypto":' * 1_000, " " * (1 << 14) + "{}", "0" * (1 << 20)),
+        ],
+        ids=lambda text: text[:24],
+    )
+    def test_a_hostile_file_is_no_key_store(self, tmp_path: Path, content: str) -> None:
+        path = write(tmp_path, content)
+        before = sys.getrecursionlimit()
+        # As in a program of one's own: tools for tests raise it.
+        sys.setrecursionlimit(1000)
+        try:
+            for read in (
+                lambda: keystore.open(path, "x"),
+                lambda: keystore.change_passphrase(path, "x", "y"),
+            ):
+                with pytest.raises(LockedError):
+                    read()
+        finally:
+            sys.setrecursionlimit(before)
+
+    def test_a_later_version_is_named_and_left_as_it_is(self, tmp_path: Path) -> None:
+        path = write(tmp_path, {"schema": "panachain/key-store/9", "more": 1})
+        before = path.read_bytes()
+        with pytest.raises(LockedError, match="another version; this program reads panachain/key-store/2"):
+            keystore.open(path, "x")
+        assert path.read_bytes() == before
 
     def test_the_largest_file_is_read_and_a_larger_one_is_not(self, tmp_path: Path) -> None:
-        tmp_path.chmod(0o700)
         path = write(tmp_path, "{}".ljust(1 << 14))
-        with pytest.raises(LockedError, match="no key store of version 3"):
-            keystore.open(path, "passphrase")
+        with pytest.raises(LockedError, match="no key store of version"):
+            keystore.open(path, "x")
         path.write_text("{}".ljust((1 << 14) + 1))
         with pytest.raises(LockedError, match="more than 16384 bytes"):
-            keystore.open(path, "passphrase")
+            keystore.open(path, "x")
 
-    def test_a_derivation_is_as_costly_as_is_allowed_and_no_more(
+    def test_one_that_is_not_there_or_no_file_is_told(self, tmp_path: Path) -> None:
+        with pytest.raises(LockedError, match="there is no key store"):
+            keystore.open(tmp_path / "seed.json", "x")
+        (tmp_path / "folder").mkdir(mode=0o600)
+        with pytest.raises(LockedError, match="can't be read"):
+            keystore.open(tmp_path / "folder", "x")
+
+    def test_its_locks_are_told_without_a_passphrase(self, tmp_path: Path) -> None:
+        kind, (lock,) = keystore.inspect(made(tmp_path))
+        assert (kind, lock.kind, lock.derivation) == (wraps.SCHEMA, "passphrase", "Argon2id, 0 MiB, 1 pass, 1 lane")
+        assert lock.current
+        drawn = tmp_path / "drawn"
+        drawn.mkdir(mode=0o700)
+        assert [one.kind for one in keystore.inspect(made(drawn, drawn=True))[1]] == ["drawn"]
+        aged = tmp_path / "aged"
+        aged.mkdir(mode=0o700)
+        kind, (lock,) = keystore.inspect(old(aged))
+        assert (kind, lock.derivation, lock.current) == ("Web3 Secret Storage 3", "scrypt", False)
+
+
+class TestUpgrade:
+    """A file of an earlier program gets today's lock when it opens, and is never in danger."""
+
+    pytestmark = pytest.mark.usefixtures("quick_scrypt")
+
+    def test_the_next_unlock_upgrades_it_and_nothing_of_the_old_lock_is_left(self, tmp_path: Path) -> None:
+        path = old(tmp_path)
+        path.chmod(0o400)
+        assert keystore.open(path, OLD_PASSPHRASE).reveal() == OLD_SEED
+        assert names(tmp_path) == {"seed.json"}
+        assert keystore.inspect(path)[0] == wraps.SCHEMA
+        assert "scrypt" not in path.read_text()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        upgraded = path.read_bytes()
+        assert keystore.open(path, OLD_PASSPHRASE).reveal() == OLD_SEED
+        assert path.read_bytes() == upgraded
+
+    def test_a_wrong_passphrase_upgrades_nothing(self, tmp_path: Path) -> None:
+        path = old(tmp_path)
+        before = path.read_bytes()
+        with pytest.raises(LockedError, match="doesn't open"):
+            keystore.open(path, "wrong")
+        assert path.read_bytes() == before
+        assert names(tmp_path) == {"seed.json"}
+
+    def test_services_leave_their_files_alone(self, tmp_path: Path) -> None:
+        path = old(tmp_path)
+        before = path.read_bytes()
+        assert keystore.open(path, OLD_PASSPHRASE, upgrade=False).reveal() == OLD_SEED
+        assert path.read_bytes() == before
+        assert [one.name for one in tmp_path.iterdir()] == ["seed.json"]
+
+    @pytest.mark.parametrize(
+        ("broken", "number"), [("open", 30), ("fsync", 28), ("replace", 30), ("replace", 28)], ids=str
+    )
+    def test_a_disk_that_refuses_leaves_the_old_one_which_opens_all_the_same(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        broken: str,
+        number: int,
+    ) -> None:
+        path = old(tmp_path)
+        before = path.read_bytes()
+        with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+            patch.setattr(keystore.os, broken, _refuses(number))
+            seed, key = keystore.unlock(path, OLD_PASSPHRASE)
+        assert (seed.reveal(), key) == (OLD_SEED, None)
+        assert path.read_bytes() == before
+        assert names(tmp_path) == {"seed.json"}
+        assert "keeps the lock of an earlier program" in caplog.text
+        assert os.strerror(number) in caplog.text
+        assert OLD_PASSPHRASE not in caplog.text
+        assert keystore.unlock(path, OLD_PASSPHRASE)[1] is not None
+
+    def test_what_is_another_users_or_behind_a_link_stays(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        inner = tmp_path / "inner"
+        inner.mkdir(mode=0o700)
+        target = old(inner)
+        before = target.read_bytes()
+        link = tmp_path / "seed.json"
+        link.symlink_to(target)
+        assert keystore.open(link, OLD_PASSPHRASE).reveal() == OLD_SEED
+        assert link.is_symlink()
+        monkeypatch.setattr(keystore.os, "geteuid", lambda: os.getuid() + 1)
+        assert keystore.open(target, OLD_PASSPHRASE).reveal() == OLD_SEED
+        assert target.read_bytes() == before
+        assert caplog.text.count("it is a link, or another user's") == 2
+
+    def test_a_machine_without_the_memory_for_the_new_lock_opens_the_old_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        path = old(tmp_path)
+
+        def none(*_: object) -> bytes:
+            raise LockedError("this machine hasn't the 256 MiB of memory")
+
+        monkeypatch.setattr(wraps, "_derive", none)
+        assert keystore.open(path, OLD_PASSPHRASE).reveal() == OLD_SEED
+        assert "hasn't the 256 MiB" in caplog.text
+
+
+class TestChange:
+    def test_the_new_passphrase_opens_it_and_the_old_one_doesnt(self, tmp_path: Path) -> None:
+        path = made(tmp_path, "old")
+        (tmp_path / ".seed.json.0123abcd.new").write_bytes(path.read_bytes())
+        keystore.change_passphrase(path, "old", "new")
+        assert keystore.open(path, "new").reveal() == SEED
+        with pytest.raises(LockedError):
+            keystore.open(path, "old")
+        # What a crash had left, which the old passphrase opened, is gone too.
+        assert names(tmp_path) == {"seed.json"}
+
+    @pytest.mark.usefixtures("quick_scrypt")
+    def test_an_old_file_gets_todays_lock_at_once(self, tmp_path: Path) -> None:
+        path = old(tmp_path)
+        keystore.change_passphrase(path, OLD_PASSPHRASE, "new", drawn=True)
+        assert keystore.open(path, "new").reveal() == OLD_SEED
+        assert [one.kind for one in keystore.inspect(path)[1]] == ["drawn"]
+
+    def test_a_weaker_lock_becomes_todays_under_the_same_passphrase(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        derived: list[tuple[int, int]] = []
+        path = made(tmp_path)
+        before = path.read_bytes()
+        keystore.change_passphrase(path, PASSPHRASE, PASSPHRASE)
+        assert path.read_bytes() == before
+        monkeypatch.setattr(wraps, "USUAL", wraps.Cost(1 << 10, 3, 4))
+        assert not keystore.inspect(path)[1][0].current
+        keystore.change_passphrase(path, PASSPHRASE, PASSPHRASE)
+        (lock,) = keystore.inspect(path)[1]
+        assert (lock.derivation, lock.current) == ("Argon2id, 1 MiB, 3 passes, 4 lanes", True)
 
-        def derive(_: str, __: bytes, *, n: int, p: int) -> bytes:
-            derived.append((n, p))
-            raise ValueError
+    def test_a_wrong_one_and_an_empty_one_change_nothing(self, tmp_path: Path) -> None:
+        path = made(tmp_path)
+        before = path.read_bytes()
+        with pytest.raises(LockedError, match="doesn't open"):
+            keystore.change_passphrase(path, "wrong", "new")
+        with pytest.raises(UsageError, match="empty"):
+            keystore.change_passphrase(path, PASSPHRASE, "")
+        assert path.read_bytes() == before
 
-        monkeypatch.setattr(keystore, "_derive", derive)
-        common = {"cipher": "aes-128-ctr", "ciphertext": "00" * 32, "kdf": "scrypt", "mac": "", "cipherparams": {}}
-        for n, p, opens in (
-            (1 << 17, 1, True),
-            (1 << 17, 16, True),
-            (1 << 17, 17, False),
-            (1 << 21, 1, True),
-            (1 << 22, 1, False),
-            (1 << 16, 1, False),
-            ((1 << 17) - 1, 1, False),
-        ):
-            crypto = common | {"kdfparams": {"dklen": 32, "n": n, "r": 8, "p": p, "salt": "00"}}
-            with pytest.raises(LockedError, match="doesn't open" if opens else "isn't locked by scrypt"):
-                keystore.open(write(tmp_path, {"crypto": crypto, "version": 3}), "passphrase")
-            assert ((n, p) in derived) is opens
+    def test_a_disk_that_refuses_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = made(tmp_path)
+        monkeypatch.setattr(keystore.os, "replace", _refuses(28))
+        with pytest.raises(DiskError, match="locked as before"):
+            keystore.change_passphrase(path, PASSPHRASE, "new")
+        assert keystore.open(path, PASSPHRASE).reveal() == SEED
+        assert names(tmp_path) == {"seed.json"}
 
-    def test_never_overwrites(self, tmp_path: Path) -> None:
-        path = self.make(tmp_path)
-        with pytest.raises(UsageError):
-            keystore.create(path, Seed(SEED), "other")
+
+CALLS = ("open", "fdopen", "fsync", "replace", "link", "unlink", "close")
+"""What a change does to the disk; a process that is killed at one of them does none of the later ones."""
+
+
+@pytest.mark.parametrize("what", ["create", "upgrade", "change"])
+@pytest.mark.usefixtures("quick_scrypt")
+def test_a_crash_at_any_call_loses_no_seed(tmp_path: Path, what: str) -> None:
+    seed = OLD_SEED if what == "upgrade" else SEED
+    crashed = 0
+    for at in range(100):
+        folder = tmp_path / str(at)
+        folder.mkdir(mode=0o700)
+        path = folder / "seed.json"
+        passphrases = {"create": ("new",), "upgrade": (OLD_PASSPHRASE,), "change": ("old", "new")}[what]
+        if what == "upgrade":
+            old(folder)
+            # Derived once, before the fork.
+            keystore.open(path, OLD_PASSPHRASE, upgrade=False)
+        if what == "change":
+            made(folder, "old")
+        does: dict[str, Callable[[], object]] = {
+            "create": lambda path=path: keystore.create(path, Seed(SEED), "new"),
+            "upgrade": lambda path=path: keystore.open(path, OLD_PASSPHRASE),
+            "change": lambda path=path: keystore.change_passphrase(path, "old", "new"),
+        }
+        done = _killed_at(at, does[what])
+        there = path.exists()
+        assert there or what == "create"
+        if there:
+            opened = [words for words in passphrases if _opens(path, words, seed)]
+            # Whole, whatever happened: one passphrase or the other.
+            assert len(opened) == 1
+        if done:
+            assert there
+            break
+        crashed += 1
+        # The same command again does it, and leaves nothing of the crash.
+        if what != "create":
+            last = passphrases[-1]
+            keystore.change_passphrase(path, opened[0], last)
+            assert keystore.open(path, last).reveal() == seed
+        elif not there:
+            made(folder, "new")
+    assert crashed >= 6
+
+
+def _opens(path: Path, passphrase: str, seed: bytes) -> bool:
+    try:
+        return keystore.open(path, passphrase, upgrade=False).reveal() == seed
+    except LockedError:
+        return False
+
+
+def _killed_at(number: int, work: Callable[[], object]) -> bool:
+    """Run `work` in a process that ends at the `number`-th call; True if it came to its end before."""
+    child = os.fork()
+    if child == 0:
+        calls: Iterator[int] = iter(range(number))
+
+        def deadly(function: Callable[..., Any]) -> Callable[..., Any]:
+            def call(*given: Any, **more: Any) -> Any:
+                if next(calls, None) is None:
+                    os._exit(9)
+                return function(*given, **more)
+
+            return call
+
+        for name in CALLS:
+            setattr(os, name, deadly(getattr(os, name)))
+        try:
+            work()
+            os._exit(0)
+        except BaseException:  # noqa: BLE001 - the child must not go on with the tests.
+            os._exit(7)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (0, 9), code
+    return code == 0
+
+
+def _refuses(number: int) -> Callable[..., Any]:
+    def refuse(*_: object, **__: object) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    return refuse

@@ -10,12 +10,12 @@ import pytest
 
 from panachain.chain.config import ChainConfig
 from panachain.chain.deploy import Deployment, Governance
-from panachain.crypto import keystore
 from panachain.devnet import deployment as subject
 from panachain.devnet.deployment import NODE_KEY, REGISTRAR, write_network
 from panachain.errors import ConfigurationError, LockedError
 from panachain.model.actors import Role
 from panachain.sdk.profiles import create_profile, load_profile
+from tests.keystores import make_cheap
 
 PASSPHRASE = "correct horse battery"
 MAIN, SIDE = "http://127.0.0.1:1", "http://127.0.0.1:2"
@@ -33,7 +33,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     monkeypatch.setattr(subject, "deploy", deploy)
     monkeypatch.setattr(subject.anvil, "fund", lambda _, account: found["funded"].append(account))
-    monkeypatch.setattr(keystore, "SCRYPT_N", 1 << 4)
+    make_cheap(monkeypatch, for_this_process_only=True)
     return found
 
 

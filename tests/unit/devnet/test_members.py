@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from panachain.crypto import keystore
 from panachain.devnet import members
+from tests.keystores import make_cheap
 
 
 def test_a_nodes_key_is_made_once_and_private(tmp_path: Path) -> None:
@@ -18,7 +18,7 @@ def test_a_nodes_key_is_made_once_and_private(tmp_path: Path) -> None:
 
 
 def test_proxies_keep_their_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keystore, "SCRYPT_N", 1 << 10)
+    make_cheap(monkeypatch, for_this_process_only=True)
     first = [seed.account_key() for seed in members.proxy_seeds(tmp_path, 2)]
     again = [seed.account_key() for seed in members.proxy_seeds(tmp_path, 3)]
     assert again[:2] == first

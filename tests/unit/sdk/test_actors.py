@@ -53,7 +53,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home with a profile of each role; key stores without the cost of scrypt."""
     folder = tmp_path_factory.mktemp("home")
 
-    def create(path: Path, seed: Seed, passphrase: str) -> None:
+    def create(path: Path, seed: Seed, passphrase: str, *, drawn: bool = False) -> None:
         path.write_text(json.dumps([seed.reveal().hex(), passphrase]))
 
     def unlock(path: Path, passphrase: str) -> Seed:

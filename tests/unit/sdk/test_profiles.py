@@ -9,21 +9,21 @@ from typing import Any
 
 import pytest
 
-from panachain.crypto import keystore
 from panachain.errors import ConfigurationError, DiskError, LockedError, UnknownActorError, UsageError
 from panachain.model.actors import Role, Status
 from panachain.sdk import profiles
 from panachain.sdk.contacts import add_contact
 from panachain.sdk.profiles import Profile, choose_profile, create_profile, list_profiles, load_profile, unlock
+from tests.keystores import make_cheap
 
 PASSPHRASE = "correct horse battery"
 
 
 @pytest.fixture(autouse=True)
-def _cheap_scrypt() -> Iterator[None]:
+def _cheap_key_stores() -> Iterator[None]:
     """Key stores of these tests cost no time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keystore, "SCRYPT_N", 1 << 4)
+        make_cheap(patch, for_this_process_only=True)
         yield
 
 
