@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     )
     from panachain.sdk.results.requests import DenialReport, RequestReport, RequestView, WithdrawnRequestReport
     from panachain.sdk.results.revocations import RevocationReport
+    from panachain.sdk.results.summaries import PatientSummary
     from panachain.sdk.results.uploads import (
         PairingReport,
         Proposal,
@@ -78,6 +79,7 @@ _PLACES: Final = {
     "PanaChainError": "errors",
     "PartlyDoneError": "errors",
     "Patient": "sdk",
+    "PatientSummary": "sdk.results.summaries",
     "PolicyRow": "research.index",
     "PolicyStatus": "model.policy",
     "PolicyView": "sdk.results.policies",
@@ -138,6 +140,7 @@ __all__ = [
     "PanaChainError",
     "PartlyDoneError",
     "Patient",
+    "PatientSummary",
     "PolicyRow",
     "PolicyStatus",
     "PolicyView",

@@ -42,6 +42,7 @@ COMMANDS: Final = {
     "choices": (f"{_COMMANDS}choices:choices", "Show or change which kinds every hospital closes for you."),
     "recategorize": (f"{_COMMANDS}choices:recategorize", "Have records in another category."),
     "records": (f"{_COMMANDS}hospital:records", "List your records, or open one."),
+    "summary": (f"{_COMMANDS}summary:summary", "Make a patient summary of what you can open."),
     "grant": (f"{_COMMANDS}patient:grant", "Let somebody read a part of your records."),
     "policies": (f"{_COMMANDS}patient:policies", "List the policies that you granted."),
     "policy": (f"{_COMMANDS}policy:policy", "Explain a policy; carry it as a FHIR Consent."),
@@ -84,11 +85,11 @@ SECTIONS: Final = {
         "completion",
     ),
     "Patients": (
-        *("pair", "unpair", "choices", "records", "recategorize", "grant", "policies", "policy", "log", "revoke"),
-        *("reissue", "settle", "requests", "approve", "deny", "block", "unblock", "blocked", "convict"),
+        *("pair", "unpair", "choices", "records", "summary", "recategorize", "grant", "policies", "policy", "log"),
+        *("revoke", "reissue", "settle", "requests", "approve", "deny", "block", "unblock", "blocked", "convict"),
     ),
     "Hospitals": ("classify", "assign", "upload", "records", "withdraw", "rewrap", "settle", "storage"),
-    "Practitioners": ("inbox", "open", "request", "requests", "policy", "group", "block"),
+    "Practitioners": ("inbox", "open", "summary", "request", "requests", "policy", "group", "block"),
     "Researchers": ("query", "inbox", "open", "policy", "block"),
     "Operators": ("devnet", "deploy", "network", "proxy", "relay", "gate", "sidechain", "index", "storage", "backup"),
 }

@@ -48,6 +48,7 @@ _ACTING: Final = frozenset(
         "pair",
         "unpair",
         "records",
+        "summary",
         "grant",
         "policies",
         "policy",

@@ -18,7 +18,7 @@ from panachain.model.actors import Actor, Address, Role, handle_of
 from panachain.model.policy import GrantedLane, OnChainPolicy, Terms
 from panachain.model.progress import Progress
 from panachain.model.records import STATEMENT, RecordInfo
-from panachain.model.scope import RESTRICTED, Category, Purpose, Scope
+from panachain.model.scope import EMERGENCY, RESTRICTED, Category, Purpose, Scope
 from panachain.records.findings import Findings
 from panachain.records.header import Header
 from panachain.records.locate import Named, locate_all, open_manifests
@@ -265,6 +265,17 @@ def withheld(terms: Terms) -> tuple[Category, ...]:
     if Scope.emergency() not in scopes:
         return ()
     return tuple(one for one in Category if one in RESTRICTED and Scope.of(one) not in scopes)
+
+
+def readable_by(terms: Terms) -> frozenset[Category]:
+    """Return the categories all of whose records a policy opens."""
+    scopes = {lane.scope for lane in terms.lanes}
+    found = {one for one in Category if Scope.of(one) in scopes}
+    if Scope.all() in scopes:
+        found |= frozenset(Category) - RESTRICTED
+    if Scope.emergency() in scopes:
+        found |= EMERGENCY
+    return frozenset(found)
 
 
 def _provenance(asked: Asked, lane: GrantedLane, found: Header) -> RecordProvenance:

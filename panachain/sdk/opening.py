@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from panachain.config import Config
 from panachain.crypto.commit import EnvelopeKey
-from panachain.errors import IntegrityError, Omission, PanaChainError, PartlyDoneError, TooLargeError
+from panachain.errors import IntegrityError, Omission, PanaChainError, PartlyDoneError, TooLargeError, UsageError
 from panachain.ipld.cid import CID
 from panachain.model.progress import Progress
 from panachain.model.records import STATEMENT, Past, RecordInfo
@@ -39,6 +40,9 @@ from panachain.sdk.results.records import (
     cut,
 )
 from panachain.storage.blocks import BlobStore
+
+if TYPE_CHECKING:
+    from panachain.sdk.results.summaries import PatientSummary
 
 
 @dataclass
@@ -135,6 +139,10 @@ class Opening(Iterator[OpenedRecord]):
         self.withheld: tuple[Category, ...] = ()
         """Categories that an emergency summary leaves out by rule, whether or not there is anything in them; known once
         the first record was asked for."""
+        self.readable: frozenset[Category] = frozenset(Category)
+        """Categories all of whose records it can yield; known once the first record was asked for."""
+        self.names: Callable[[str], str] = lambda address: address
+        """Gives what a hospital's address is called."""
         self._progress = progress
         self._records = records(self)
         self._raised = False
@@ -183,6 +191,27 @@ class Opening(Iterator[OpenedRecord]):
         if self._progress is not None:
             self._progress(self.delivered, self.found, unit="records")
         return record
+
+    def summary(self, *, now: float) -> PatientSummary:
+        """Return a patient summary of all records: an International Patient Summary, as a document of FHIR R4.
+
+        What couldn't be opened or read is named by its `omissions`, and in the document.
+
+        Args:
+            now: Unix seconds, by which what is over is told from what isn't.
+
+        Raises:
+            UsageError: records were taken already.
+            PanaChainError: none could be opened.
+        """
+        # Imported here: most openings summarize nothing.
+        from panachain.sdk.summaries import summarized
+
+        if self.delivered:
+            raise UsageError("records of this opening were taken already: a summary needs all of them")
+        return summarized(
+            self, withheld=lambda: self.withheld, readable=lambda: self.readable, names=self.names, now=now
+        )
 
     def leave_out(self, record: OpenedRecord, error: PanaChainError) -> None:
         """Note that a record which was yielded couldn't be read after all: its content is fetched when it is asked for.

@@ -9,6 +9,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from panachain.errors import PartlyDoneError, UnknownActorError
+from panachain.model.actors import Role
 from panachain.model.progress import Progress
 from panachain.sdk.patient_parts import PatientParts
 from panachain.sdk.readings import Reading
@@ -104,7 +105,9 @@ class PatientReading(PatientParts):
         # Imported here: most commands of a patient open nothing.
         from panachain.sdk.opening import Opening
 
-        return Opening(lambda opening: self._lanes.records(opening, self._kept_headers), progress, history=history)
+        opening = Opening(lambda opening: self._lanes.records(opening, self._kept_headers), progress, history=history)
+        opening.names = lambda address: self._names.of(address, Role.HOSPITAL)
+        return opening
 
     def get(self, record_id: str) -> OpenedRecord:
         """Return one record by the CID of its header, as it was published, whatever superseded it since.

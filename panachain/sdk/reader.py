@@ -19,14 +19,14 @@ from panachain.crypto import umbral
 from panachain.crypto.keys import Seed
 from panachain.errors import BlockNotFoundError, BlockOutOfReachError, IntegrityError, PolicyUnknownError
 from panachain.ipld.cid import CID, RAW
-from panachain.model.actors import Actor, PolicyId
+from panachain.model.actors import Actor, PolicyId, Role
 from panachain.model.policy import OnChainPolicy, Terms
 from panachain.model.progress import Progress
 from panachain.model.scope import Category, Purpose
 from panachain.model.sizes import KEY_SIZE
 from panachain.records.findings import UNREADABLE
 from panachain.sdk.base import ActorSession
-from panachain.sdk.granted_records import Asked, GrantedOpening, GrantedRecords, withheld
+from panachain.sdk.granted_records import Asked, GrantedOpening, GrantedRecords, readable_by, withheld
 from panachain.sdk.group_keys import open_secrets
 from panachain.sdk.kept import Kept
 from panachain.sdk.kept_headers import KeptHeaders
@@ -149,12 +149,14 @@ class ReadingSession(ActorSession):
             ProxiesUnavailableError: fewer proxies than the threshold gave a good answer.
         """
         part = frozenset(map(category_of, category_words(categories))), frozenset(years)
-        return GrantedOpening(
+        opening = GrantedOpening(
             lambda opening: self._open(opening, id_of(policy), since, purpose, part),
             progress,
             history=history,
             survey=lambda: self._survey(id_of(policy), since, purpose, part),
         )
+        opening.names = lambda address: self._names.of(address, Role.HOSPITAL)
+        return opening
 
     @property
     def readings(self) -> list[OwnReading]:
@@ -186,6 +188,9 @@ class ReadingSession(ActorSession):
     ) -> Iterator[OpenedRecord]:
         began = int(self.network.clock())
         asked = replace(self._asked(opening, policy_id, since, purpose), categories=part[0], years=part[1])
+        opening.readable = (
+            frozenset() if since is not None or part[1] else opening.readable & (part[0] or opening.readable)
+        )
         kept = KeptHeaders(self.profile.folder, self._seed)
         readings = OwnReadings(self.profile.folder, self._seed)
         begun = OwnReading(
@@ -232,7 +237,7 @@ class ReadingSession(ActorSession):
             terms=on_chain.terms,
             revocation_in_sight=self.network.mainchain.policies.revocation_in_sight(policy_id),
         )
-        opening.withheld = withheld(terms)
+        opening.withheld, opening.readable = withheld(terms), readable_by(terms)
         return Asked(on_chain, terms, reader, wanted, earliest)
 
     def terms_of(self, policy: AnyPolicy) -> tuple[OnChainPolicy, Terms]:

@@ -161,7 +161,9 @@ class Chart:
 
 
 @dataclass
-class _Gathered:
+class Gathered:
+    """What some records hold, before it is told."""
+
     found: list[Found] = field(default_factory=list)
     documents: list[Document] = field(default_factory=list)
     images: list[tuple[Item, Document]] = field(default_factory=list)
@@ -178,19 +180,8 @@ def chart(records: Iterable[Item], *, language: str, now: float, told: Told | No
         told: what whoever opened them was told besides.
     """
     items = tuple(records)
-    gathered = _Gathered()
-    left = MOST_TOGETHER
-    for item in items:
-        try:
-            left -= item.size if item.media_type in FHIR and not item.is_too_large else 0
-            if left < 0:
-                raise UnreadableError(TOO_MUCH)
-            _gather(item, gathered)
-        except UnreadableError as exc:
-            gathered.unread.append(Unread(item.number, item.source, line(str(exc))))
-        except Exception as exc:  # noqa: BLE001  # Whatever a hostile record brings about costs that record only.
-            gathered.unread.append(Unread(item.number, item.source, type(exc).__name__))
-    found = _with_versions([one for one in gathered.found if is_told(one)])
+    gathered = gathered_of(items)
+    found = with_versions([one for one in gathered.found if is_told(one)])
     references = References(gathered.found)
     sections = _sections(found, references, now, gathered)
     counted = Counter((item.source, item.hospital) for item in items)
@@ -206,7 +197,24 @@ def chart(records: Iterable[Item], *, language: str, now: float, told: Told | No
     )
 
 
-def _gather(item: Item, gathered: _Gathered) -> None:
+def gathered_of(items: Iterable[Item]) -> Gathered:
+    """Return what some records hold; one that can't be read is named, and costs the others nothing."""
+    gathered = Gathered()
+    left = MOST_TOGETHER
+    for item in items:
+        try:
+            left -= item.size if item.media_type in FHIR and not item.is_too_large else 0
+            if left < 0:
+                raise UnreadableError(TOO_MUCH)
+            _gather(item, gathered)
+        except UnreadableError as exc:
+            gathered.unread.append(Unread(item.number, item.source, line(str(exc))))
+        except Exception as exc:  # noqa: BLE001  # Whatever a hostile record brings about costs that record only.
+            gathered.unread.append(Unread(item.number, item.source, type(exc).__name__))
+    return gathered
+
+
+def _gather(item: Item, gathered: Gathered) -> None:
     if item.media_type in FHIR and not item.is_too_large:
         whole = list(resources(item))
         gathered.found += whole
@@ -218,8 +226,8 @@ def _gather(item: Item, gathered: _Gathered) -> None:
         gathered.documents.append(document)
 
 
-def _with_versions(found: list[Found]) -> list[Found]:
-    """Mark older versions of what stands there several times."""
+def with_versions(found: list[Found]) -> list[Found]:
+    """Return the same with marks on older versions of what stands there several times."""
     same: dict[tuple[str, str, str], list[int]] = {}
     for place, one in enumerate(found):
         if one.name:
@@ -239,7 +247,7 @@ def _stamp(resource: Resource, place: int) -> tuple[int | None, float | None, tu
     return rank(word(meta.get("versionId"))), instant(word(meta.get("lastUpdated"))), (place,)
 
 
-def _sections(found: list[Found], references: References, now: float, gathered: _Gathered) -> tuple[Section, ...]:
+def _sections(found: list[Found], references: References, now: float, gathered: Gathered) -> tuple[Section, ...]:
     entries: dict[str, list[Entry]] = {}
     points: dict[str, list[tuple[str, str, str, Point]]] = {}
     files = list(gathered.documents)

@@ -27,6 +27,7 @@ from panachain.sdk.results.records import (
 )
 from panachain.sdk.results.requests import DenialReport, RequestReport, RequestView, WithdrawnRequestReport
 from panachain.sdk.results.revocations import RevocationReport, SubmissionReport
+from panachain.sdk.results.summaries import PatientSummary
 from panachain.sdk.results.uploads import (
     PairedHospital,
     PairingReport,
@@ -49,6 +50,7 @@ PART = SurveyPart("laboratory", 2024, WHO, records=1, size=2, newest_at=3)
 VERSION = ResourceVersion("bafy", 5, "1", "", "current", ("code.text",))
 RECORDS = [
     VIEW,
+    PatientSummary(SECRET, {"allergies": 1}, records=1, hospitals=1),
     UploadReport((), skipped=1, plain_bytes=2, sealed_bytes=3),
     ReadBack(1, blocks=3, size=4),
     Proposal("in", WHO, ""),
