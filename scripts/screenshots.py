@@ -22,6 +22,10 @@ SIZES: Final = {"wide": (1_280, 1_600), "phone": (390, 1_400)}
 """Width and greatest height of a picture, in CSS pixels, by what it is called."""
 EVERYBODYS: Final = 80
 """From this place of the navigation on, pages are everybody's."""
+SECTIONS: Final = ("laboratory", "medications", "imaging", "documents")
+"""Of opened records: the pages that are shown of them, beside their overview."""
+DOCUMENTS: Final = {"Discharge summary": "letter", "Image (DICOM)": "picture"}
+"""And the documents: how their titles begin, and what their pictures are called."""
 COLOURS: Final = 32
 """Of a picture: text on plain grounds needs few, and the file gets a third as large."""
 
@@ -52,14 +56,18 @@ def main() -> None:
             with chromium.window(language=options.language) as window:
                 portal = world.portal(role)
                 serving.enter(window, portal)
+                serving.open_records(window, portal)
                 everybodys = [page.path for page in navigation(world.role(role)) if page.order >= EVERYBODYS]
                 for path in serving.walk(window, portal):
                     # What everybody has looks the same for all: the first one's pictures stand for it.
                     if role != serving.ROLES[0] and path.startswith(tuple(everybodys)):
                         continue
+                    called = _called(path, window.page.title())
+                    if not called:
+                        continue
                     for size in SIZES:
                         picture = _take(window, size)
-                        file = options.into / f"{role}-{_called(path)}-{size}.png"
+                        file = options.into / f"{role}-{called}-{size}.png"
                         file.write_bytes(picture)
                         written += len(picture)
                         print(f"{file.name} {len(picture):,} bytes", flush=True)
@@ -67,14 +75,21 @@ def main() -> None:
     print(f"{written:,} bytes in all")
 
 
-def _called(path: str) -> str:
-    """Return what a page's pictures are called: its path's words, without names and numbers."""
+def _called(path: str, title: str) -> str:
+    """Return what a page's pictures are called: its path's words, without names and numbers; empty for none.
+
+    Of opened records only some sections and documents are shown: the others look alike.
+    """
+    if "/section/" in path and not re.search(rf"/section/({'|'.join(SECTIONS)})\b", path):
+        return ""
+    if "/document/" in path:
+        return next((f"opened-document-{word}" for of, word in DOCUMENTS.items() if title.startswith(of)), "")
     words = [word for word in re.split(r"[/.]", path.partition("?")[0]) if word and not _is_name(word)]
     return "-".join(words) + ("-one" if _is_name(path.rpartition("/")[2]) else "") or "home"
 
 
 def _is_name(word: str) -> bool:
-    return re.fullmatch(r"0x[0-9a-fA-F]+|[\w-]{12,}|\d+", word.partition("?")[0]) is not None
+    return re.fullmatch(r"0x[0-9a-fA-F]+|(?![a-z]+\b)[\w-]{12,}|\d+", word.partition("?")[0]) is not None
 
 
 def _take(window: Any, size: str) -> bytes:
@@ -83,7 +98,8 @@ def _take(window: Any, size: str) -> bytes:
 
     width, most = SIZES[size]
     window.page.set_viewport_size({"width": width, "height": 900})
-    height = min(most, window.page.evaluate("document.documentElement.scrollHeight"))
+    # What stands on the page, and not the empty rest of the window.
+    height = min(most, window.page.evaluate("Math.ceil(document.body.getBoundingClientRect().bottom)"))
     whole = window.page.screenshot(full_page=True, clip={"x": 0, "y": 0, "width": width, "height": max(height, 200)})
     small = io.BytesIO()
     with Image.open(io.BytesIO(whole)) as picture:

@@ -13,6 +13,8 @@ from typing import Final
 
 from playwright.sync_api import Locator, expect
 
+from panachain.portal import i18n
+from panachain.viewer.words import translations
 from tests.portal.browser import PATIENCE, Window
 
 LONGEST_WAY: Final = 250
@@ -26,6 +28,25 @@ class Name(str):
 
 
 _HOLDS_FOCUS: Final = "one => one === document.activeElement"
+_DRAWN: Final = "one => one.tagName !== 'IMG' || (one.complete && one.naturalWidth > 1)"
+
+
+class Viewed(str):
+    """What the viewer says, which has words of its own: it stands without a portal, too."""
+
+    __slots__ = ()
+
+
+def speaker(language: str) -> Callable[[str], str]:
+    """Return what translates the portal's texts, and the viewer's."""
+
+    def say(text: str) -> str:
+        if isinstance(text, Viewed):
+            return translations(language).gettext(text)
+        with i18n.speaking(language):
+            return i18n.gettext(text)
+
+    return say
 
 
 class Person:
@@ -77,14 +98,27 @@ class Person:
         self.page.locator("nav.pages").wait_for()
         self.clicks = 0
 
-    def follow(self, text: str, *, within: str = "") -> None:
+    def follow(self, text: str, *, within: str = "", **values: object) -> None:
         """Follow the link with this text.
 
         Args:
             text: of the link, in English.
             within: only in the row, article or item with this text.
+            values: of the text.
         """
-        self._press(self._area(within).get_by_role("link", name=self._exactly(text)).first)
+        self._press(self._area(within).get_by_role("link", name=self._exactly(text, **values)).first)
+
+    def unfold(self, text: str) -> None:
+        """Open what hides more behind this text, unless it is open."""
+        summary = self.page.locator("summary").filter(has_text=self._exactly(text)).filter(visible=True).first
+        if summary.evaluate("one => one.parentElement.open"):
+            return
+        if self._keyboard:
+            self._reach(summary)
+            self.page.keyboard.press("Enter")
+        else:
+            summary.click()
+        self.clicks += 1
 
     def press(self, text: str, *, within: str = "") -> None:
         """Press the button with this text; `within` as for `follow`."""
@@ -141,10 +175,20 @@ class Person:
             self.page.keyboard.press("Space")
         chooser.value.set_files(files)
 
-    def sees(self, *texts: str) -> None:
-        """Expect each of these texts on the page, waiting until what is under way is done."""
+    def sees(self, *texts: str, **values: object) -> None:
+        """Expect each of these texts, with their values, on the page, waiting until what is under way is done."""
         for text in texts:
-            expect(self.page.get_by_text(self._say(text)).filter(visible=True).first).to_be_visible(timeout=PATIENCE)
+            told = self._told(text, **values)
+            expect(self.page.get_by_text(told).filter(visible=True).first).to_be_visible(timeout=PATIENCE)
+
+    def sees_picture(self, text: str, **values: object) -> None:
+        """Expect a picture or a plot of this name, drawn: one that didn't come has no width of its own."""
+        picture = self.page.get_by_role("img", name=self._exactly(text, **values)).first
+        # One further down comes when somebody gets there.
+        picture.scroll_into_view_if_needed()
+        expect(picture).to_be_visible(timeout=PATIENCE)
+        # Else another one would be taken for drawn while it still loads.
+        self.page.wait_for_function(_DRAWN, arg=picture.element_handle(), timeout=PATIENCE)
 
     def sees_not(self, text: str) -> None:
         """Expect a text nowhere on the page."""
@@ -163,9 +207,15 @@ class Person:
             return self.page.locator("body")
         return self.page.locator("tr, article, li, section, details").filter(has_text=self._say(within)).last
 
-    def _exactly(self, text: str) -> re.Pattern[str]:
+    def _told(self, text: str, **values: object) -> str:
+        """Return a text in the window's language, with its values."""
+        return self._say(text) % values if values else self._say(text)
+
+    def _exactly(self, text: str, **values: object) -> re.Pattern[str]:
         """Return a pattern of an accessible name: it begins so, and a hint for those who can't see may follow."""
-        return re.compile(rf"^\s*{re.escape(self._say(text))}(?!\w)", re.IGNORECASE)
+        # A slash would end the pattern where the browser reads it.
+        told = re.escape(self._told(text, **values)).replace("/", r"\/")
+        return re.compile(rf"^\s*{told}(?!\w)", re.IGNORECASE)
 
     def _press(self, element: Locator) -> None:
         expect(element).to_be_visible(timeout=PATIENCE)

@@ -28,19 +28,21 @@ from panachain.portal import guesses
 from panachain.portal.app import create_app
 from panachain.portal.security import Origin
 from panachain.portal.site import Site, Way
-from panachain.records.samples import sample_bundle, sample_dicom
+from panachain.records.samples import sample_bundle
 from panachain.sdk import open_actor
 from panachain.sdk.patient import Patient
 from panachain.sdk.profiles import Profile
+from tests.portal import showing
 from tests.portal.browser import Window
 from tests.twin import world as twin
 from tests.twin.world import World, running_world
 
-ROLES: Final = ("patient", "hospital", "clinician", "researcher")
+ROLES: Final = ("patient", "hospital", "clinician", "researcher", "registrar")
 """People of the world, a portal's user of each role."""
 PASSPHRASE: Final = "four words of nobody"
 _PATIENCE: Final = 60.0
-_NAME: Final = re.compile(r"0x[0-9a-fA-F]+|[\w-]{12,}|\d+")
+_NAME: Final = re.compile(r"0x[0-9a-fA-F]+|(?![a-z]+\b)[\w-]{12,}|\d+")
+"""What differs from one thing to the next in a path; a long word of ours isn't one."""
 
 
 @dataclass
@@ -54,6 +56,8 @@ class Portal:
     way: Way
     actor: Any
     """Their session outside of the portal, to look at what became of something."""
+    patient: str
+    """The patient's address."""
 
     @property
     def entry(self) -> str:
@@ -73,7 +77,7 @@ class Served:
         """Return the portal for one person."""
         assert self.site.way is not None
         origin = str(self.site.origin)
-        return Portal(origin, self.port, name, self.site.way, self.people.sessions[name])
+        return Portal(origin, self.port, name, self.site.way, self.people.sessions[name], self.people.patient.address)
 
     def role(self, name: str) -> Role:
         """Return a person's role."""
@@ -96,12 +100,12 @@ def walk(window: Window, portal: Portal) -> Iterator[str]:
 
     A kind is a path without its names and numbers, so of many records one is looked at.
     """
-    todo, seen = ["/"], set()
+    todo, seen = [("/", "/")], set()
     while todo:
-        path = todo.pop(0)
-        if _kind(path) in seen:
+        path, kind = todo.pop(0)
+        if kind in seen:
             continue
-        seen.add(_kind(path))
+        seen.add(kind)
         answer = window.page.goto(f"{portal.origin}{path}")
         assert answer is not None
         assert answer.status == 200, f"{path} answers {answer.status}"
@@ -111,12 +115,32 @@ def walk(window: Window, portal: Portal) -> Iterator[str]:
             seen.add(_kind(path))
         window.page.locator("section.job").wait_for(state="detached")
         yield path
-        links = window.page.locator("a[href^='/']:not([download])").all()
-        todo += [str(link.get_attribute("href")).partition("#")[0] for link in links]
+        for link in window.page.locator("a[href^='/']:not([download])").all():
+            path = str(link.get_attribute("href")).partition("#")[0]
+            todo.append((path, _kind(path, str(link.text_content()))))
 
 
-def _kind(path: str) -> str:
-    return _NAME.sub("*", path.partition("?")[0])
+def open_records(window: Window, portal: Portal) -> None:
+    """Open all that a patient has, or that a practitioner was granted, so that there is something to look at."""
+    page = window.page
+    first, form = {
+        "patient": ("/records", "form[action='/records/view']"),
+        "practitioner": (f"/inbox/{portal.patient}", "form[action$='/open']"),
+    }.get(str(portal.actor.role.value), ("", ""))
+    if not first:
+        return
+    page.goto(f"{portal.origin}{first}")
+    page.locator(form).first.locator("button").click()
+    if first != "/records":
+        page.locator(".confirm form button").click()
+        page.locator("main a[href^='/opened/']").click()
+    page.wait_for_url("**/opened/*")
+
+
+def _kind(path: str, text: str = "") -> str:
+    # What a document is says its title.
+    title = _NAME.sub("*", text.strip()) if "/document/" in path else ""
+    return _NAME.sub("*", path.partition("?")[0]) + title
 
 
 @contextmanager
@@ -177,14 +201,14 @@ def serving(site: Site, listening: socket.socket) -> Iterator[None]:
 
 def tell(people: World, folder: Path) -> None:
     """Let happen what the demo tells: so no page is empty."""
-    folder.mkdir()
+    showing.write(folder)
     (folder / "patient.json").write_bytes(sample_bundle(1))
-    (folder / "image.dcm").write_bytes(sample_dicom(1))
     people.hospital.upload([folder], people.patient.address)
-    wanted = ["laboratory", "medications"]
+    wanted = ["laboratory", "medications", "imaging", "documents"]
     policy = people.patient.grant(people.clinician.address, wanted, until=timedelta(days=30))
     list(people.clinician.open(policy.policy_id))
-    taken = people.patient.grant(people.nurse.address, ["allergies"], until=timedelta(days=30))
+    people.patient.grant(people.nurse.address, ["medications", "vitals"], until=timedelta(days=7))
+    taken = people.patient.grant(people.stranger.address, ["immunizations"], until=timedelta(days=30))
     people.patient.revoke(taken.policy_id)
     people.stranger.request(people.patient.address, ["allergies"], note="before surgery")
     people.wait()

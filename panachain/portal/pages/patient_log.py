@@ -169,7 +169,8 @@ def _asking(seat: Seat, wanted: Wanted) -> Response:
         seat.put(KEPT, log)
         return shown(log, wanted)
 
-    return to(seat.start(_("Asking who read"), work, template="patient/log.html"))
+    # What it shows is the page itself, and its place in the navigation.
+    return to(seat.start(_("Asking who read"), work, template="patient/log.html", path="/log"))
 
 
 @router.get("/log")

@@ -125,7 +125,8 @@ def _reading(seat: Seat) -> Response:
         seat.put(KEPT, kept)
         return listed(kept)
 
-    return to(seat.start(_("Reading your records"), work, template="patient/records.html"))
+    # What it shows is the page itself, and its place in the navigation.
+    return to(seat.start(_("Reading your records"), work, template="patient/records.html", path="/records"))
 
 
 @router.get("/records")

@@ -3,17 +3,25 @@ narrow and wide. axe-core finds nothing, nothing scrolls sideways, a page is lig
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import get_args
 
 import pytest
+from playwright.sync_api import expect
 
 from panachain.portal.pages import navigation
 from tests.portal.browser import NARROW, NEEDS_CHROMIUM, PAGE_LIMIT, WIDE, Chromium, Scheme
-from tests.portal.serving import ROLES, Served, enter, served_story, walk
+from tests.portal.person import Person, speaker
+from tests.portal.serving import PASSPHRASE, ROLES, Served, enter, open_records, served_story, walk
 
 pytestmark = [pytest.mark.deep, NEEDS_CHROMIUM]
 LANGUAGES = ("en", "de")
+OPENED = {
+    "patient": ("laboratory", "medications", "imaging", "documents", "conditions", "encounters"),
+    "clinician": ("laboratory", "medications", "imaging", "documents"),
+}
+"""Sections of the viewer that each finds among what was opened."""
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +41,7 @@ def test_axe_finds_nothing_and_nothing_scrolls_sideways(
     wrong, paths = [], set()
     with chromium.window(language=language) as window:
         enter(window, portal)
+        open_records(window, portal)
         for path in walk(window, portal):
             paths.add(path)
             assert window.page.locator("html").get_attribute("lang") == language
@@ -45,7 +54,63 @@ def test_axe_finds_nothing_and_nothing_scrolls_sideways(
         assert window.seen.elsewhere(portal.origin) == []
         assert window.seen.dialogs == []
     assert {page.path for page in navigation(world.role(role))} <= paths
+    assert {key for key in OPENED.get(role, ()) if not any(f"/section/{key}" in path for path in paths)} == set()
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_on_a_phone_the_pages_take_one_line_until_they_are_asked_for(
+    chromium: Chromium, world: Served, language: str, scripts: bool
+) -> None:
+    portal, wrong = world.portal("patient"), []
+    with chromium.window(language=language, width=NARROW, scripts=scripts) as window:
+        person = Person(window, portal.origin, speaker(language), keyboard=True)
+        person.unlock(portal.entry, portal.name, PASSPHRASE, paste=not scripts)
+        person.home()
+        pages, lists = window.page.locator("nav.pages"), window.page.locator("nav.pages .lists")
+        closed = pages.bounding_box()
+        assert closed is not None
+        assert closed["height"] < 48
+        expect(lists).to_be_hidden()
+        person.unfold("Pages")
+        expect(lists).to_be_visible()
+        for scheme in get_args(Scheme) if scripts else ():
+            window.paint(scheme)
+            wrong += [*window.violations(), *window.sideways()]
+        person.follow("Records")
+        expect(pages).to_contain_text(speaker(language)("Records"))
+        expect(lists).to_be_hidden()
+        window.resize(WIDE)
+        expect(lists).to_be_visible()
+        expect(window.page.locator("nav.pages .menu")).to_be_hidden()
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("width", [NARROW, WIDE])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_who_never_saw_it_finds_grant_log_and_revoke_from_the_first_page_in_two_clicks(
+    chromium: Chromium, world: Served, language: str, width: int
+) -> None:
+    portal, say = world.portal("patient"), speaker(language)
+    with chromium.window(language=language, width=width) as window:
+        enter(window, portal)
+        person = Person(window, portal.origin, say)
+        for first, then, ends in (
+            ("Let somebody read", "", "/grants/new"),
+            ("See who read", "", "/log|/jobs/"),
+            ("Take a grant back", "Take it back", "/revoke"),
+        ):
+            person.home()
+            # They see it without looking for it: in the page itself, not in a menu, and before they scroll.
+            expect(window.page.locator("main").get_by_role("link", name=say(first))).to_be_in_viewport(ratio=1)
+            person.follow(first)
+            if then:
+                person.press(then)
+            assert person.clicks <= 2
+            assert re.search(ends, window.page.url), window.page.url
+        # What takes something back asks first: nothing was done by two clicks alone.
+        person.sees("This is what it does:")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -74,6 +139,7 @@ def test_a_page_is_light_asks_nobody_else_and_has_a_heading_and_a_title(
     weights, titles = {}, {}
     with chromium.window() as window:
         enter(window, portal)
+        open_records(window, portal)
         for path in walk(window, portal):
             weights[path] = window.weigh(f"{portal.origin}{path}")
             assert window.page.locator("h1").count() == 1, path

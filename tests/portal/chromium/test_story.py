@@ -9,28 +9,17 @@ from unittest.mock import patch
 
 import pytest
 
-from panachain.portal import i18n
 from panachain.sdk.patient import Patient
 from scripts.portal_process import running_portal
 from tests import support
 from tests.portal.browser import NEEDS_CHROMIUM, Chromium
-from tests.portal.person import Person
+from tests.portal.person import Person, speaker
 from tests.portal.serving import PASSPHRASE, served_world
 from tests.portal.story import PEOPLE, tell
 
 pytestmark = [pytest.mark.deep, pytest.mark.timeout(900), NEEDS_CHROMIUM]
 MISSED = "status of 40[03]"
 """What the console says of a page that refuses something: the story holds one."""
-
-
-def speaker(language: str) -> Callable[[str], str]:
-    """Return what translates the portal's texts."""
-
-    def say(text: str) -> str:
-        with i18n.speaking(language):
-            return i18n.gettext(text)
-
-    return say
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -111,6 +112,13 @@ def test_filters_choose_what_they_say(wanted: Wanted, places: list[int]) -> None
 def test_a_day_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         Wanted(since=text).chosen(FOUND)
+
+
+@pytest.mark.parametrize("path", ["/log", "/records"])
+def test_what_the_work_shows_is_the_page_in_the_navigation_too(client: Client, path: str) -> None:
+    shown = client.finish(client.get(path))
+    assert re.search(rf'<a href="{path}" aria-current="page">', shown)
+    assert f'name="back" value="{path}"' in shown
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=label)
