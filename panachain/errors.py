@@ -7,6 +7,12 @@ Follows the exit codes of the command line (docs/spec/cli.md).
     ├── UsageError                      2   bad argument, bad input file, unknown category
     │   ├── InputError                  2   a source file that can't be read as what it claims to be
     │   │   └── ConsentNotEnforceableError  2   a FHIR Consent that no grant can hold as it is written
+    │   ├── ShareError                  2   recovery shares that restore nothing as they are
+    │   │   ├── ShareDamagedError       2   the words of one can't be right
+    │   │   ├── ShareRepeatedError      2   the same one was given twice
+    │   │   ├── SharesMixedError        2   they are of different sets, or of different actors
+    │   │   ├── SharesThresholdError    2   they don't say the same number that is needed
+    │   │   └── SharesTooFewError       2
     │   ├── UnknownActorError           2
     │   └── ConfigurationError          2
     ├── PartlyDoneError                 3
@@ -19,6 +25,7 @@ Follows the exit codes of the command line (docs/spec/cli.md).
     │   ├── OutOfScopeError             5   lane, purpose or grantee doesn't fit the policy
     │   └── SuspendedError              5
     ├── IntegrityError                  6   bytes, a signature or a proof don't fit
+    │   └── SharesWrongError            6   recovery shares that make another seed than the one that is looked for
     ├── TooLargeError                   1   a record is larger, all of it put back, than the settings allow
     ├── UnavailableError                7
     │   ├── ChainUnavailableError       7
@@ -98,6 +105,40 @@ class ConsentNotEnforceableError(InputError):
         place, reason = provisions[0]
         more = f"; and {len(provisions) - 1} more: {', '.join(p for p, _ in provisions[1:6])}" if provisions[1:] else ""
         return cls(f"{place} {reason}{more}", provisions=provisions, hint=hint)
+
+
+class ShareError(UsageError):
+    """Recovery shares restore nothing as they are; no word of them is ever in a message."""
+
+    usual_hint = "look at the pages again: every share has its number, and all of a set begin with the same two words"
+
+
+class ShareDamagedError(ShareError):
+    """The words of a share can't be right: one isn't in the list, some are missing, or the checksum doesn't fit."""
+
+    usual_hint = "compare it with its page word by word; the others needn't be typed again"
+
+
+class ShareRepeatedError(ShareError):
+    """The same share was given twice: it counts once."""
+
+    usual_hint = "give another share of the same set"
+
+
+class SharesMixedError(ShareError):
+    """Shares of different sets, or of different actors, never fit together."""
+
+    usual_hint = "take shares of one set: they begin with the same two words, and their pages show the same handle"
+
+
+class SharesThresholdError(ShareError):
+    """Shares of one set don't say the same number that is needed: at least one isn't of this set."""
+
+
+class SharesTooFewError(ShareError):
+    """There are fewer shares than the set needs, and they tell nothing of the seed."""
+
+    usual_hint = "give more shares of the same set"
 
 
 class UnknownActorError(UsageError):
@@ -205,6 +246,12 @@ class IntegrityError(PanaChainError):
 
     exit_code = 6
     usual_hint = "nothing of it was used: ask the party that the message names, and keep what it sent"
+
+
+class SharesWrongError(IntegrityError):
+    """Recovery shares fit each other's numbers and make another seed than the one that is looked for."""
+
+    usual_hint = "nothing was written: at least one share isn't of this set, so try another one of them"
 
 
 class TooLargeError(PanaChainError):

@@ -29,6 +29,8 @@ COMMANDS: Final = {
     "init": (f"{_COMMANDS}identity:init", "Make a profile: one actor with one seed."),
     "register": (f"{_COMMANDS}identity:register", "Enter the profile's actor on its chain."),
     "whoami": (f"{_COMMANDS}identity:whoami", "Show the profile's actor."),
+    "recovery": (f"{_COMMANDS}recovery:recovery", "Keep the seed as shares on paper."),
+    "restore": (f"{_COMMANDS}recovery:restore", "Make a profile again from its shares."),
     "contacts": (f"{_COMMANDS}contacts:contacts", "Give people and organisations names of your own."),
     "block": (f"{_COMMANDS}blocked:block", "Hear nothing more of somebody."),
     "unblock": (f"{_COMMANDS}blocked:unblock", "Hear of somebody again."),
@@ -79,7 +81,8 @@ COMMANDS: Final = {
 
 SECTIONS: Final = {
     "Everybody": (
-        *("init", "register", "whoami", "portal", "contacts", "submit", "doctor", "backup", "config", "completion"),
+        *("init", "register", "whoami", "recovery", "restore", "portal", "contacts", "submit", "doctor", "backup"),
+        *("config", "completion"),
     ),
     "Patients": (
         *("pair", "unpair", "choices", "records", "recategorize", "grant", "policies", "policy", "log", "revoke"),

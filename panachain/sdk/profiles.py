@@ -72,8 +72,24 @@ class Profile:
         }
 
 
-def create_profile(home: Path, name: str, role: Role, passphrase: str, display_name: str = "") -> Profile:
+def create_profile(
+    home: Path,
+    name: str,
+    role: Role,
+    passphrase: str,
+    display_name: str = "",
+    *,
+    seed: keys.Seed | None = None,
+) -> Profile:
     """Make a new actor: a fresh seed, locked under `passphrase`.
+
+    Args:
+        home: the folder of all state.
+        name: of the profile.
+        role: what the actor is.
+        passphrase: locks the seed.
+        display_name: a name to show; it stays on this machine.
+        seed: of an actor who is restored (sdk/restoring.py); None draws one.
 
     Raises:
         UsageError: the name can't be used, or is taken.
@@ -90,7 +106,8 @@ def create_profile(home: Path, name: str, role: Role, passphrase: str, display_n
         )
     if (folder / "profile.json").exists():
         raise UsageError(f"profile {name!r} exists already; it was left as it is", hint="choose another --profile")
-    seed = keys.Seed.random()
+    if seed is None:
+        seed = keys.Seed.random()
     profile = Profile(
         name=name,
         role=role,
