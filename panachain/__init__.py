@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from panachain.sdk import AnyActor, Hospital, Network, Patient, Practitioner, Registrar, Researcher, connect
     from panachain.sdk.opening import Opening
     from panachain.sdk.readings import Reading
+    from panachain.sdk.recovery import Recovery, RecoveryShare
     from panachain.sdk.results.groups import GroupView, InvitationView
     from panachain.sdk.results.listings import LeftOut
     from panachain.sdk.results.log import ConvictionReport, LogEntry
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         SurveyPart,
         WithdrawnRecord,
     )
+    from panachain.sdk.results.recovery import DrillReport, RecoveryStatus, RestoredReport, SharesReport
     from panachain.sdk.results.requests import DenialReport, RequestReport, RequestView, WithdrawnRequestReport
     from panachain.sdk.results.revocations import RevocationReport
     from panachain.sdk.results.summaries import PatientSummary
@@ -64,6 +66,7 @@ _PLACES: Final = {
     "Devnet": "devnet",
     "DevnetProxy": "devnet",
     "DevnetStatus": "devnet",
+    "DrillReport": "sdk.results.recovery",
     "GroupView": "sdk.results.groups",
     "Hospital": "sdk",
     "InvitationView": "sdk.results.groups",
@@ -94,16 +97,21 @@ _PLACES: Final = {
     "Reading": "sdk.readings",
     "RecordInfo": "model.records",
     "RecordProvenance": "sdk.results.records",
+    "Recovery": "sdk.recovery",
+    "RecoveryShare": "sdk.recovery",
+    "RecoveryStatus": "sdk.results.recovery",
     "Registrar": "sdk",
     "RequestReport": "sdk.results.requests",
     "RequestView": "sdk.results.requests",
     "Researcher": "sdk",
     "ResourceHistory": "sdk.results.records",
     "ResourceVersion": "sdk.results.records",
+    "RestoredReport": "sdk.results.recovery",
     "RevocationReport": "sdk.results.revocations",
     "RewrapReport": "sdk.results.uploads",
     "Role": "model.actors",
     "SettleReport": "sdk.results.uploads",
+    "SharesReport": "sdk.results.recovery",
     "Status": "model.actors",
     "StorageRow": "research.index",
     "Survey": "sdk.results.records",
@@ -125,6 +133,7 @@ __all__ = [
     "Devnet",
     "DevnetProxy",
     "DevnetStatus",
+    "DrillReport",
     "GroupView",
     "Hospital",
     "InvitationView",
@@ -155,16 +164,21 @@ __all__ = [
     "Reading",
     "RecordInfo",
     "RecordProvenance",
+    "Recovery",
+    "RecoveryShare",
+    "RecoveryStatus",
     "Registrar",
     "RequestReport",
     "RequestView",
     "Researcher",
     "ResourceHistory",
     "ResourceVersion",
+    "RestoredReport",
     "RevocationReport",
     "RewrapReport",
     "Role",
     "SettleReport",
+    "SharesReport",
     "Status",
     "StorageRow",
     "Survey",

@@ -8,6 +8,12 @@ Follows the exit codes of the command line (docs/spec/cli.md).
     │   ├── InputError                  2   a source file that can't be read as what it claims to be
     │   │   └── ConsentNotEnforceableError  2   a FHIR Consent that no grant can hold as it is written
     │   ├── NothingToDoError            2
+    │   ├── ShareError                  2   recovery shares that restore nothing as they are
+    │   │   ├── ShareDamagedError       2   the words of one can't be right
+    │   │   ├── ShareRepeatedError      2   the same one was given twice
+    │   │   ├── SharesMixedError        2   they are of different sets, or of different actors
+    │   │   ├── SharesThresholdError    2   they don't say the same number that is needed
+    │   │   └── SharesTooFewError       2
     │   ├── UnknownActorError           2
     │   └── ConfigurationError          2
     ├── PartlyDoneError                 3
@@ -21,6 +27,7 @@ Follows the exit codes of the command line (docs/spec/cli.md).
     │   ├── NotPairedError              5   the patient didn't assent that the hospital publishes, or no longer does
     │   └── SuspendedError              5
     ├── IntegrityError                  6   bytes, a signature or a proof don't fit
+    │   └── SharesWrongError            6   recovery shares that make another seed than the one that is looked for
     ├── TooLargeError                   1   a record is larger, all of it put back, than the settings allow
     ├── UnavailableError                7
     │   ├── ChainUnavailableError       7
@@ -106,6 +113,40 @@ class NothingToDoError(UsageError):
     """What was named holds nothing that could be done."""
 
     usual_hint = "look whether what was named is what was meant"
+
+
+class ShareError(UsageError):
+    """Recovery shares restore nothing as they are; no word of them is ever in a message."""
+
+    usual_hint = "look at the pages again: every share has its number, and all of a set begin with the same two words"
+
+
+class ShareDamagedError(ShareError):
+    """The words of a share can't be right: one isn't in the list, some are missing, or the checksum doesn't fit."""
+
+    usual_hint = "compare it with its page word by word; the others needn't be typed again"
+
+
+class ShareRepeatedError(ShareError):
+    """The same share was given twice: it counts once."""
+
+    usual_hint = "give another share of the same set"
+
+
+class SharesMixedError(ShareError):
+    """Shares of different sets, or of different actors, never fit together."""
+
+    usual_hint = "take shares of one set: they begin with the same two words, and their pages show the same handle"
+
+
+class SharesThresholdError(ShareError):
+    """Shares of one set don't say the same number that is needed: at least one isn't of this set."""
+
+
+class SharesTooFewError(ShareError):
+    """There are fewer shares than the set needs, and they tell nothing of the seed."""
+
+    usual_hint = "give more shares of the same set"
 
 
 class UnknownActorError(UsageError):
@@ -219,6 +260,12 @@ class IntegrityError(PanaChainError):
 
     exit_code = 6
     usual_hint = "nothing of it was used: ask the party that the message names, and keep what it sent"
+
+
+class SharesWrongError(IntegrityError):
+    """Recovery shares fit each other's numbers and make another seed than the one that is looked for."""
+
+    usual_hint = "nothing was written: at least one share isn't of this set, so try another one of them"
 
 
 class TooLargeError(PanaChainError):

@@ -95,6 +95,7 @@ def all_checks(app: App) -> Iterator[Check]:
     """Yield each check, as it is made."""
     yield from _versions()
     yield from _home(app.home)
+    yield from _recovery(app.home)
     description = None
     try:
         description = _description(app.config.network_file)
@@ -132,6 +133,29 @@ def _home(home: Path) -> Iterator[Check]:
         yield _bad("key stores", error, f"chmod -R go-rwx '{home}'")
     else:
         yield Check("key stores", "ok", f"{len(_secrets(home))} in {home}")
+
+
+def _recovery(home: Path) -> Iterator[Check]:
+    """Say of each profile whether it could be restored; what isn't known here is no fault, and worth a look."""
+    from panachain.sdk.profiles import list_profiles
+    from panachain.sdk.recovery import Recovery
+
+    try:
+        profiles = list_profiles(home)
+    except PanaChainError as exc:
+        yield _bad("profiles", exc, "look at the file that is named")
+        return
+    for profile in profiles:
+        name = f"recovery of {profile.name}"
+        try:
+            found = Recovery(profile).status()
+        except PanaChainError as exc:
+            yield Check(name, "note", str(exc), exc.hint)
+            continue
+        what = "shares" if found.state == "none" else "test"
+        fix = f"panachain --profile {profile.name} recovery {what}" if found.advice else ""
+        told = found.advice or f"{found.threshold} shares restore it; the last drill fitted"
+        yield Check(name, "note" if found.advice else "ok", told, fix)
 
 
 def _secrets(home: Path) -> list[Path]:

@@ -36,7 +36,10 @@ def init(role: str, name: str) -> None:
     passphrase = app.passphrase(f"profile {profile_name}", confirm=True)
     profile = create_profile(app.home, profile_name, Role(role), passphrase, name)
     app.output.one(profile, fields=("name", "role", "handle", "display_name"), titles={"display_name": "called"})
-    app.output.next(f"panachain --profile {profile_name} register")
+    app.output.next(
+        f"panachain --profile {profile_name} register",
+        f"panachain --profile {profile_name} recovery shares  # there is no backup of the seed yet",
+    )
 
 
 @command(

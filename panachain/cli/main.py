@@ -30,6 +30,8 @@ COMMANDS: Final = {
     "register": (f"{_COMMANDS}identity:register", "Enter the profile's actor on its chain."),
     "whoami": (f"{_COMMANDS}identity:whoami", "Show the profile's actor."),
     "key": (f"{_COMMANDS}key:key", "Look at the lock of a profile's seed, and change its passphrase."),
+    "recovery": (f"{_COMMANDS}recovery:recovery", "Keep the seed as shares on paper."),
+    "restore": (f"{_COMMANDS}recovery:restore", "Make a profile again from its shares."),
     "contacts": (f"{_COMMANDS}contacts:contacts", "Give people and organisations names of your own."),
     "block": (f"{_COMMANDS}blocked:block", "Hear nothing more of somebody."),
     "unblock": (f"{_COMMANDS}blocked:unblock", "Hear of somebody again."),
@@ -81,8 +83,8 @@ COMMANDS: Final = {
 
 SECTIONS: Final = {
     "Everybody": (
-        *("init", "register", "whoami", "key", "portal", "contacts", "submit", "doctor", "backup", "config"),
-        "completion",
+        *("init", "register", "whoami", "key", "recovery", "restore", "portal", "contacts", "submit", "doctor"),
+        *("backup", "config", "completion"),
     ),
     "Patients": (
         *("pair", "unpair", "choices", "records", "summary", "recategorize", "grant", "policies", "policy", "log"),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from panachain.chain.bound import Sends
     from panachain.sdk.blocked import BlockList
     from panachain.sdk.names import Names
+    from panachain.sdk.recovery import Recovery
 
 SIDECHAIN_ROLES = tuple(identity_registry.ROLES.values())
 """Roles that are registered with genuine identities, on the sidechain only."""
@@ -169,6 +170,13 @@ class ActorSession:
         from panachain.sdk.blocked import BlockList
 
         return BlockList(self.profile.folder, self._seed.store_key(), self.network.resolver)
+
+    @property
+    def recovery(self) -> Recovery:
+        """The backup of this actor's seed: recovery shares and drills."""
+        from panachain.sdk.recovery import Recovery
+
+        return Recovery(self.profile, lambda: self._seed)
 
     @cached_property
     def _names(self) -> Names:

@@ -73,7 +73,14 @@ class Profile:
 
 
 def create_profile(
-    home: Path, name: str, role: Role, passphrase: str, display_name: str = "", *, drawn: bool = False
+    home: Path,
+    name: str,
+    role: Role,
+    passphrase: str,
+    display_name: str = "",
+    *,
+    drawn: bool = False,
+    seed: keys.Seed | None = None,
 ) -> Profile:
     """Make a new actor: a fresh seed, locked under `passphrase`.
 
@@ -84,6 +91,7 @@ def create_profile(
         passphrase: locks the seed.
         display_name: a name to show; it stays on this machine.
         drawn: a program drew the passphrase at random, of 80 bits or more, and unlocking may cost little.
+        seed: of an actor who is restored (sdk/restoring.py); None draws one.
 
     Raises:
         UsageError: the name can't be used, or is taken.
@@ -100,7 +108,8 @@ def create_profile(
         )
     if (folder / "profile.json").exists():
         raise UsageError(f"profile {name!r} exists already; it was left as it is", hint="choose another --profile")
-    seed = keys.Seed.random()
+    if seed is None:
+        seed = keys.Seed.random()
     profile = Profile(
         name=name,
         role=role,

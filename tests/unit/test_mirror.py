@@ -53,6 +53,7 @@ ELSEWHERE = {
     "sdk/results/choices.py": "sdk/test_own_choices.py",
     "sdk/results/log.py": "sdk/results/test_package.py",
     "sdk/results/overview.py": "sdk/test_hospital_overview.py",
+    "sdk/results/recovery.py": "sdk/test_recovery.py",
     "sdk/results/services.py": "sdk/test_services.py",
     "sdk/results/people.py": "sdk/results/test_package.py",
     "sdk/results/summaries.py": "sdk/test_summaries.py",
