@@ -53,6 +53,8 @@ if TYPE_CHECKING:
         UploadReport,
         WithdrawReport,
     )
+    from panachain.sdk.results.viewers import Standing, ViewerFile, ViewerView
+    from panachain.sdk.viewers import Viewers
 
 _PLACES: Final = {
     "Actor": "model.actors",
@@ -102,6 +104,7 @@ _PLACES: Final = {
     "RewrapReport": "sdk.results.uploads",
     "Role": "model.actors",
     "SettleReport": "sdk.results.uploads",
+    "Standing": "sdk.results.viewers",
     "Status": "model.actors",
     "StorageRow": "research.index",
     "Survey": "sdk.results.records",
@@ -109,6 +112,9 @@ _PLACES: Final = {
     "Tally": "research.index",
     "UnpairingReport": "sdk.results.uploads",
     "UploadReport": "sdk.results.uploads",
+    "ViewerFile": "sdk.results.viewers",
+    "ViewerView": "sdk.results.viewers",
+    "Viewers": "sdk.viewers",
     "WithdrawReport": "sdk.results.uploads",
     "WithdrawnRecord": "sdk.results.records",
     "WithdrawnRequestReport": "sdk.results.requests",
@@ -162,6 +168,7 @@ __all__ = [
     "RewrapReport",
     "Role",
     "SettleReport",
+    "Standing",
     "Status",
     "StorageRow",
     "Survey",
@@ -169,6 +176,9 @@ __all__ = [
     "Tally",
     "UnpairingReport",
     "UploadReport",
+    "ViewerFile",
+    "ViewerView",
+    "Viewers",
     "WithdrawReport",
     "WithdrawnRecord",
     "WithdrawnRequestReport",
