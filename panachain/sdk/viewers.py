@@ -28,8 +28,16 @@ class Viewers:
     """Viewer bundles, as one actor makes and checks them: `viewers` of every session.
 
     Examples:
-        >>> Viewers.__name__
-        'Viewers'
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> said = '{"name": "Laboratory list", "version": "1.0", "wants": ["laboratory"]}'
+        >>> with tempfile.TemporaryDirectory() as folder, connect("clinic", role="hospital") as hospital:
+        ...     for name, text in (("viewer.json", said), ("index.html", "<h1>Values</h1>"), ("program.js", "")):
+        ...         written = Path(folder, name).write_text(text)
+        ...     bundle = hospital.viewers.pack(folder)
+        >>> with connect("me", role="patient") as patient:
+        ...     patient.viewers.check(bundle).is_verified
+        True
     """
 
     def __init__(self, network: Network, actor: Actor, signer: umbral.Signer, names: Names) -> None:

@@ -32,7 +32,12 @@ class Standing(Enum):
 
 @dataclass(frozen=True)
 class ViewerFile:
-    """A file of a viewer bundle."""
+    """A file of a viewer bundle.
+
+    Examples:
+        >>> ViewerFile("program.js", size=120, sha256="9f86d081…").to_json()["name"]
+        'program.js'
+    """
 
     name: str
     size: int
@@ -50,16 +55,13 @@ class ViewerView:
     """A viewer bundle as its file says, and what the registry says of its publisher.
 
     Examples:
+        >>> import tempfile
         >>> from pathlib import Path
-        >>> folder = Path("laboratory-list")
-        >>> folder.mkdir()
         >>> said = '{"name": "Laboratory list", "version": "1.0", "wants": ["laboratory"]}'
-        >>> for name, text in (("viewer.json", said), ("index.html", "<h1>Values</h1>"), ("program.js", "")):
-        ...     written = (folder / name).write_text(text)
-        >>> with connect("clinic", role="hospital") as hospital:
-        ...     bundle = hospital.viewers.pack(folder)
-        >>> with connect("me", role="patient") as patient:
-        ...     view = patient.viewers.check(bundle)
+        >>> with tempfile.TemporaryDirectory() as folder, connect("clinic", role="hospital") as hospital:
+        ...     for name, text in (("viewer.json", said), ("index.html", "<h1>Values</h1>"), ("program.js", "")):
+        ...         written = Path(folder, name).write_text(text)
+        ...     view = hospital.viewers.check(hospital.viewers.pack(folder))
         >>> view.name, view.standing.value, [file.name for file in view.files]
         ('Laboratory list', 'verified', ['index.html', 'program.js'])
     """

@@ -98,7 +98,7 @@ def test_software_is_named_with_its_publisher_and_nothing_of_it_is_on_a_page() -
         ("index.html", "program.js"),
     )
     pages = {name: content.decode() for name, content in folder.files(chart)}
-    page = pages["view/document-1.html"]
+    page = pages[f"{folder.FOLDER}/document-1.html"]
     assert "A publisher" in page
     assert "run on this page, and nobody looked here" in page
     assert not [name for name, content in pages.items() if "<script" in content or "<b>List" in content]
