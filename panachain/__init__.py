@@ -56,6 +56,8 @@ if TYPE_CHECKING:
         UploadReport,
         WithdrawReport,
     )
+    from panachain.sdk.results.viewers import Standing, ViewerFile, ViewerView
+    from panachain.sdk.viewers import Viewers
 
 _PLACES: Final = {
     "Actor": "model.actors",
@@ -112,6 +114,7 @@ _PLACES: Final = {
     "Role": "model.actors",
     "SettleReport": "sdk.results.uploads",
     "SharesReport": "sdk.results.recovery",
+    "Standing": "sdk.results.viewers",
     "Status": "model.actors",
     "StorageRow": "research.index",
     "Survey": "sdk.results.records",
@@ -119,6 +122,9 @@ _PLACES: Final = {
     "Tally": "research.index",
     "UnpairingReport": "sdk.results.uploads",
     "UploadReport": "sdk.results.uploads",
+    "ViewerFile": "sdk.results.viewers",
+    "ViewerView": "sdk.results.viewers",
+    "Viewers": "sdk.viewers",
     "WithdrawReport": "sdk.results.uploads",
     "WithdrawnRecord": "sdk.results.records",
     "WithdrawnRequestReport": "sdk.results.requests",
@@ -179,6 +185,7 @@ __all__ = [
     "Role",
     "SettleReport",
     "SharesReport",
+    "Standing",
     "Status",
     "StorageRow",
     "Survey",
@@ -186,6 +193,9 @@ __all__ = [
     "Tally",
     "UnpairingReport",
     "UploadReport",
+    "ViewerFile",
+    "ViewerView",
+    "Viewers",
     "WithdrawReport",
     "WithdrawnRecord",
     "WithdrawnRequestReport",

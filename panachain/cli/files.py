@@ -45,6 +45,7 @@ SUFFIXES: Final[Mapping[str, str]] = MappingProxyType(
         "application/cda+xml": "cda.xml",
         "application/json": "json",
         "text/plain": "txt",
+        "application/vnd.panachain.viewer": "viewer",
     }
 )
 """Media type → the end of a file's name; what isn't listed ends in `bin`."""
@@ -242,6 +243,7 @@ def _item(output: OutputFolder, number: int, entry: Mapping[str, Any], states: M
         file=str(entry["file"]),
         states=states.get(str(entry["id"]), {}),
         also_from=tuple(output.name_of(str(one)) for one in entry.get("also_from", ())),
+        named=output.name_of,
     )
 
 

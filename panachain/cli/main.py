@@ -67,6 +67,7 @@ COMMANDS: Final = {
     "request": (f"{_COMMANDS}practitioner:request", "Ask a patient for access."),
     "group": (f"{_COMMANDS}group:group", "Manage care teams and departments."),
     "query": (f"{_COMMANDS}research:query", "Query policies or storage transactions on chain."),
+    "viewer": (f"{_COMMANDS}viewer:viewer", "Publish software that runs over records, and check who published it."),
     "portal": ("panachain.portal.command:portal", "Show everything in a browser."),
     "devnet": ("panachain.devnet.command:devnet", "Run a network of your own: two chains, a store, proxies."),
     "deploy": (f"{_COMMANDS}deploy:deploy", "Deploy a network's contracts to both chains."),
@@ -83,16 +84,16 @@ COMMANDS: Final = {
 
 SECTIONS: Final = {
     "Everybody": (
-        *("init", "register", "whoami", "key", "recovery", "restore", "portal", "contacts", "submit", "doctor"),
-        *("backup", "config", "completion"),
+        *("init", "register", "whoami", "key", "recovery", "restore", "portal", "contacts", "viewer"),
+        *("submit", "doctor", "backup", "config", "completion"),
     ),
     "Patients": (
         *("pair", "unpair", "choices", "records", "summary", "recategorize", "grant", "policies", "policy", "log"),
         *("revoke", "reissue", "settle", "requests", "approve", "deny", "block", "unblock", "blocked", "convict"),
     ),
-    "Hospitals": ("classify", "assign", "upload", "records", "withdraw", "rewrap", "settle", "storage"),
+    "Hospitals": ("classify", "assign", "upload", "records", "withdraw", "rewrap", "settle", "viewer", "storage"),
     "Practitioners": ("inbox", "open", "summary", "request", "requests", "policy", "group", "block"),
-    "Researchers": ("query", "inbox", "open", "policy", "block"),
+    "Researchers": ("query", "inbox", "open", "policy", "viewer", "block"),
     "Operators": ("devnet", "deploy", "network", "proxy", "relay", "gate", "sidechain", "index", "storage", "backup"),
 }
 """Who does it → the commands, in the order of use; some are for several."""

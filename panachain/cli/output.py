@@ -74,7 +74,7 @@ _ACTING: Final = frozenset(
         "group",
         "query",
     }
-    | {"block", "unblock", "blocked", "key", "portal", "recovery", "restore"}
+    | {"block", "unblock", "blocked", "key", "portal", "recovery", "restore", "viewer"}
 )
 """Commands that take the profile that the user has typed."""
 _OTHERS: Final = frozenset(

@@ -61,6 +61,7 @@ KEY_STORE_SEED: Final = b"panachain/key-store/2/seed"
 # Prefixes of signed messages.
 HEADER_SIGNATURE: Final = b"panachain/header/3/signature"
 RECEIPT: Final = b"panachain/receipt/1"
+VIEWER: Final = b"panachain/viewer/1"
 
 # Prefixes of digests that stay on this machine.
 LARGE_SOURCE: Final = b"panachain/1/large-source"

@@ -69,6 +69,9 @@ STATES: Final[Mapping[str, str]] = {
     "ok": N_("all right"),
     "note": N_("look at it"),
     "bad": N_("not right"),
+    "verified": N_("signed by its publisher"),
+    "forged": N_("not signed by its publisher"),
+    "unchecked": N_("can't be checked now"),
 }
 ROLES: Final[Mapping[str, str]] = {
     "hospital": N_("hospital"),
@@ -104,6 +107,7 @@ FILES: Final[Mapping[str, str]] = {
     "text/csv": N_("table"),
     "image/jpeg": N_("picture"),
     "image/png": N_("picture"),
+    "application/vnd.panachain.viewer": N_("software"),
 }
 """By media type."""
 

@@ -7,6 +7,7 @@ section "Who may ask".
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from dataclasses import dataclass
@@ -43,6 +44,32 @@ POLICY: Final = "; ".join(
     )
 )
 """The content security policy of pages: nothing but our own files, each named by the page's nonce."""
+FRAME: Final = "/viewer-frame"
+"""The one page that stands in a frame: software of others shows itself there, and can do nothing else."""
+FRAMING: Final = re.compile(r"/running/[A-Za-z0-9_-]{1,64}")
+"""The pages that have that frame, and no other one."""
+FRAME_POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        # The nonce is our own script's. Software runs in a worker of a blob, which inherits this policy: it is sent
+        # nothing, loads nothing, and may compile WebAssembly.
+        "script-src 'nonce-{nonce}' 'wasm-unsafe-eval'",
+        "worker-src blob:",
+        "form-action 'none'",
+        "frame-ancestors 'self'",
+        "base-uri 'none'",
+        # Also where somebody opens its address by itself: an origin of its own, which has no cookie and no storage.
+        "sandbox allow-scripts",
+    )
+)
+"""The content security policy of FRAME, and of whatever runs in it."""
+_FRAME_HEADERS: Final = {
+    # No connection at all, also of the kinds that a content security policy doesn't know: preconnect, DNS prefetch and
+    # WebRTC (WICG Connection Allowlists; a browser that doesn't know it relies on the worker alone).
+    "connection-allowlist": "()",
+    "x-dns-prefetch-control": "off",
+    "x-frame-options": "SAMEORIGIN",
+}
 HEADERS: Final = {
     "cache-control": "no-store",
     "cross-origin-opener-policy": "same-origin",
@@ -115,7 +142,7 @@ class Guard:
 
         async def answer(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                self._finish(MutableHeaders(scope=message), nonce)
+                self._finish(MutableHeaders(scope=message), nonce, scope["path"])
                 self._set_cookie(scope, session, MutableHeaders(scope=message))
             await send(message)
 
@@ -145,6 +172,10 @@ class Guard:
             return 403, "Other pages can link to this portal, and show nothing of it."
         if destination in _FRAMED and site != "same-origin":
             return 403, "Other pages can't show this portal in a frame."
+        # Whoever doesn't say what is asked for keeps the frame's page apart all the same: its policy has `sandbox`.
+        alone = {"iframe", ""} if scope["path"] == FRAME else {destination} - _FRAMED
+        if destination not in alone:
+            return 403, "One page of this portal stands in a frame, and nowhere else."
         return None
 
     def _session(self, scope: Scope, headers: Headers) -> Session | None:
@@ -160,13 +191,20 @@ class Guard:
         asked_by_itself = scope["path"].startswith(self._polls) if self._polls else False
         return self._desk.find(named[0], use=not asked_by_itself)
 
-    def _finish(self, headers: MutableHeaders, nonce: str) -> None:
+    def _finish(self, headers: MutableHeaders, nonce: str, path: str) -> None:
         static = headers.get("cache-control", "").startswith("public")
         for name, value in HEADERS.items():
             if not (name == "cache-control" and static):
                 headers[name] = value
-        # The same for every page: none of them could bring a laxer one.
-        headers["content-security-policy"] = POLICY.format(nonce=nonce)
+        # By the path and by nothing that a page says: none of them could bring a laxer one.
+        policy = FRAME_POLICY if path == FRAME else POLICY
+        if path == FRAME:
+            for name, value in _FRAME_HEADERS.items():
+                headers[name] = value
+        elif FRAMING.fullmatch(path):
+            # It also stops the frame from going anywhere else.
+            policy += f"; frame-src {self._origin}{FRAME}"
+        headers["content-security-policy"] = policy.format(nonce=nonce)
         if self._origin.secure:
             headers["strict-transport-security"] = "max-age=31536000"
 

@@ -16,6 +16,7 @@ Follows FHIR R4, DICOM PS3.10 section 7.1, HL7 v2.x chapter 2, C-CDA R2.1, PDF 2
 | Apple Health | a root `HealthData` | `apple.py` | of each measurement |
 | XML | `<` and C-CDA, `<?xml`, `.xml`, `.cda`, `.ccda` | one, and excerpts (`cda.py`) | documents, effectiveTime |
 | PDF | `%PDF-` | one | documents, or what its text, title or name tells (`pdf.py`); undated |
+| viewer bundle | `panachain/viewer/1` | one | documents, or `--category`; undated |
 | zip, gzip | magic | those of its members | of each member |
 | other archives | magic | one | only with a restricted `--category` |
 | anything else | | one | only with `--category` |
@@ -41,11 +42,11 @@ from types import MappingProxyType
 from typing import BinaryIO, Final, NamedTuple, Protocol
 
 from panachain.crypto import labels
-from panachain.errors import InputError
+from panachain.errors import InputError, IntegrityError
 from panachain.ipld import dagcbor
 from panachain.model.records import FileContent, PlainRecord
 from panachain.model.scope import EMERGENCY, RESTRICTED, UNDATED, Category
-from panachain.records import apple, archives, cda, classify, dicom, encodings, hl7, pdf, persons, xml
+from panachain.records import apple, archives, cda, classify, dicom, encodings, hl7, pdf, persons, viewer_bundle, xml
 from panachain.records.canonical import BLANKS, BOM
 from panachain.records.classify import Classified
 from panachain.records.fhir_codes import RESTRICTED_DEFAULT
@@ -87,6 +88,7 @@ class _Kind(Enum):
     DICOM = auto()
     XML = auto()
     PDF = auto()
+    VIEWER = auto()
     ARCHIVE = auto()
     OTHER = auto()
 
@@ -603,6 +605,8 @@ def _kind_of(start: bytes, suffix: str) -> _Kind:
         start: from `_beginning`.
         suffix: of its name, in lower case with the dot.
     """
+    if viewer_bundle.is_bundle(start):
+        return _Kind.VIEWER
     if dicom.has_preamble(start):
         return _Kind.DICOM
     if start.startswith(_ARCHIVES) or _is_tar(start):
@@ -703,6 +707,8 @@ def _pieces_of_file(
             yield Piece(one.category, document.year, cda.MEDIA_TYPE, one.content)
     elif kind is _Kind.PDF:
         yield Piece(_pdf_category(file, about.name, category, matcher), UNDATED, pdf.MEDIA_TYPE, content)
+    elif kind is _Kind.VIEWER:
+        yield _viewer_piece(file, content, category)
     else:
         yield _other_piece(file, content, kind, category, matcher, about.name)
 
@@ -747,6 +753,15 @@ def _dicom_piece(
         if sure or category is None:
             raise
         return _other_piece(file, content, _Kind.OTHER, category, matcher)
+
+
+def _viewer_piece(file: BinaryIO, content: bytes | FileContent, named: Category | None) -> Piece:
+    """Return software that travels with records: it holds nobody's data, so it goes where whoever uploads it says."""
+    try:
+        viewer_bundle.read_bundle(file.read(viewer_bundle.MAX_SIZE + 1))
+    except IntegrityError as exc:
+        raise InputError(str(exc), hint="ask its publisher for another copy") from exc
+    return Piece(named or Category.DOCUMENTS, UNDATED, viewer_bundle.MEDIA_TYPE, content)
 
 
 def _persons_of(kind: _Kind, file: BinaryIO) -> Iterator[persons.Person]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from panachain.sdk.blocked import BlockList
     from panachain.sdk.names import Names
     from panachain.sdk.recovery import Recovery
+    from panachain.sdk.viewers import Viewers
 
 SIDECHAIN_ROLES = tuple(identity_registry.ROLES.values())
 """Roles that are registered with genuine identities, on the sidechain only."""
@@ -177,6 +178,13 @@ class ActorSession:
         from panachain.sdk.recovery import Recovery
 
         return Recovery(self.profile, lambda: self._seed)
+
+    @property
+    def viewers(self) -> Viewers:
+        """Software that travels with records: packing it, and checking who published it."""
+        from panachain.sdk.viewers import Viewers
+
+        return Viewers(self.network, self.profile.actor, self._seed.signer(), self._names)
 
     @cached_property
     def _names(self) -> Names:

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from panachain.errors import IntegrityError
 from panachain.plain import clean, line
+from panachain.records import viewer_bundle
 from panachain.records.encodings import as_utf8
 from panachain.records.pdf_text import text_of_pdf
 from panachain.viewer import cda, hl7
@@ -43,7 +45,7 @@ KINDS: Final = {
     "text": N_("Text"),
     "html": N_("Formatted text"),
     "picture": N_("Picture"),
-    "viewer": N_("Viewer"),
+    "viewer": N_("Software that travels with records"),
     "large": N_("A file too large to be shown"),
     "file": N_("File"),
 }
@@ -64,7 +66,7 @@ _BY_TYPE: Final = {
     "application/json": "text",
     "application/xml": "xml",
     "text/xml": "xml",
-    "application/vnd.panachain.viewer+zip": "viewer",
+    viewer_bundle.MEDIA_TYPE: "viewer",
 }
 _PICTURES: Final = frozenset(
     {"image/png", "image/jpeg", "image/jpg", "image/gif", "image/bmp", "image/tiff", "image/webp"}
@@ -94,11 +96,25 @@ class Document:
     read: Callable[[], bytes] = field(default=bytes, repr=False, compare=False)
     file: str = ""
     """Name of the file beside the page; empty where there is none."""
+    named: Callable[[str], str] = field(default=str, repr=False, compare=False)
+    """Gives what an address is called."""
 
     @property
     def kind_name(self) -> str:
         """What its kind is called, to be translated."""
         return KINDS[self.kind]
+
+
+@dataclass(frozen=True)
+class Software:
+    """What a viewer bundle says of itself; nobody looked at its signature here."""
+
+    name: str
+    version: str
+    about: str
+    publisher: str
+    """What the publisher is called that it names, or their address."""
+    files: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -110,6 +126,7 @@ class Body:
     """Safe in a page."""
     cda: Cda | None = None
     message: Message | None = None
+    software: Software | None = None
     tables: tuple[Table, ...] = ()
     is_all: bool = True
     """Whether all of it is shown."""
@@ -129,6 +146,8 @@ def of_record(item: Item) -> Document:
     elif kind == "cda":
         head = cda.head_of(item.content)
         title, when = head.title, head.when
+    elif kind == "viewer":
+        title = _software_name(item.content)
     return Document(
         key=str(item.number),
         kind=kind,
@@ -140,6 +159,7 @@ def of_record(item: Item) -> Document:
         record=item.number,
         read=item.read,
         file=item.file,
+        named=item.named,
     )
 
 
@@ -195,9 +215,11 @@ def body_of(document: Document, depth: int = 0) -> Body:
 
 def _body(document: Document, depth: int) -> Body:
     kind = document.kind
-    if kind in ("large", "file", "viewer", "dicom", "picture"):
+    if kind in ("large", "file", "dicom", "picture"):
         return Body()
     content = document.read()
+    if kind == "viewer":
+        return Body(software=_software(document, content))
     if kind == "pdf":
         found = text_of_pdf(content)
         return Body(text=clean(found.text, most=MOST_TEXT), is_all=found.is_all)
@@ -215,6 +237,22 @@ def _body(document: Document, depth: int) -> Body:
     if kind == "csv":
         return _table(text)
     return Body(text=clean(text, most=MOST_TEXT), is_all=len(text) <= MOST_TEXT)
+
+
+def _software(document: Document, content: bytes) -> Software:
+    try:
+        found = viewer_bundle.read_bundle(content).bundle
+    except IntegrityError as exc:
+        raise UnreadableError(str(exc)) from exc
+    publisher = document.named(found.publisher) or found.publisher
+    return Software(line(found.name), line(found.version), line(found.about), publisher, tuple(found.files))
+
+
+def _software_name(content: bytes) -> str:
+    try:
+        return line(viewer_bundle.read_bundle(content).bundle.name)
+    except IntegrityError:
+        return ""
 
 
 def _cda(document: Document, found: Cda, depth: int) -> Body:

@@ -6,7 +6,7 @@ Never opens anything itself: a record's bytes are asked for when they are shown.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from panachain.errors import PanaChainError
@@ -43,6 +43,8 @@ class Item:
     """Type and id of a resource in it that doesn't count any more → why: `superseded`, `in_error`, `deleted`."""
     also_from: tuple[str, ...] = ()
     """Other hospitals that published some of the same."""
+    named: Callable[[str], str] = field(default=str, repr=False, compare=False)
+    """Gives what an address is called."""
 
     @property
     def content(self) -> bytes:
@@ -114,15 +116,18 @@ def items_of(
     *,
     names: Callable[[str], str] = lambda _: "",
     states: Mapping[str, Mapping[str, str]] | None = None,
+    named: Callable[[str], str] | None = None,
 ) -> tuple[Item, ...]:
     """Return records of the SDK as the viewer takes them.
 
     Args:
         records: opened ones.
         names: gives what an address is called, or an empty text.
+        named: gives what the address of anybody is called; None takes `names`, which is asked for hospitals.
         states: CID of a record's header → type and id of a resource → why it doesn't count any more.
     """
-    return tuple(_item(number, one, names, states or {}) for number, one in enumerate(records, 1))
+    found = tuple(_item(number, one, names, states or {}) for number, one in enumerate(records, 1))
+    return found if named is None else tuple(replace(one, named=named) for one in found)
 
 
 def _item(number: int, record: Opened, names: Callable[[str], str], states: Mapping[str, Mapping[str, str]]) -> Item:
@@ -146,4 +151,5 @@ def _item(number: int, record: Opened, names: Callable[[str], str], states: Mapp
         read=read,
         states=states.get(info.header_cid, {}),
         also_from=tuple(names(one) or one for one in record.also_from),
+        named=names,
     )

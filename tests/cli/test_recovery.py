@@ -14,19 +14,19 @@ import click
 import pytest
 
 from panachain.cli.app import App
-from panachain.crypto import keystore
 from panachain.errors import ConfigurationError
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.sdk.profiles import load_profile, unlock
 from panachain.sdk.recovery import read_file
 from tests.cli.twin import Outcome
+from tests.keystores import make_cheap
 
 Run = Callable[..., Outcome]
 
 
 @pytest.fixture(autouse=True)
 def _lock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(keystore, "SCRYPT_N", 1 << 12)
+    make_cheap(monkeypatch, for_this_process_only=True)
     secret = tmp_path / "pass.txt"
     secret.write_text("correct horse\n")
     secret.chmod(0o600)

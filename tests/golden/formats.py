@@ -45,7 +45,7 @@ from panachain.model.proxy_requests import (
 from panachain.model.records import Reason, RecordInfo
 from panachain.model.scope import Category, Purpose, Scope
 from panachain.model.transactions import Grant, Revocation
-from panachain.records import header, inventory, manifest, publish, rewrap
+from panachain.records import header, inventory, manifest, publish, rewrap, viewer_bundle
 from panachain.records.content import Content, content_context, seal_content
 from panachain.records.manifest_proof import ManifestProof, prove
 from panachain.records.pairing import hospital_lane, make_pairing, open_pairing, seal_pairing
@@ -445,6 +445,24 @@ def _(held: Held) -> Mapping[str, bytes]:
 def _(held: Held) -> Mapping[str, bytes]:
     said = Statement(Reason("entered-in-error"), (CID.of(RAW, b"content"),), (_version(),))
     return {"statement": said.encode()}
+
+
+def _opened_viewer(held: Held) -> Any:
+    signed = viewer_bundle.read_bundle(held.bytes["bundle"])
+    signed.check(held.seeds["hospital"].signer().public)
+    bundle = signed.bundle
+    said = [bundle.publisher, bundle.name, bundle.version, bundle.about, list(bundle.wants)]
+    named = [bundle.page, bundle.style, bundle.program]
+    return [*said, named, {name: file.hex() for name, file in bundle.files.items()}]
+
+
+@golden("viewer bundle", 1, opens=_opened_viewer)
+def _(held: Held) -> Mapping[str, bytes]:
+    seed = held.seeds["hospital"]
+    files = {"index.html": b"<h1>Values</h1>", "program.js": b"", "style.css": b"h1 {}", "data/one.bin": b"\x00\xff"}
+    said = ("Laboratory list", "1.0", "Lists values.", ("laboratory",), "index.html", "style.css", "program.js")
+    bundle = viewer_bundle.ViewerBundle(address_of(seed.account_key()), *said, files)
+    return {"bundle": viewer_bundle.sign_bundle(bundle, seed.signer())}
 
 
 # Between patients, hospitals and grantees

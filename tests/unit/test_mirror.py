@@ -36,6 +36,7 @@ ELSEWHERE = {
     "portal/guesses.py": "../portal/test_attacks.py",
     "portal/refusals.py": "../portal/test_attacks.py",
     "portal/site.py": "../portal/test_attacks.py",
+    "portal/software.py": "../portal/test_viewers.py",
     # Their claims need whole documents, or a patient's records in a store: these files hold them.
     "consent/fhir_elements.py": "consent/test_fhir_consent.py",
     "consent/fhir_provisions.py": "consent/test_fhir_consent.py",
@@ -58,6 +59,7 @@ ELSEWHERE = {
     "sdk/results/people.py": "sdk/results/test_package.py",
     "sdk/results/summaries.py": "sdk/test_summaries.py",
     "sdk/results/uploads.py": "sdk/results/test_package.py",
+    "sdk/results/viewers.py": "sdk/test_viewers.py",
 }
 """Modules without a test file of their own, and the file that holds their claims."""
 

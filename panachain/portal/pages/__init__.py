@@ -37,6 +37,7 @@ MODULES: Final[tuple[str, ...]] = (
     "patient_export",
     "machine",
     "viewing",
+    "viewers",
 )
 """Modules of this folder, in any order."""
 

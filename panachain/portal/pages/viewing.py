@@ -7,6 +7,7 @@ file goes out as a download that no browser shows. Follows docs/spec/portal.md a
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Annotated, Any, Final
@@ -23,6 +24,7 @@ from panachain.portal.desk import Opening, Seat, seated
 from panachain.portal.i18n import N_, gettext
 from panachain.portal.pages import Page
 from panachain.portal.rendering import render
+from panachain.portal.software import Listed, listed
 from panachain.viewer import rendering
 from panachain.viewer.chart import Chart, chart
 from panachain.viewer.documents import SUFFIXES, Document
@@ -77,15 +79,15 @@ async def opened(request: Request, seat: Seated) -> Response:
 @router.get("/opened/{name}")
 async def overview(request: Request, seat: Seated, name: str) -> Response:
     """Show the overview of an opening."""
-    shown = await _chart(seat, name)
+    shown = await chart_of(seat, name)
     body = await seat.run(lambda _: rendering.overview(shown, _Links(f"/opened/{name}")))
-    return _page(request, seat, name, shown, body, key="")
+    return _page(request, seat, name, shown, body, key="", software=await listed(seat, name, shown))
 
 
 @router.get("/opened/{name}/section/{key}")
 async def section(request: Request, seat: Seated, name: str, key: str, page: int = 1) -> Response:
     """Show one page of a section."""
-    shown = await _chart(seat, name)
+    shown = await chart_of(seat, name)
     if not shown.section_is_known(key):
         raise HTTPException(404)
     body = await seat.run(lambda _: rendering.section(shown, key, page, _Links(f"/opened/{name}")))
@@ -95,7 +97,7 @@ async def section(request: Request, seat: Seated, name: str, key: str, page: int
 @router.get("/opened/{name}/section/{key}/{number}")
 async def analyte(request: Request, seat: Seated, name: str, key: str, number: int) -> Response:
     """Show all values of one analyte."""
-    shown = await _chart(seat, name)
+    shown = await chart_of(seat, name)
     if not 0 < number <= len(shown.section(key).analytes):
         raise HTTPException(404)
     body = await seat.run(lambda _: rendering.analyte(shown, key, number, _Links(f"/opened/{name}")))
@@ -108,7 +110,7 @@ async def document(
     request: Request, seat: Seated, name: str, key: str, centre: float = 0.0, width: float = 0.0
 ) -> Response:
     """Show a document; a DICOM object in a window that somebody chose, if they did."""
-    shown = await _chart(seat, name)
+    shown = await chart_of(seat, name)
     found = _document(shown, key)
     own = Window(centre, width) if width >= 1 and abs(centre) < 1e6 and width < 1e6 else None
     body = await seat.run(lambda _: rendering.document(shown, found, _Links(f"/opened/{name}"), own=own))
@@ -119,7 +121,7 @@ async def document(
 @router.get("/opened/{name}/picture/{key}/{what}")
 async def picture_of(seat: Seated, name: str, key: str, what: str) -> Response:
     """Return a picture, drawn anew: nothing of the file itself goes out."""
-    shown = await _chart(seat, name)
+    shown = await chart_of(seat, name)
     found = _document(shown, key)
     made = await seat.run(lambda _: _drawn(shown, found, what))
     if not made.content:
@@ -130,7 +132,7 @@ async def picture_of(seat: Seated, name: str, key: str, what: str) -> Response:
 @router.get("/opened/{name}/file/{key}")
 async def file_of(seat: Seated, name: str, key: str) -> Response:
     """Return a file as it was published, to be saved."""
-    shown = await _chart(seat, name)
+    shown = await chart_of(seat, name)
     found = _document(shown, key)
     try:
         content = await seat.run(lambda _: found.read())
@@ -145,7 +147,7 @@ async def file_of(seat: Seated, name: str, key: str) -> Response:
 @router.get("/opened/{name}/record/{number}")
 async def record(request: Request, seat: Seated, name: str, number: int, start: int = 0) -> Response:
     """Show a record as it was published, as a text."""
-    shown = await _chart(seat, name)
+    shown = await chart_of(seat, name)
     item = next((one for one in shown.records if one.number == number), None)
     if item is None:
         raise HTTPException(404)
@@ -210,11 +212,13 @@ def prepare(seat: Seat, name: str) -> None:
 
 def _made(seat: Seat, opening: Opening, language: str) -> Chart:
     names = seat.names
-    items = items_of(opening.records, names=lambda address: names.of(address, Role.HOSPITAL))
+    items = items_of(
+        opening.records, names=lambda address: names.of(address, Role.HOSPITAL), named=lambda one: names.of(one)
+    )
     return chart(items, language=language, now=time.time(), told=opening.told)
 
 
-async def _chart(seat: Seat, name: str) -> Chart:
+async def chart_of(seat: Seat, name: str) -> Chart:
     """Return the chart of an opening in the language of this request; it is made once."""
     opening = seat.openings.get(name)
     if opening is None:
@@ -251,7 +255,17 @@ def _drawn(shown: Chart, found: Document, what: str) -> Picture:
         return Picture(b"", str(exc))
 
 
-def _page(request: Request, seat: Seat, name: str, shown: Chart, body: Any, *, key: str, title: str = "") -> Response:
+def _page(
+    request: Request,
+    seat: Seat,
+    name: str,
+    shown: Chart,
+    body: Any,
+    *,
+    key: str,
+    title: str = "",
+    software: Sequence[Listed] = (),
+) -> Response:
     opening = seat.openings.get(name)
     whole = opening.title if opening is not None else ""
     return render(
@@ -263,4 +277,5 @@ def _page(request: Request, seat: Seat, name: str, shown: Chart, body: Any, *, k
         sections=[(one.key, rendering.title_of(shown, one.key), one.count) for one in shown.sections],
         key=key,
         body=body,
+        software=software,
     )

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from panachain.crypto import keystore
 from panachain.errors import (
     ChainUnavailableError,
     LockedError,
@@ -25,6 +24,7 @@ from panachain.sdk import base
 from panachain.sdk.profiles import Profile, create_profile, list_profiles, unlock
 from panachain.sdk.recovery import Recovery, RecoveryShare
 from panachain.sdk.restoring import look_around, restore_profile
+from tests.keystores import make_cheap
 from tests.twin.world import TwinNetwork, World, seed_of
 from tests.unit.sdk.helpers import grant, upload
 
@@ -33,8 +33,7 @@ PASSPHRASE = "another passphrase than before"
 
 @pytest.fixture(autouse=True)
 def _cheap_lock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keystore, "SCRYPT_N", 1 << 12)
-    monkeypatch.setattr(keystore, "_MAX_COST", 1 << 21)
+    make_cheap(monkeypatch, for_this_process_only=True)
 
 
 @pytest.fixture

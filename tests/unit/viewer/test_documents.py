@@ -6,6 +6,9 @@ from base64 import b64encode
 
 import pytest
 
+from panachain.crypto.keys import Seed, address_of
+from panachain.records import viewer_bundle
+from panachain.viewer import folder
 from panachain.viewer.documents import Document, body_of, kind_of
 from tests.unit.viewer.helpers import file, of, shown
 
@@ -72,3 +75,37 @@ def test_a_document_around_a_file_shows_both() -> None:
 
 def test_windows_letters_are_read() -> None:
     assert body_of(one("Grüße".encode("windows-1252"), "text/plain")).text == "Grüße"
+
+
+def bundle(**files: bytes) -> bytes:
+    seed = Seed.random()
+    content = {"index.html": b"<script>alert(1)</script>", "program.js": b"alert(1)"} | files
+    said = ("<b>List</b>", "1.0", "Lists <values>.", (), "index.html", "", "program.js")
+    made = viewer_bundle.ViewerBundle(address_of(seed.account_key()), *said, content)
+    return viewer_bundle.sign_bundle(made, seed.signer())
+
+
+def test_software_is_named_with_its_publisher_and_nothing_of_it_is_on_a_page() -> None:
+    item = file(bundle(), viewer_bundle.MEDIA_TYPE, named=lambda _: "A publisher")
+    chart = shown(item)
+    (document,) = chart.section("documents").documents
+    software = body_of(document).software
+    assert document.kind == "viewer"
+    assert software is not None
+    assert (software.name, software.publisher, software.files) == (
+        "<b>List</b>",
+        "A publisher",
+        ("index.html", "program.js"),
+    )
+    pages = {name: content.decode() for name, content in folder.files(chart)}
+    page = pages[f"{folder.FOLDER}/document-1.html"]
+    assert "A publisher" in page
+    assert "run on this page, and nobody looked here" in page
+    assert not [name for name, content in pages.items() if "<script" in content or "<b>List" in content]
+
+
+def test_software_that_cannot_be_read_says_why() -> None:
+    for content in (b"", viewer_bundle.MAGIC + bytes(80)):
+        body = body_of(one(content, viewer_bundle.MEDIA_TYPE))
+        assert body.software is None
+        assert body.error

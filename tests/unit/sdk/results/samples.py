@@ -41,6 +41,7 @@ from panachain.sdk.results.uploads import (
     UploadReport,
     WithdrawReport,
 )
+from panachain.sdk.results.viewers import Standing, ViewerFile, ViewerView
 
 WHO, POLICY = Address("0x" + "11" * 20), PolicyId("0x" + "a1" * 20)
 SECRET = b"the patient's plaintext"
@@ -87,6 +88,8 @@ RECORDS = [
     WithdrawnRecord("bafy", WHO, "laboratory", 2024, 5, 6, "wrong-patient"),
     VERSION,
     ResourceHistory("Observation/o9", WHO, (VERSION,)),
+    ViewerFile("program.js", 1, "00"),
+    ViewerView("x", "1", "", WHO, None, Standing.UNKNOWN, "why", (), (), 1, "00"),
 ]
 
 
