@@ -3,7 +3,9 @@
 
 Without arguments all tests that a change needs run: those of the contracts in a process of their own, since ape can't
 share its chain with workers, and beside it the others under pytest-xdist, a file at a time. Three workers keep two
-cores busy, because tests of whole networks wait for processes most of the time.
+cores busy, because tests of whole networks wait for processes most of the time. Files come in the order of
+tests/collecting.py, which begins with the longest: by itself xdist begins with those of the most tests, so that a file
+with one test of minutes would be the last, and two workers would wait for it.
 With `--deep` the long runs, and only them, the same way. With other arguments pytest runs once, with them.
 
     scripts/run_tests.py [--deep] [PYTEST ARGUMENTS]
@@ -11,6 +13,7 @@ With `--deep` the long runs, and only them, the same way. With other arguments p
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -20,12 +23,23 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 CONTRACTS: Final = ["tests/contracts"]
 # Without ape's plugin, which would look for a chain before each test.
-OTHERS: Final = ["tests", "--ignore=tests/contracts", "-p", "no:ape_test", "--numprocesses=3", "--dist=loadfile"]
+OTHERS: Final = [
+    *("tests", "--ignore=tests/contracts", "-p", "no:ape_test"),
+    *("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder"),
+]
 
 
 def pytest(*arguments: str) -> list[str]:
     """Return the command that runs pytest."""
     return [sys.executable, "-m", "pytest", *arguments]
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of pytest, which keeps what it made of each test file, as Python keeps bytecode.
+
+    Images of containers forbid that by a variable, and every worker of every run would do it anew.
+    """
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def run_all(*more: str) -> int:
@@ -35,9 +49,11 @@ def run_all(*more: str) -> int:
         more: arguments of pytest for either half.
     """
     with tempfile.TemporaryFile() as output:
-        contracts = subprocess.Popen(pytest(*CONTRACTS, *more), cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        contracts = subprocess.Popen(
+            pytest(*CONTRACTS, *more), cwd=ROOT, env=environment(), stdout=output, stderr=subprocess.STDOUT
+        )
         try:
-            others = subprocess.run(pytest(*OTHERS, *more), cwd=ROOT, check=False).returncode
+            others = subprocess.run(pytest(*OTHERS, *more), cwd=ROOT, env=environment(), check=False).returncode
             code = contracts.wait()
         except BaseException:
             contracts.terminate()
@@ -57,7 +73,7 @@ def main(arguments: list[str]) -> int:
     deep = ["-m", "deep"] if len(more) < len(arguments) else []
     if deep and not more:
         return run_all(*deep)
-    return subprocess.run(pytest(*deep, *more), cwd=ROOT, check=False).returncode
+    return subprocess.run(pytest(*deep, *more), cwd=ROOT, env=environment(), check=False).returncode
 
 
 if __name__ == "__main__":

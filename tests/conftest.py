@@ -1,4 +1,7 @@
-"""What holds for every test: how Hypothesis runs its examples, which skips fail, and that no process is left behind."""
+"""What holds for every test: how Hypothesis runs its examples, which skips fail, and that no process is left behind.
+
+And how all of them are collected quickly.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import leftovers
+from tests.collecting import pytest_collection, pytest_collection_finish, pytest_collection_modifyitems
 from tests.keystores import make_cheap
 from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
 
@@ -28,4 +32,10 @@ def _cheap_key_stores() -> Iterator[None]:
         yield
 
 
-__all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
+__all__ = [
+    "pytest_collection",
+    "pytest_collection_finish",
+    "pytest_collection_modifyitems",
+    "pytest_make_collect_report",
+    "pytest_runtest_makereport",
+]

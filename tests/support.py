@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from panachain.errors import TransactionError
 from panachain.model.actors import Role
 from panachain.sdk import Network, open_actor
 from panachain.sdk.profiles import create_profile, load_profile
+from tests.derivations import remembered_derivations
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 PASSPHRASE = "correct horse battery staple"
@@ -64,7 +65,10 @@ def running_world() -> Iterator[World]:
     passphrase_file = folder / "passphrase"
     passphrase_file.write_text(PASSPHRASE)
     passphrase_file.chmod(0o600)
-    try:
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder)
+        stack.callback(lambda: Devnet.down(home) if (home / "network.json").exists() else None)
+        stack.enter_context(remembered_derivations())
         Devnet.up(home, passphrase=PASSPHRASE)
         roles = {
             "hospital": Role.HOSPITAL,
@@ -73,15 +77,11 @@ def running_world() -> Iterator[World]:
             "stranger": Role.PRACTITIONER,
             "researcher": Role.RESEARCHER,
         }
-        with Network.open(Config.load({"home": str(home)}, {})) as network:
-            for name, role in roles.items():
-                create_profile(home, name, role, PASSPHRASE)
-            actors = {name: open_actor(network, load_profile(home, name), PASSPHRASE) for name in roles}
-            for actor in actors.values():
-                actor.register()
-            actors["patient"].pair("hospital")
-            yield World(home, network, passphrase_file, actors)
-    finally:
-        if (home / "network.json").exists():
-            Devnet.down(home)
-        shutil.rmtree(folder)
+        network = stack.enter_context(Network.open(Config.load({"home": str(home)}, {})))
+        for name, role in roles.items():
+            create_profile(home, name, role, PASSPHRASE)
+        actors = {name: open_actor(network, load_profile(home, name), PASSPHRASE) for name in roles}
+        for actor in actors.values():
+            actor.register()
+        actors["patient"].pair("hospital")
+        yield World(home, network, passphrase_file, actors)

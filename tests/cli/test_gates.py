@@ -67,7 +67,9 @@ class TestRunTests:
     ) -> None:
         for name, outcome in (("contracts", contracts), ("others", others)):
             (tmp_path / f"test_{name}.py").write_text(f"def test_{name}():\n    assert {outcome == 'pass'}\n")
-        plain = ["-p", "no:cacheprovider", "-p", "no:ape_test", f"--rootdir={tmp_path}", "-c", "/dev/null"]
+        # Nothing of theirs is needed here, and loading them takes longer than all the rest.
+        monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+        plain = ["-p", "no:cacheprovider", f"--rootdir={tmp_path}", "-c", "/dev/null"]
         monkeypatch.setattr(run_tests, "CONTRACTS", [*plain, str(tmp_path / "test_contracts.py")])
         monkeypatch.setattr(run_tests, "OTHERS", [*plain, str(tmp_path / "test_others.py")])
 
@@ -310,8 +312,8 @@ class TestSkips:
         for path in ("tests/skips.py", "docs/security/rules.md"):
             (folder / path).parent.mkdir(parents=True)
             shutil.copy(ROOT / path, folder / path)
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:ape_test", "-p", "skips"]
-        environment |= {"PYTHONPATH": str(folder / "tests")}
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "skips"]
+        environment |= {"PYTHONPATH": str(folder / "tests"), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         return start(*command, f"--rootdir={folder}", "-c", "/dev/null", "test_made.py", folder=folder, **environment)
 
     def test_a_missing_tool_skips_where_nobody_relies_on_it(self, tmp_path: Path) -> None:

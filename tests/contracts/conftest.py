@@ -1,4 +1,4 @@
-"""The contracts as they ship, on ape's local chain, deployed anew for each test."""
+"""The contracts as they ship, on ape's local chain: deployed once, and what a test does to them is taken back."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         audit_runs.start()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def registrar(accounts: Any) -> Any:
     return accounts[0]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def hospital(accounts: Any) -> Any:
     return accounts[1]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def relay(accounts: Any) -> Any:
     return accounts[2]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def stranger(accounts: Any) -> Any:
     return accounts[3]
 
@@ -91,13 +91,13 @@ def selectors(name: str, *functions: str) -> list[bytes]:
     return [contract(name).selector(function) for function in functions]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def admin(accounts: Any) -> Any:
     """The administrator of the access manager; the registrar is another account."""
     return accounts[9]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def manager(project: Any, registrar: Any, admin: Any) -> Any:
     """An access manager whose registrar has role 1, as chain/plan.py sets it up."""
     made = admin.deploy(project.AccessManager, admin)
@@ -105,12 +105,12 @@ def manager(project: Any, registrar: Any, admin: Any) -> Any:
     return made
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def policies(project: Any, registrar: Any) -> Any:
     return registrar.deploy(project.PolicyRegistry)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def actors(project: Any, registrar: Any, manager: Any, policies: Any, admin: Any) -> Any:
     made = registrar.deploy(project.ActorRegistry, manager, policies)
     functions = selectors("ActorRegistry", "register", "suspend", "reinstate")
@@ -118,22 +118,22 @@ def actors(project: Any, registrar: Any, manager: Any, policies: Any, admin: Any
     return made
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def ledger(project: Any, actors: Any) -> Any:
     return project.RecordLedger.at(actors.recordLedger())
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def access_log(project: Any, actors: Any) -> Any:
     return project.AccessLog.at(actors.accessLog())
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def forwarder(project: Any, registrar: Any) -> Any:
     return registrar.deploy(project.Forwarder)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def identities(project: Any, registrar: Any, manager: Any, admin: Any, forwarder: Any) -> Any:
     made = registrar.deploy(project.IdentityRegistry, manager, forwarder)
     functions = selectors("IdentityRegistry", "register", "reinstate")
@@ -143,12 +143,12 @@ def identities(project: Any, registrar: Any, manager: Any, admin: Any, forwarder
     return made
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def requests(project: Any, registrar: Any, identities: Any, forwarder: Any) -> Any:
     return registrar.deploy(project.AccessRequests, identities, forwarder)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def emergency(project: Any, registrar: Any, manager: Any, identities: Any, admin: Any, forwarder: Any) -> Any:
     made = registrar.deploy(project.EmergencyAccess, manager, identities, forwarder)
     manager.setTargetFunctionRole(made, selectors("EmergencyAccess", "review"), REGISTRAR, sender=admin)
@@ -156,14 +156,14 @@ def emergency(project: Any, registrar: Any, manager: Any, identities: Any, admin
     return made
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def groups(project: Any, registrar: Any, manager: Any, identities: Any, admin: Any, forwarder: Any) -> Any:
     made = registrar.deploy(project.CareGroups, manager, identities, forwarder)
     manager.setTargetFunctionRole(made, selectors("CareGroups", "closeByRegistrar"), REGISTRAR, sender=admin)
     return made
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def people(identities: Any, registrar: Any, accounts: Any, hospital: Any) -> dict[str, Any]:
     """A patient; a doctor and a nurse of one hospital; a doctor of another one. By role."""
     names = {"patient": PATIENT, "doctor": PRACTITIONER, "nurse": PRACTITIONER, "elsewhere": PRACTITIONER}
@@ -172,6 +172,11 @@ def people(identities: Any, registrar: Any, accounts: Any, hospital: Any) -> dic
         organisation = NOBODY if role == PATIENT else (accounts[8] if name == "elsewhere" else hospital)
         identities.register(people[name], role, bytes(32), KEYS, organisation, b"", sender=registrar)
     return people
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _deployed(ledger: Any, access_log: Any, requests: Any, emergency: Any, groups: Any, people: dict[str, Any]) -> None:
+    """All of it before the first test: ape takes back to here what a test did, and would to before what came later."""
 
 
 @dataclass

@@ -541,7 +541,8 @@ class TestCompleteRecovery:
     def test_so_does_the_successors_own_successor(
         self, identities: Any, registrar: Any, relay: Any, stranger: Any, accounts: Any, successor: str, chain: Any
     ) -> None:
-        second = accounts[7]
+        # Nobody of `people`, who are registered.
+        second = accounts[1]
         identities.register(stranger, PATIENT, LOOKUP, KEYS, NOBODY, b"", sender=registrar)
         identities.register(second, PATIENT, OTHER_LOOKUP, KEYS, NOBODY, b"", sender=registrar)
         for patient, following in ((stranger, second), (second, successor)):

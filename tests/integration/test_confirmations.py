@@ -13,6 +13,9 @@ from panachain.sdk import Network, open_actor
 from panachain.sdk.profiles import load_profile
 from tests.support import PASSPHRASE, World
 
+# The quick test: tests/unit/sdk/test_confirmations.py.
+pytestmark = pytest.mark.deep
+
 DEEP = 20
 """More blocks than an idle devnet makes during a grant."""
 

@@ -10,6 +10,9 @@ import pytest
 from panachain.records.samples import sample_bundle
 from tests.support import World
 
+# The quick tests of jitter: tests/unit/records/test_jitter.py and tests/unit/sdk/test_hospital_overview.py.
+pytestmark = pytest.mark.deep
+
 DAY = 86_400
 
 

@@ -18,6 +18,9 @@ from panachain.sdk.kept_receipts import Statement
 from panachain.sdk.receipt_reading import PolicyLog
 from tests.support import World
 
+# The quick tests of what convicts: tests/integration/test_chains.py on real chains, and tests/unit/consent.
+pytestmark = pytest.mark.deep
+
 
 @pytest.fixture(scope="module", autouse=True)
 def published(world: World, tmp_path_factory: pytest.TempPathFactory) -> None:

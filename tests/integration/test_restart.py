@@ -14,6 +14,9 @@ from panachain.sdk import Network, open_actor
 from panachain.sdk.profiles import load_profile
 from tests.support import PASSPHRASE, World
 
+# The quick tests: tests/unit/devnet/test_lifecycle.py, and the restart in tests/integration/test_gate.py.
+pytestmark = pytest.mark.deep
+
 
 def test_policies_records_and_receipts_survive_a_restart(world: World, tmp_path: Path) -> None:
     (tmp_path / "bundle.json").write_bytes(sample_bundle(1))

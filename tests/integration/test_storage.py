@@ -16,6 +16,9 @@ from panachain.sdk import storage as stores
 from panachain.storage.embedded import EmbeddedStore
 from tests.support import World
 
+# The quick tests of sweeping and exporting: tests/unit/storage and tests/cli/test_storage.py.
+pytestmark = pytest.mark.deep
+
 
 @pytest.fixture(scope="module")
 def source(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:

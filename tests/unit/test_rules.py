@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,12 +32,17 @@ def test_every_finding_has_its_test() -> None:
     assert len(OF_FINDINGS) == len(set(OF_FINDINGS)) == 24
 
 
+@cache
+def named_in(file: str) -> list[ast.FunctionDef]:
+    """Return a file's tests; many rules name several of one file."""
+    nodes = ast.walk(ast.parse((ROOT / file).read_text()))
+    return [node for node in nodes if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
+
+
 @pytest.mark.parametrize("name", [*NAMED, *(name for name in OF_FINDINGS if name not in NAMED)])
 def test_is_there_and_runs(name: str) -> None:
     file, _, wanted = name.partition("::")
-    tree = ast.parse((ROOT / file).read_text())
-    found = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
-    chosen = [node for node in found if not wanted or node.name == wanted]
+    chosen = [node for node in named_in(file) if not wanted or node.name == wanted]
 
     assert chosen, f"{name} isn't in the tests"
     assert not any(always_skipped(node) for node in chosen)

@@ -222,6 +222,10 @@ class TestUnsignedKeys:
         assert refused(lambda: umbral.reencrypt(CAPSULE, checked, **other))
 
 
+# The oracle is plain Python, and slow; what the package refuses is tried byte by byte each time.
+EACH = pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.deep)])
+
+
 class TestChangedBytes:
     def test_no_changed_byte_of_a_kfrag_passes(self) -> None:
         by_library: dict[int, set[int]] = {}
@@ -240,13 +244,19 @@ class TestChangedBytes:
         assert {mask for position in MARKS for mask in by_library[position]} == {STR8}
         assert set(by_library) - taken <= POINTS
 
-    def test_oracle_refuses_every_changed_byte_of_a_kfrag(self) -> None:
-        bad = [changed(KFRAGS[0], position, 1) for position in range(umbral.KFRAG_SIZE)]
-        assert [at for at, kfrag in enumerate(bad) if not refused(lambda k=kfrag: oracle.check_kfrag(k, **KEYS))] == []
+    @EACH
+    def test_oracle_refuses_every_changed_byte_of_a_kfrag(self, step: int) -> None:
+        bad = {position: changed(KFRAGS[0], position, 1) for position in range(0, umbral.KFRAG_SIZE, step)}
+        assert [at for at, k in bad.items() if not refused(lambda k=k: oracle.check_kfrag(k, **KEYS))] == []
+
+    @EACH
+    def test_oracle_refuses_every_changed_byte_of_a_cfrag(self, step: int) -> None:
+        capsule = oracle.Capsule.parse(CAPSULE)
+        bad = {position: changed(CFRAGS[0], position, 1) for position in range(0, umbral.CFRAG_SIZE, step)}
+        assert [at for at, c in bad.items() if not refused(lambda c=c: oracle.check_cfrag(c, capsule, **KEYS))] == []
 
     def test_no_changed_byte_of_a_cfrag_passes(self) -> None:
-        capsule = oracle.Capsule.parse(CAPSULE)
-        by_library, passed, by_oracle = set(), [], []
+        by_library, passed = set(), []
         for position in range(umbral.CFRAG_SIZE):
             for mask in (0x01, *UNSIGNED, STR8, 0x80, 0xFF):
                 bad = changed(CFRAGS[0], position, mask)
@@ -254,10 +264,7 @@ class TestChangedBytes:
                     by_library.add(mask)
                 if not refused(lambda bad=bad: umbral.check_cfrag(bad, CAPSULE, **KEYS)):
                     passed.append((position, mask))
-            bad = changed(CFRAGS[0], position, 1)
-            if not refused(lambda bad=bad: oracle.check_cfrag(bad, capsule, **KEYS)):
-                by_oracle.append(position)
-        assert (passed, by_oracle) == ([], [])
+        assert passed == []
         assert STR8 in by_library <= {STR8, *UNSIGNED}
 
     def test_no_changed_byte_of_a_capsule_passes(self) -> None:

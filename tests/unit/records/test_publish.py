@@ -34,6 +34,8 @@ from panachain.records.pairing import Pairing, make_pairing
 from panachain.records.publish import BatchBuilder, PreparedBatch
 from panachain.storage.embedded import EmbeddedStore
 
+pytestmark = pytest.mark.usefixtures("few_years")
+
 LAB, VITALS = Category.LABORATORY, Category.VITALS
 
 

@@ -24,6 +24,8 @@ from panachain.records.publish import BatchBuilder, PreparedBatch, listed, short
 from panachain.records.versions import PRINT_SIZE, Version
 from panachain.storage.embedded import EmbeddedStore
 
+pytestmark = pytest.mark.usefixtures("few_years")
+
 LAB, ALL = Scope.of(Category.LABORATORY), Scope.all()
 PATIENT, HOSPITAL = Seed(b"p" * 32), Seed(b"h" * 32)
 WHO, WHERE = address_of(PATIENT.account_key()), address_of(HOSPITAL.account_key())

@@ -1,0 +1,73 @@
+"""Makes collecting cheap, which each worker pays for all tests: a fifth of what the quick tests cost was that.
+
+Pytest rewrites the assertions of each test file, and keeps the outcome beside it. In a fresh checkout all workers would
+rewrite the same files at the same time; here each rewrites its share and finds the others' when it collects. And
+Python's collector of garbage would look again and again through tens of thousands of tests, none of which is garbage.
+
+And the longest files come first, so that no worker is left with one of them when the others have ended.
+
+Never decides which tests run. tests/conftest.py has its hooks from here.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+from _pytest.assertion import rewrite
+
+TESTS: Final = Path(__file__).resolve().parent
+LONGEST: Final = (
+    *("integration/test_benchmarks.py", "cli/test_mutants.py", "integration/test_blocks.py", "hostile/test_world.py"),
+    *("integration/test_nodes.py", "integration/test_network.py", "portal/chromium", "cli/test_wheel.py"),
+    *("integration/test_consent_benchmark.py", "integration/test_linkability.py", "integration/test_trip.py"),
+    *("integration/test_revocation.py", "faults/test_uploads.py", "integration", "docs", "faults"),
+)
+"""Files and folders of tests, from the longest on; the others come after them as they are named."""
+
+
+def keep_rewritten(path: Path, config: pytest.Config) -> None:
+    """Rewrite a file's assertions, if nobody did since it changed, and keep the outcome where pytest looks for it."""
+    kept = rewrite.get_cache_dir(path) / f"{path.stem}{rewrite.PYC_TAIL}"
+    # A checkout that can't be written to works as well, only slower.
+    if rewrite._read_pyc(path, kept) is None and rewrite.try_makedirs(kept.parent):
+        status, code = rewrite._rewrite_test(path, config)
+        rewrite._write_pyc(config.stash[rewrite.assertstate_key], code, status, kept)
+
+
+def share(config: pytest.Config, files: list[Path]) -> list[Path]:
+    """Return those of some files that are this worker's; none where nobody else collects."""
+    given = getattr(config, "workerinput", None)
+    return files[int(given["workerid"].removeprefix("gw")) :: given["workercount"]] if given else []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    gc.disable()
+    # The number of a worker that took the place of one that crashed is higher: it finds all of them there.
+    if not sys.dont_write_bytecode:
+        for path in share(session.config, sorted(TESTS.rglob("*.py"))):
+            keep_rewritten(path, session.config)
+
+
+def rank(path: Path) -> int:
+    """Return when a file's turn is, by the first entry of `LONGEST` that it is or lies in."""
+    name = path.relative_to(TESTS).as_posix()
+    return next((at for at, one in enumerate(LONGEST) if f"{name}/".startswith(f"{one}/")), len(LONGEST))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Each file's tests stay together and in their order.
+    items.sort(key=lambda item: rank(item.path))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    gc.collect()
+    # What is there now stays until the end: no collection looks at it again.
+    gc.freeze()
+    gc.enable()

@@ -1,0 +1,78 @@
+"""What every run of tests pays before its first test is paid once, and the order that workers get is the one meant."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from _pytest.assertion import rewrite
+
+from tests import collecting
+
+
+def config_of(number: int, count: int) -> Any:
+    return SimpleNamespace(workerinput={"workerid": f"gw{number}", "workercount": count})
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "test_made.py"
+    path.write_text("def test_it():\n    left = 1\n    assert left == 2\n")
+    return path
+
+
+def test_what_was_kept_is_what_pytest_takes(
+    file: Path, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collecting.keep_rewritten(file, pytestconfig)
+    # Whoever rewrites it again fails.
+    monkeypatch.setattr(rewrite, "_rewrite_test", None)
+    collecting.keep_rewritten(file, pytestconfig)
+    spec = importlib.util.spec_from_file_location("test_made", file, loader=pytestconfig.pluginmanager.rewrite_hook)
+    assert spec is not None
+    made = importlib.util.module_from_spec(spec)
+    assert spec.loader is not None
+    spec.loader.exec_module(made)
+    with pytest.raises(AssertionError, match="assert 1 == 2"):
+        made.test_it()
+
+
+def test_what_changed_since_is_rewritten(file: Path, pytestconfig: pytest.Config) -> None:
+    kept = file.parent / "__pycache__" / f"{file.stem}{rewrite.PYC_TAIL}"
+    collecting.keep_rewritten(file, pytestconfig)
+    file.write_text(file.read_text().replace("== 2", "== 300"))
+    assert rewrite._read_pyc(file, kept) is None
+    collecting.keep_rewritten(file, pytestconfig)
+    assert rewrite._read_pyc(file, kept) is not None
+
+
+def test_a_folder_that_is_not_ours_to_write_in_is_left_as_it_is(file: Path, pytestconfig: pytest.Config) -> None:
+    (file.parent / "__pycache__").write_text("no folder")
+    collecting.keep_rewritten(file, pytestconfig)
+    assert sorted(path.name for path in file.parent.iterdir()) == ["__pycache__", "test_made.py"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_workers_share_all_files_and_none_twice(count: int) -> None:
+    files = [Path(str(number)) for number in range(10)]
+    shares = [collecting.share(config_of(number, count), files) for number in range(count)]
+    assert sorted(path for share in shares for path in share) == files
+    assert collecting.share(SimpleNamespace(), files) == []  # type: ignore[arg-type]
+
+
+def test_each_long_file_is_there_and_comes_before_the_others() -> None:
+    for name in collecting.LONGEST:
+        assert (collecting.TESTS / name).exists(), name
+    names = ["unit/ipld/test_car.py", "integration/test_trip.py", "cli/test_gates.py", "integration/test_benchmarks.py"]
+    ordered = sorted(names, key=lambda name: collecting.rank(collecting.TESTS / name))
+    assert ordered == [names[3], names[1], names[0], names[2]]
+    assert collecting.rank(collecting.TESTS / "docs_of_another" / "test_it.py") == len(collecting.LONGEST)
+
+
+def test_the_tests_themselves_are_no_garbage_to_look_through() -> None:
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 10_000
