@@ -30,6 +30,8 @@ COMMANDS: Final = {
     "register": (f"{_COMMANDS}identity:register", "Enter the profile's actor on its chain."),
     "whoami": (f"{_COMMANDS}identity:whoami", "Show the profile's actor."),
     "key": (f"{_COMMANDS}key:key", "Look at the lock of a profile's seed, and change its passphrase."),
+    "unlock": (f"{_COMMANDS}agent:unlock", "Keep a profile unlocked for a while."),
+    "lock": (f"{_COMMANDS}agent:lock", "Lock a profile that was unlocked."),
     "contacts": (f"{_COMMANDS}contacts:contacts", "Give people and organisations names of your own."),
     "block": (f"{_COMMANDS}blocked:block", "Hear nothing more of somebody."),
     "unblock": (f"{_COMMANDS}blocked:unblock", "Hear of somebody again."),
@@ -80,7 +82,20 @@ COMMANDS: Final = {
 
 SECTIONS: Final = {
     "Everybody": (
-        *("init", "register", "whoami", "key", "portal", "contacts", "submit", "doctor", "backup", "config"),
+        *(
+            "init",
+            "register",
+            "whoami",
+            "unlock",
+            "lock",
+            "key",
+            "portal",
+            "contacts",
+            "submit",
+            "doctor",
+            "backup",
+            "config",
+        ),
         "completion",
     ),
     "Patients": (

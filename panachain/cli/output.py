@@ -73,7 +73,7 @@ _ACTING: Final = frozenset(
         "group",
         "query",
     }
-    | {"block", "unblock", "blocked", "key", "portal"}
+    | {"block", "unblock", "blocked", "key", "lock", "portal", "unlock"}
 )
 """Commands that take the profile that the user has typed."""
 _OTHERS: Final = frozenset(

@@ -25,6 +25,7 @@ MIRRORED = (
     "wire",
     "portal",
     "viewer",
+    "agent",
 )
 
 ELSEWHERE = {
