@@ -45,7 +45,13 @@ def _hash() -> str:
 
 
 _BLOCK: dict[str, Any] = _FIELDS | {"hash": _hash(), "transactions": []}
-_RESULTS: dict[str, Any] = {"eth_getLogs": [], "eth_getBlockByNumber": _BLOCK, "eth_blockNumber": "0x0"}
+_CHAIN: int = 31_337
+_RESULTS: dict[str, Any] = {
+    "eth_getLogs": [],
+    "eth_getBlockByNumber": _BLOCK,
+    "eth_blockNumber": "0x0",
+    "eth_chainId": hex(_CHAIN),
+}
 _CONTRACTS = (
     *("ActorRegistry", "RecordLedger", "PolicyRegistry", "AccessLog", "Checkpoints", "AccessManager"),
     *("IdentityRegistry", "AccessRequests", "EmergencyAccess", "CareGroups"),
@@ -90,6 +96,6 @@ def running_node() -> Iterator[str]:
 def write_network(path: Path, url: str) -> None:
     """Write a network file that names the node for both chains."""
     contracts = {name: f"0x{number:040x}" for number, name in enumerate(_CONTRACTS, start=0xA0)}
-    chain = {"url": url, "chainId": 31_337, "contracts": contracts, "fromBlock": 0}
+    chain = {"url": url, "chainId": _CHAIN, "contracts": contracts, "fromBlock": 0}
     network = {"schema": "panachain/network/1", "mainchain": chain, "sidechain": chain, "threshold": 2}
     path.write_text(json.dumps(network | {"ipfs": {"kind": "embedded"}}))

@@ -1,9 +1,10 @@
-"""How long a command takes to start: processor time of `panachain whoami`, and of its imports alone.
+"""How long a command takes to start: processor time of `panachain whoami`, of its imports alone, and with an agent.
 
     ./pana bench startup [--rounds N] [--against FOLDER]
 
 Two nodes on which nothing has happened yet answer at once. `--against` measures another checkout by turns, in the same
-environment. Timings never fail anything: tests/cli/test_imports.py holds which packages a command may load.
+environment; it has to read this one's key store. Timings never fail anything: tests/cli/test_imports.py holds which
+packages a command may load.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,13 +22,19 @@ from _measure import Run, row, run
 from _node import running_node, write_network
 from _running import running
 
+from panachain.agent import client
 from panachain.model.actors import Role
-from panachain.sdk.profiles import create_profile
+from panachain.sdk.profiles import Profile, create_profile, start_agent, unlock
 
 HERE = Path(__file__).resolve().parents[1]
 GOAL = 0.25
 """Seconds of processor time of imports."""
 PROFILE = "me"
+PASSPHRASE = "passphrase of a benchmark"  # noqa: S105 - it locks nothing else.
+UNLOCK = (0.5, 1.5)
+"""Seconds that opening a key store takes by design."""
+AGENT = 0.5
+"""What a command may cost with an agent, of what it costs without."""
 _LOADED = """
 import json, os, sys
 before = set(sys.modules)
@@ -71,11 +79,10 @@ class Checkout:
         self.modules: list[str] = json.loads(loaded.splitlines()[-1])
         self._imports = _IMPORTS.format(names=["panachain.cli.main", *self.modules])
 
-    def whole(self) -> Run:
+    def whole(self, *more: str) -> Run:
         """Run the command."""
-        return run(
-            [sys.executable, "-m", "panachain.cli", *self._arguments], environment=self._environment, cwd=self.folder
-        )
+        command = [sys.executable, "-m", "panachain.cli", *self._arguments, *more]
+        return run(command, environment=self._environment, cwd=self.folder)
 
     def imports(self) -> float:
         """Return the processor time of importing all that the command loads, in seconds."""
@@ -93,9 +100,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder, running_node() as url:
         home = Path(folder)
-        (home / "passphrase").write_text("passphrase of a benchmark")
+        (home / "passphrase").write_text(PASSPHRASE)
         (home / "passphrase").chmod(0o600)
-        create_profile(home, PROFILE, Role.PATIENT, "passphrase of a benchmark")
+        profile = create_profile(home, PROFILE, Role.PATIENT, PASSPHRASE)
         write_network(home / "network.json", url)
         checkouts = [Checkout(one, home) for one in (HERE, options.against) if one is not None]
         for checkout in checkouts:
@@ -109,6 +116,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
             row(f"{name}: `panachain whoami`, processor time", f"{cpu:.2f} s", "", None)
             figure = f"{imports:.2f} s, {len(checkout.modules)} modules"
             row(f"{name}: its imports alone", figure, f"<= {GOAL} s", imports / GOAL, at_least=False, bound=1)
+        _unlocking(checkouts[0], profile, options.rounds)
+
+
+def _unlocking(checkout: Checkout, profile: Profile, rounds: int) -> None:
+    """Measure what unlocking costs, and a command with an agent against one without, by turns."""
+    spent = []
+    for _ in range(rounds):
+        before = time.process_time()
+        unlock(profile, PASSPHRASE)
+        spent.append(time.process_time() - before)
+    least, most = UNLOCK
+    cpu = statistics.median(spent)
+    row("unlock, processor time", f"{cpu:.2f} s", f"{least} to {most} s", cpu / most, at_least=False, bound=1)
+    home = profile.folder.parents[1]
+    start_agent(home, profile, PASSPHRASE, 3600)
+    try:
+        figures = [(checkout.whole().cpu, checkout.whole("--no-agent").cpu) for _ in range(rounds)]
+    finally:
+        client.lock(home, profile.name)
+    having, lacking = (statistics.median(one[place] for one in figures) for place in (0, 1))
+    row(
+        "`panachain whoami` with an agent against without",
+        f"{having / lacking:.2f} ({having:.2f} of {lacking:.2f} s)",
+        f"<= {AGENT}",
+        having / lacking / AGENT,
+        at_least=False,
+        bound=1,
+    )
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ _DEFAULTS: Final[Mapping[str, str]] = {
     "jitter": "0",
     "sensitivity": "default",
     "proxy_ranges": "",
+    "agent": "yes",
     "record_limit": "1G",
     "opening_limit": "16G",
 }
@@ -83,6 +84,8 @@ class Config:
     """Profile that says what of a hospital's records is closed (docs/spec/sensitivity.md)."""
     proxy_ranges: str = ""
     """Private ranges such as `10.1.0.0/16`, with commas, at which registered proxies may answer; empty for none."""
+    agent: bool = True
+    """Whether a profile's agent is asked before its passphrase is (docs/spec/agent.md)."""
     record_limit: int = 1 << 30
     """Bytes that one record may have, unpacked and with its attachments; more only if the store holds as much."""
     opening_limit: int = 16 << 30
@@ -93,7 +96,7 @@ class Config:
     def to_json(self) -> dict[str, object]:
         """Return the settings and their origins for `config show`."""
         return {"schema": "panachain/config/1"} | {
-            name: {"value": "" if value is None else str(value), "origin": self.origins.get(name, "default")}
+            name: {"value": _shown(value), "origin": self.origins.get(name, "default")}
             for name, value in ((name, getattr(self, name)) for name in ("home", *_DEFAULTS))
         }
 
@@ -160,10 +163,18 @@ class Config:
             jitter=_whole(values["jitter"], "jitter", origins, digits=7),
             sensitivity=values["sensitivity"],
             proxy_ranges=values["proxy_ranges"],
+            agent=_one_of(values["agent"], ("yes", "no"), "agent", origins) == "yes",
             record_limit=_size(values["record_limit"], "record_limit", origins),
             opening_limit=_size(values["opening_limit"], "opening_limit", origins),
             origins=origins,
         )
+
+
+def _shown(value: object) -> str:
+    """Return a setting as a file would have it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)
 
 
 def _platform_home() -> Path:

@@ -23,6 +23,7 @@ from panachain.passphrase import read_passphrase
 from panachain.plain import line
 
 if TYPE_CHECKING:
+    from panachain.crypto.wraps import DataKey
     from panachain.sdk import AnyActor, Hospital, Network, Patient, Practitioner, Researcher
     from panachain.sdk.profiles import Profile
     from panachain.sdk.results.policies import PolicyView
@@ -129,10 +130,10 @@ class App:
         profile = self.profile(*roles)
         # Before anything is done: a damaged address book mustn't be noticed when a result is to be shown.
         names = Names(self.home)
-        passphrase = self.passphrase(f"profile {profile.name}")
+        secret = self._secret(profile)
         from panachain.sdk import open_actor
 
-        with self.network() as network, open_actor(network, profile, passphrase) as actor:
+        with self.network() as network, open_actor(network, profile, secret) as actor:
             names.registry = network.resolver
             self.output.names = names
             try:
@@ -142,6 +143,16 @@ class App:
                 yield actor
             finally:
                 names.registry = None
+
+    def _secret(self, profile: Profile) -> str | DataKey:
+        """Return what opens a profile: what its agent holds, or else the passphrase."""
+        # A descriptor that was given counts. Who registers may need the registrar's profile, too, under one passphrase.
+        if self.config.agent and self.descriptor is None and self.command != "register":
+            from panachain.sdk.profiles import unlocked_by_agent
+
+            if (key := unlocked_by_agent(self.home, profile)) is not None:
+                return key
+        return self.passphrase(f"profile {profile.name}")
 
     def _go_on(self, profile: Profile, actor: object) -> None:
         """Send revocations of a patient's again that the chain hasn't proven, and say so."""
@@ -253,6 +264,10 @@ def _shared_options() -> list[click.Parameter]:
         if value is not None:
             context.ensure_object(App).descriptor = value
 
+    def no_agent(context: click.Context, _: click.Parameter, value: bool) -> None:
+        if value:
+            context.ensure_object(App).flags["agent"] = "no"
+
     common: dict[str, Any] = {"expose_value": False}
     return [
         click.Option(["--profile"], metavar="NAME", callback=setting("profile"), help="The actor's profile.", **common),
@@ -263,6 +278,13 @@ def _shared_options() -> list[click.Parameter]:
             type=click.IntRange(0),
             callback=descriptor,
             help="Read the passphrase from this file descriptor.",
+            **common,
+        ),
+        click.Option(
+            ["--no-agent"],
+            is_flag=True,
+            callback=no_agent,
+            help="Ask for the passphrase, also of a profile that is unlocked.",
             **common,
         ),
         click.Option(

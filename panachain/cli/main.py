@@ -32,6 +32,8 @@ COMMANDS: Final = {
     "key": (f"{_COMMANDS}key:key", "Look at the lock of a profile's seed, and change its passphrase."),
     "recovery": (f"{_COMMANDS}recovery:recovery", "Keep the seed as shares on paper."),
     "restore": (f"{_COMMANDS}recovery:restore", "Make a profile again from its shares."),
+    "unlock": (f"{_COMMANDS}agent:unlock", "Keep a profile unlocked for a while."),
+    "lock": (f"{_COMMANDS}agent:lock", "Lock a profile that was unlocked."),
     "contacts": (f"{_COMMANDS}contacts:contacts", "Give people and organisations names of your own."),
     "block": (f"{_COMMANDS}blocked:block", "Hear nothing more of somebody."),
     "unblock": (f"{_COMMANDS}blocked:unblock", "Hear of somebody again."),
@@ -84,8 +86,8 @@ COMMANDS: Final = {
 
 SECTIONS: Final = {
     "Everybody": (
-        *("init", "register", "whoami", "key", "recovery", "restore", "portal", "contacts", "viewer"),
-        *("submit", "doctor", "backup", "config", "completion"),
+        *("init", "register", "whoami", "unlock", "lock", "key", "recovery", "restore", "portal", "contacts"),
+        *("viewer", "submit", "doctor", "backup", "config", "completion"),
     ),
     "Patients": (
         *("pair", "unpair", "choices", "records", "summary", "recategorize", "grant", "policies", "policy", "log"),

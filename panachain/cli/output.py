@@ -74,7 +74,7 @@ _ACTING: Final = frozenset(
         "group",
         "query",
     }
-    | {"block", "unblock", "blocked", "key", "portal", "recovery", "restore", "viewer"}
+    | {"block", "unblock", "blocked", "key", "lock", "portal", "recovery", "restore", "unlock", "viewer"}
 )
 """Commands that take the profile that the user has typed."""
 _OTHERS: Final = frozenset(

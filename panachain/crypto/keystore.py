@@ -92,6 +92,19 @@ def unlock(path: Path, passphrase: str) -> tuple[Seed, DataKey | None]:
     return _open(path, passphrase, upgrade=True)
 
 
+def open_with(path: Path, key: DataKey) -> Seed:
+    """Return the seed in a key store whose data key is at hand.
+
+    Raises:
+        LockedError: it is another one's, or the file was changed, is of an earlier version, or open to others.
+    """
+    fields = _read(path)
+    try:
+        return Seed(wraps.open_seed(_parsed(path, fields), key))
+    except ValueError:
+        raise LockedError(f"what was unlocked doesn't open the key store {path}; give its passphrase") from None
+
+
 def change_passphrase(path: Path, old: str, new: str, *, drawn: bool = False) -> None:
     """Lock a key store under another passphrase; other kinds of locks stay.
 

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, Unpack, overload
 
 from panachain.config import Config
+from panachain.crypto.wraps import DataKey
 from panachain.errors import UsageError
 from panachain.model.actors import Role
 from panachain.passphrase import Hidden, read_passphrase
 from panachain.sdk.network import Network
-from panachain.sdk.profiles import Profile, choose_profile
+from panachain.sdk.profiles import Profile, choose_profile, unlocked_by_agent
 
 if TYPE_CHECKING:
     from panachain.sdk.base import Registrar
@@ -93,7 +94,7 @@ def connect(
         profile: its name on this machine; None takes the one of the settings, or the only one that fits `role`.
         role: what the profile must be, such as "patient"; None takes any.
         passphrase: opens the profile. None, and no other source here, follows the settings as the command line does:
-            PANACHAIN_PASSPHRASE_FILE, PANACHAIN_PASSPHRASE_COMMAND, a prompt on a terminal.
+            the profile's agent, PANACHAIN_PASSPHRASE_FILE, PANACHAIN_PASSPHRASE_COMMAND, a prompt on a terminal.
         passphrase_file: a file whose first line is the passphrase, readable by its owner only.
         passphrase_fd: an open file descriptor that gives the passphrase.
         home: the folder of all state; None takes the one of the settings.
@@ -110,7 +111,7 @@ def connect(
         ...     print(patient.whoami().status)
         Status.ACTIVE
     """
-    given = None if passphrase is None else Hidden(passphrase)
+    given: Hidden | DataKey | None = None if passphrase is None else Hidden(passphrase)
     # A traceback that shows variables must not show this one.
     del passphrase
     if sum(source is not None for source in (given, passphrase_file, passphrase_fd)) > 1:
@@ -118,6 +119,8 @@ def connect(
     config = _settings(profile, home, network)
     roles = () if role is None else (_role(role),)
     chosen = choose_profile(config.home, config.profile, roles)
+    if given is None and passphrase_file is None and passphrase_fd is None and config.agent:
+        given = unlocked_by_agent(config.home, chosen)
     if given is None:
         # Before the network: a locked profile never talks to a service.
         file = None if passphrase_file is None else Path(passphrase_file)
@@ -132,20 +135,22 @@ def connect(
         raise
 
 
-def open_actor(network: Network, profile: Profile, passphrase: str | Hidden, *, owns_network: bool = False) -> AnyActor:
+def open_actor(
+    network: Network, profile: Profile, passphrase: str | Hidden | DataKey, *, owns_network: bool = False
+) -> AnyActor:
     """Return the actor of a profile, unlocked, at work in a network that is open.
 
     Args:
         network: where the actor works.
         profile: which actor.
-        passphrase: opens the profile.
+        passphrase: opens the profile; or the data key that an agent holds.
         owns_network: close the network with the session.
 
     Raises:
         LockedError: wrong passphrase.
         UsageError: the profile's role isn't one that the SDK acts for.
     """
-    hidden = passphrase if isinstance(passphrase, Hidden) else Hidden(passphrase)
+    hidden = Hidden(passphrase) if isinstance(passphrase, str) else passphrase
     del passphrase
     if profile.role not in _PLACES:
         raise UsageError(f"profile {profile.name!r} is a {profile.role.value}, which the SDK doesn't act for")

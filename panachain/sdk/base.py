@@ -14,6 +14,7 @@ from panachain.chain.anvil import fund
 from panachain.chain.contracts import identity_registry
 from panachain.chain.evm import Sender
 from panachain.crypto.keys import Seed
+from panachain.crypto.wraps import DataKey
 from panachain.errors import IntegrityError, LockedError, PanaChainError, SuspendedError, UnknownActorError, UsageError
 from panachain.model.actors import Actor, Role, Status
 from panachain.passphrase import Hidden
@@ -40,21 +41,21 @@ class ActorSession:
     role: ClassVar[Role]
 
     def __init__(
-        self, network: Network, profile: Profile, passphrase: str | Hidden, *, owns_network: bool = False
+        self, network: Network, profile: Profile, passphrase: str | Hidden | DataKey, *, owns_network: bool = False
     ) -> None:
         """Unlock the profile.
 
         Args:
             network: where the actor works.
             profile: which actor.
-            passphrase: opens the profile's key store.
+            passphrase: opens the profile's key store; or the data key that an agent holds.
             owns_network: close the network with the session.
 
         Raises:
             LockedError: wrong passphrase.
             UsageError: the profile has another role.
         """
-        hidden = passphrase if isinstance(passphrase, Hidden) else Hidden(passphrase)
+        hidden = Hidden(passphrase) if isinstance(passphrase, str) else passphrase
         # A traceback that shows variables must not show this one.
         del passphrase
         if profile.role is not self.role:
@@ -64,7 +65,7 @@ class ActorSession:
         self.address = profile.address
         self._owns_network = owns_network
         try:
-            self._unlocked: Seed = unlock(profile, hidden.reveal())
+            self._unlocked: Seed = unlock(profile, hidden if isinstance(hidden, DataKey) else hidden.reveal())
         except PanaChainError as exc:
             # Without the frames below and without a cause: both hold the passphrase.
             raise exc.with_traceback(None) from None
@@ -147,6 +148,11 @@ class ActorSession:
             raise UnknownActorError(
                 "no registrar's profile is on this machine",
                 hint="send `panachain whoami --json` to the registrar; the registrar admits you with `Registrar.admit`",
+            )
+        if isinstance(self._passphrase, DataKey):
+            raise LockedError(
+                f"profile {self.profile.name!r} was unlocked by its agent, which can't open the registrar's key store",
+                hint="give the passphrase",
             )
         actor = replace(self.profile.actor, organisation=house)
         try:

@@ -12,15 +12,19 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from panachain.crypto import keys, keystore
-from panachain.errors import ConfigurationError, DiskError, IntegrityError, UnknownActorError, UsageError
+from panachain.crypto.wraps import DataKey
+from panachain.errors import ConfigurationError, DiskError, IntegrityError, LockedError, UnknownActorError, UsageError
 from panachain.ethereum import parse_address
 from panachain.model.actors import Actor, Address, Role, handle_of
 from panachain.model.key_block import PublicKeys
 from panachain.private_files import make_private_folder, write_private
 from panachain.sdk.contacts import NAME, find_contact, looks_like_an_actor
+
+if TYPE_CHECKING:
+    from panachain.agent.client import AgentState
 
 
 @dataclass(frozen=True)
@@ -202,13 +206,64 @@ def _or(roles: Sequence[Role]) -> str:
     return " or ".join(role.value for role in roles)
 
 
-def unlock(profile: Profile, passphrase: str) -> keys.Seed:
+def unlock(profile: Profile, secret: str | DataKey) -> keys.Seed:
     """Open the profile's key store.
 
+    Args:
+        profile: whose.
+        secret: its passphrase, or the data key that an agent holds.
+
     Raises:
-        LockedError: the passphrase is wrong, or the file's permissions are too lax.
+        LockedError: the passphrase is wrong, it is another one's data key, or the file's permissions are too lax.
     """
-    return keystore.open(profile.folder / "seed.json", passphrase)
+    if isinstance(secret, DataKey):
+        return keystore.open_with(profile.folder / "seed.json", secret)
+    return keystore.open(profile.folder / "seed.json", secret)
+
+
+def unlocked_by_agent(home: Path, profile: Profile) -> DataKey | None:
+    """Return what a profile's agent holds, if there is one and it opens the profile; nothing is asked for otherwise.
+
+    Args:
+        home: the folder of all state.
+        profile: whose.
+    """
+    # Imported here: only a profile that was unlocked before needs it.
+    from panachain.agent import client
+
+    if (found := client.ask(home, profile.name)) is None:
+        return None
+    key = DataKey(found)
+    try:
+        # Its key store may be another one since, or open to others: then the passphrase is asked for, which says so.
+        seed = unlock(profile, key)
+    except LockedError:
+        return None
+    return key if keys.address_of(seed.account_key()) == profile.address else None
+
+
+def start_agent(home: Path, profile: Profile, passphrase: str, seconds: int) -> AgentState:
+    """Keep a profile unlocked for a while, in an agent of its own.
+
+    Args:
+        home: the folder of all state.
+        profile: whose.
+        passphrase: opens it.
+        seconds: for how long, 12 hours at most.
+
+    Raises:
+        LockedError: wrong passphrase, or the key store kept the lock of an earlier program, since the disk refuses.
+        UsageError: this system can't have an agent, or the time isn't one.
+    """
+    from panachain.agent import client
+
+    _, key = keystore.unlock(profile.folder / "seed.json", passphrase)
+    if key is None:
+        raise LockedError(
+            f"the key store of profile {profile.name!r} kept the lock of an earlier program; it stays locked",
+            hint="make its folder writable, or give the passphrase to each command",
+        )
+    return client.start(home, profile.name, key.reveal(), seconds)
 
 
 def _folder(home: Path, name: str) -> Path:

@@ -115,8 +115,8 @@ def test_no_failure_log_line_warning_or_traceback_steers_the_terminal(
 
 def test_every_command_that_acts_on_a_chain_is_among_those_above() -> None:
     ours = {"init", "register", "contacts", "doctor", "config", "completion", "devnet", "proxy", "relay", "sidechain"}
-    ours |= {"backup", "classify", "deploy", "gate", "index", "key", "network", "portal", "recovery"}
-    ours |= {"restore", "viewer"}
+    ours |= {"backup", "classify", "deploy", "gate", "index", "key", "lock", "network", "portal", "recovery"}
+    ours |= {"restore", "unlock", "viewer"}
     others = {"policy", "upload", "open", "request", "storage", "submit"}
     assert set(COMMANDS) - ours - others <= {command.split()[0] for command in COMMANDS_RUN}
 

@@ -26,6 +26,7 @@ MIRRORED = (
     "portal",
     "viewer",
     "summary",
+    "agent",
 )
 
 ELSEWHERE = {

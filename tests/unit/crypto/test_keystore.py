@@ -15,6 +15,7 @@ import pytest
 
 from panachain.crypto import keystore, web3_storage, wraps
 from panachain.crypto.keys import Seed
+from panachain.crypto.wraps import DataKey
 from panachain.errors import DiskError, LockedError, UsageError
 from tests.golden.formats import FOLDER as GOLDEN
 from tests.keystores import make_cheap
@@ -202,6 +203,7 @@ class TestRead:
         try:
             for read in (
                 lambda: keystore.open(path, "x"),
+                lambda: keystore.open_with(path, DataKey(bytes(32))),
                 lambda: keystore.change_passphrase(path, "x", "y"),
             ):
                 with pytest.raises(LockedError):
@@ -230,6 +232,18 @@ class TestRead:
         (tmp_path / "folder").mkdir(mode=0o600)
         with pytest.raises(LockedError, match="can't be read"):
             keystore.open(tmp_path / "folder", "x")
+
+    def test_a_data_key_opens_its_own_and_no_other(self, tmp_path: Path) -> None:
+        path = made(tmp_path)
+        seed, key = keystore.unlock(path, PASSPHRASE)
+        assert key is not None
+        assert keystore.open_with(path, key).reveal() == seed.reveal() == SEED
+        keystore.create(tmp_path / "other.json", Seed(SEED), PASSPHRASE)
+        with pytest.raises(LockedError, match="give its passphrase"):
+            keystore.open_with(tmp_path / "other.json", key)
+        path.chmod(0o644)
+        with pytest.raises(LockedError, match="permissions"):
+            keystore.open_with(path, key)
 
     def test_its_locks_are_told_without_a_passphrase(self, tmp_path: Path) -> None:
         kind, (lock,) = keystore.inspect(made(tmp_path))
@@ -332,6 +346,7 @@ class TestUpgrade:
 class TestChange:
     def test_the_new_passphrase_opens_it_and_the_old_one_doesnt(self, tmp_path: Path) -> None:
         path = made(tmp_path, "old")
+        key = keystore.unlock(path, "old")[1]
         (tmp_path / ".seed.json.0123abcd.new").write_bytes(path.read_bytes())
         keystore.change_passphrase(path, "old", "new")
         assert keystore.open(path, "new").reveal() == SEED
@@ -339,6 +354,8 @@ class TestChange:
             keystore.open(path, "old")
         # What a crash had left, which the old passphrase opened, is gone too.
         assert names(tmp_path) == {"seed.json"}
+        assert key is not None
+        assert keystore.open_with(path, key).reveal() == SEED
 
     @pytest.mark.usefixtures("quick_scrypt")
     def test_an_old_file_gets_todays_lock_at_once(self, tmp_path: Path) -> None:

@@ -19,6 +19,9 @@ ALLOWED = {
     "storage/kubo_rpc.py": {"httpx.Client"},
     # It listens.
     "service/http.py": {"socket.socket"},
+    # Unix sockets of one user's processes on this machine.
+    "agent/client.py": {"socket.socket"},
+    "agent/process.py": {"socket.socket"},
     # It looks for a port that is free.
     "chain/anvil.py": {"socket.socket"},
 }
