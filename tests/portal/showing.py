@@ -114,7 +114,7 @@ def _slice(number: int, told: dict[str, str], *, frames: int = 1) -> bytes:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = CTImageStorage, ExplicitVRLittleEndian
     meta.MediaStorageSOPInstanceUID = f"{_UIDS}3.{number}"
-    made = FileDataset(None, {}, file_meta=meta, preamble=bytes(128))
+    made = FileDataset(io.BytesIO(), {}, file_meta=meta, preamble=bytes(128))
     made.SOPClassUID, made.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
     made.StudyInstanceUID, made.SeriesInstanceUID = f"{_UIDS}1", f"{_UIDS}2.{int(frames > 1)}"
     made.PatientName, made.PatientID = f"{told['family']}^{told['given']}", told["number"]
