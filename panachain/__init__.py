@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from panachain.model.scope import Category, Purpose
     from panachain.research.index import PolicyRow, QueryProvenance, QueryResult, StorageRow, Tally
     from panachain.sdk import AnyActor, Hospital, Network, Patient, Practitioner, Registrar, Researcher, connect
+    from panachain.sdk.books import Books
     from panachain.sdk.opening import Opening
     from panachain.sdk.readings import Reading
     from panachain.sdk.recovery import Recovery, RecoveryShare
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
         SurveyPart,
         WithdrawnRecord,
     )
-    from panachain.sdk.results.recovery import DrillReport, RecoveryStatus, RestoredReport, SharesReport
+    from panachain.sdk.results.recovery import BooksReport, DrillReport, RecoveryStatus, RestoredReport, SharesReport
     from panachain.sdk.results.requests import DenialReport, RequestReport, RequestView, WithdrawnRequestReport
     from panachain.sdk.results.revocations import RevocationReport
     from panachain.sdk.results.summaries import PatientSummary
@@ -62,6 +63,8 @@ if TYPE_CHECKING:
 _PLACES: Final = {
     "Actor": "model.actors",
     "AnyActor": "sdk",
+    "Books": "sdk.books",
+    "BooksReport": "sdk.results.recovery",
     "Category": "model.scope",
     "ConvictionReport": "sdk.results.log",
     "DenialReport": "sdk.results.requests",
@@ -133,6 +136,8 @@ _PLACES: Final = {
 __all__ = [
     "Actor",
     "AnyActor",
+    "Books",
+    "BooksReport",
     "Category",
     "ConvictionReport",
     "DenialReport",

@@ -41,7 +41,17 @@ _TRIES: Final = 20
 _CLEAR: Final = "\x1b[2J\x1b[3J\x1b[H"
 """Clears a terminal, with what was scrolled out of sight."""
 _ROLES: Final = (Role.PATIENT, Role.HOSPITAL, Role.PRACTITIONER, Role.RESEARCHER, Role.REGISTRAR)
-_COUNTS: Final = ("hospitals", "patients", "batches", "records", "policies", "readings", "requests", "groups")
+_COUNTS: Final = (
+    "hospitals",
+    "patients",
+    "batches",
+    "records",
+    "policies",
+    "readings",
+    "requests",
+    "groups",
+    "contacts",
+)
 
 _share_files = click.option(
     "--share",
@@ -172,7 +182,26 @@ def status() -> None:
         )
 
 
-for _command in (shares, test, status):
+@command(
+    "books",
+    unchanged="the books that were kept before stay",
+    after="the same command again: it sends nothing twice",
+    examples="panachain --profile me recovery books",
+)
+def books() -> None:
+    """Keep a patient's contacts and block list in the store, sealed to themselves, where `restore` finds them.
+
+    The sidechain shows its nodes that there are books, and when they changed. Run it again after a change.
+    """
+    app = current()
+    with app.acting(Role.PATIENT) as patient:
+        report = patient.books.keep()
+    app.output.one(report, fields=("contacts", "blocked", "cid", "tx"))
+    if not report.tx:
+        app.output.say("They were kept already: nothing was sent.")
+
+
+for _command in (shares, test, status, books):
     recovery.add_command(_command)
 
 
@@ -248,10 +277,11 @@ def _show_restored(app: App, report: RestoredReport) -> None:
             omissions=report.omissions,
             result=report,
         )
-    app.output.say(
-        "Names that you gave people are on no chain: panachain contacts add gives them again, or a copy of the old"
-        " home does."
-    )
+    if not report.contacts:
+        app.output.say(
+            "There are no books with names that you gave people: panachain contacts add gives them again, or a copy of"
+            " the old home does."
+        )
 
 
 def _given(app: App, files: Sequence[Path]) -> list[RecoveryShare]:

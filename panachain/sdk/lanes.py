@@ -7,7 +7,7 @@ records, nor the others from new lanes (security rule 22). Follows design sectio
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -101,11 +101,11 @@ class OwnLanes:
 
     def _stated(self, findings: Findings) -> tuple[Generations, Choices]:
         newest, choices, identities = FIRST, NONE, self._network.sidechain.identities
-        for event in identities.paired(patient=self._address):
+        for event in self._with_others(identities.paired(patient=self._address)):
             try:
                 pairing = self.stated_by(event)
             except LEFT_OUT as exc:
-                if event.digest == identities.ever_paired(patient=self._address)[-1].digest:
+                if event.digest == self._with_others(identities.ever_paired(patient=self._address))[-1].digest:
                     findings.left_out(event.hospital, NEWEST_PAIRING, exc)
                 continue
             # The newest over all pairings: two devices may pair at the same time.
@@ -113,6 +113,10 @@ class OwnLanes:
                 newest = pairing.generations
             choices = choices.merged(pairing.choices)
         return newest, choices
+
+    def _with_others(self, events: Iterable[PairingEvent]) -> list[PairingEvent]:
+        """Return the pairings but that with oneself, which names the patient's books (sdk/books.py)."""
+        return [event for event in events if event.hospital != self._address]
 
     def hospitals(self) -> list[tuple[Actor, PairingEvent]]:
         """Return the registered hospitals with whom the patient is or was paired, in the order of registration.

@@ -31,7 +31,7 @@ class Named:
 
     cid: CID
     what: str
-    """`key block`, `terms`, `manifest`, `header`, `pairing`, `request`, `answer`, `group key` or `emergency`."""
+    """`key block`, `terms`, `manifest`, `header`, `pairing`, `books`, `request`, `answer`, `group key`, `emergency`."""
     by: str
     """Which policy, hospital, patient, request or group it belongs to, as the chain names it."""
 
@@ -130,7 +130,9 @@ def _manifests(network: Network, store: BlobStore) -> Iterator[Named]:
 
 def _pairings(network: Network) -> Iterator[Named]:
     for pairing in network.sidechain.identities.paired():
-        if pairing.paired:
+        if pairing.paired and pairing.hospital == pairing.patient:
+            yield from _raw(pairing.digest, "books", f"patient {pairing.patient}")
+        elif pairing.paired:
             yield from _raw(pairing.digest, "pairing", f"patient {pairing.patient} at hospital {pairing.hospital}")
 
 

@@ -15,6 +15,7 @@ from panachain.sdk.patient_parts import PatientParts
 from panachain.sdk.results.uploads import PairingReport, UnpairingReport
 
 if TYPE_CHECKING:
+    from panachain.sdk.books import Books
     from panachain.sdk.paired_hospitals import PairedHospitals
 
 
@@ -33,6 +34,13 @@ class PatientPairing(PatientParts):
         from panachain.sdk.paired_hospitals import PairedHospitals
 
         return PairedHospitals(self.network, self._lanes)
+
+    @property
+    def books(self) -> Books:
+        """Names of people and whom this patient blocks, kept in the store for a machine that is lost."""
+        from panachain.sdk.books import Books
+
+        return Books(self.network, self.network.home, self.address, self._seed, self.blocked)
 
     def pair(self, hospital: str, close: Iterable[str] = (), emergency: Iterable[str] = ()) -> PairingReport:
         """Assent that a hospital may publish to this patient's lanes.

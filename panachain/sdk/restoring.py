@@ -170,6 +170,9 @@ class _Found:
 
 
 def _patient(session: Patient, found: _Found, progress: Progress | None) -> None:
+    # First: what follows is told with their names.
+    with found.alone("books"):
+        found.counts["contacts"] = session.books.restore().contacts
     with found.alone("hospitals"):
         hospitals = session.hospitals.all()
         found.counts["hospitals"] = len(hospitals)

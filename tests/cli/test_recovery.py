@@ -362,4 +362,22 @@ def test_restore_shows_what_it_found(
     assert outcome.code == 0, outcome.err
     assert "5,000" in outcome.out
     assert old.address in outcome.out
-    assert "Names that you gave people" in outcome.err
+    assert "names that you gave people" in outcome.err
+
+
+def test_books_are_told_with_what_was_sent(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from panachain.sdk.results.recovery import BooksReport
+
+    for tx, told in (("0x" + "12" * 32, False), ("", True)):
+
+        @contextmanager
+        def acting(self: App, *_: Role, tx: str = tx) -> Iterator[Any]:
+            yield SimpleNamespace(books=SimpleNamespace(keep=lambda: BooksReport(2, 1, "bafkreia", tx)))
+
+        monkeypatch.setattr(App, "acting", acting)
+        outcome = run("recovery", "books")
+        assert outcome.code == 0
+        assert outcome.out.splitlines()[0].split() == ["contacts", "2"]
+        assert ("nothing was sent" in outcome.err) is told

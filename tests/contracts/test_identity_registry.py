@@ -206,6 +206,16 @@ class TestPair:
 
         assert identities.pairingOf(people["patient"], hospital) == PAIRING
 
+    def test_a_patient_names_a_block_of_their_own_beside_the_pairings(
+        self, identities: Any, people: dict[str, Any], hospital: Any
+    ) -> None:
+        # ADR 52: their own account is nobody's hospital.
+        patient = people["patient"]
+        identities.pair(hospital, PAIRING, sender=patient)
+        identities.pair(patient, b"b" * 32, sender=patient)
+        assert identities.pairingOf(patient, patient) == b"b" * 32
+        assert identities.pairingOf(patient, hospital) == PAIRING
+
     def test_reverts_for_the_zero_hospital_and_without_a_pairing(
         self, identities: Any, people: dict[str, Any], hospital: Any
     ) -> None:

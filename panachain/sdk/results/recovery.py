@@ -130,6 +130,37 @@ class RecoveryStatus:
 
 
 @dataclass(frozen=True)
+class BooksReport:
+    """What a patient's books hold that the store keeps: names and whom they block.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     patient.books.keep().passed_over
+        0
+    """
+
+    contacts: int
+    blocked: int
+    cid: str
+    """Of the sealed block; empty if there are no books."""
+    tx: str
+    """Of the transaction that names it; empty if nothing had to be sent."""
+    passed_over: int = 0
+    """Names that weren't entered, since this machine has others for the same person, or the same for another."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the report as JSON, schema `panachain/books/1`."""
+        return {
+            "schema": "panachain/books/1",
+            "contacts": self.contacts,
+            "blocked": self.blocked,
+            "cid": self.cid,
+            "tx": self.tx,
+            "passed_over": self.passed_over,
+        }
+
+
+@dataclass(frozen=True)
 class RestoredReport:
     """What was found again of an actor from the seed, the chains and the store alone.
 
@@ -164,6 +195,8 @@ class RestoredReport:
     """For access, sent or received, that can be read."""
     groups: int = 0
     """A practitioner's, in which they are a member."""
+    contacts: int = 0
+    """Names in a patient's books, which were entered here."""
     omissions: tuple[Omission, ...] = ()
     """What couldn't be found or opened, and why."""
 
@@ -184,5 +217,6 @@ class RestoredReport:
             "readings": self.readings,
             "requests": self.requests,
             "groups": self.groups,
+            "contacts": self.contacts,
             "omissions": [omission.to_json() for omission in self.omissions],
         }

@@ -25,7 +25,7 @@ from panachain.sdk.results.records import (
     SurveyPart,
     WithdrawnRecord,
 )
-from panachain.sdk.results.recovery import DrillReport, RecoveryStatus, RestoredReport, SharesReport
+from panachain.sdk.results.recovery import BooksReport, DrillReport, RecoveryStatus, RestoredReport, SharesReport
 from panachain.sdk.results.requests import DenialReport, RequestReport, RequestView, WithdrawnRequestReport
 from panachain.sdk.results.revocations import RevocationReport, SubmissionReport
 from panachain.sdk.results.summaries import PatientSummary
@@ -65,6 +65,7 @@ RECORDS = [
     SharesReport("me", "email frequent", threshold=2, count=3, made_at=5, files=("a.html",)),
     DrillReport("me", "email frequent", threshold=2, used=(1, 3), tested_at=6),
     RecoveryStatus("me", "tested", "email frequent", 2, 3, 5, 6, (1, 3), earlier=1),
+    BooksReport(3, 1, "bafk", "0x01", passed_over=1),
     RestoredReport("me", WHO, "patient", "active", hospitals=1, records=2, policies=3, in_force=1),
     DenialReport(1, "0x01"),
     WithdrawnRequestReport(1, "0x01"),
