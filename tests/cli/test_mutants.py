@@ -240,7 +240,8 @@ class TestRuns:
         # Another one each day, of the small files that decide who reads what, each by its own tests.
         day = int(time.time()) // 86_400
         only = [part for file in DECISIVE for part in ("--only", file)]
-        done = judge("--near", *only, "--sample", "30", "--seed", str(day), "--minutes", "2", "--folder", "deep")
+        # `pytest -m nightly` judges hundreds.
+        done = judge("--near", *only, "--sample", "15", "--seed", str(day), "--minutes", "1", "--folder", "deep")
         assert done.returncode == 0, done.stdout + done.stderr
 
 

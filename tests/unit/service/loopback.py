@@ -43,6 +43,10 @@ class Server:
         self.service = service
         self.behaviour = behaviour
         self.requests: list[dict[str, Any]] = []
+        self.answers = 0
+        """How many requests were answered, or refused an answer."""
+        self.first = self
+        """The first of those that are served together."""
         self.stopped = threading.Event()
         self.is_hanging = False
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -78,7 +82,12 @@ class Server:
 
             def _answer(self, fields: dict[str, Any]) -> None:
                 server.requests.append(fields)
-                status, content = server.behaviour(server, self.path, fields)
+                try:
+                    self._send(*server.behaviour(server, self.path, fields))
+                finally:
+                    server.answers += 1
+
+            def _send(self, status: int, content: bytes) -> None:
                 if status == 0:
                     # No answer at all.
                     self.close_connection = True
@@ -108,6 +117,7 @@ def serving(services: list[ProxyService], *behaviours: Behaviour) -> Iterator[li
             server = Server(service, behaviours[number] if number < len(behaviours) else honest)
             stack.callback(server.close)
             servers.append(server)
+            server.first = servers[0]
         yield servers
 
 
@@ -115,6 +125,17 @@ def slow(seconds: float, then: Behaviour = honest) -> Behaviour:
     def behave(server: Server, path: str, fields: dict[str, Any]) -> Answer:
         server.stopped.wait(seconds)
         return then(server, path, fields)
+
+    return behave
+
+
+def after_the_first(seconds: float) -> Behaviour:
+    """Answer honestly, these seconds after the first server has answered as often, however busy the machine is."""
+
+    def behave(server: Server, path: str, fields: dict[str, Any]) -> Answer:
+        wait_for(lambda: server.first.answers >= len(server.requests) or server.stopped.is_set(), 10)
+        server.stopped.wait(seconds)
+        return honest(server, path, fields)
 
     return behave
 
