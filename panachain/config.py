@@ -45,6 +45,8 @@ _DEFAULTS: Final[Mapping[str, str]] = {
     "sensitivity": "default",
     "proxy_ranges": "",
     "agent": "yes",
+    "passphrase_file": "",
+    "passphrase_command": "",
     "record_limit": "1G",
     "opening_limit": "16G",
 }
@@ -86,6 +88,10 @@ class Config:
     """Private ranges such as `10.1.0.0/16`, with commas, at which registered proxies may answer; empty for none."""
     agent: bool = True
     """Whether a profile's agent is asked before its passphrase is (docs/spec/agent.md)."""
+    passphrase_file: str = ""
+    """A file whose first line is the passphrase; empty for none."""
+    passphrase_command: str = ""
+    """A program and its arguments that print the passphrase; empty for none."""
     record_limit: int = 1 << 30
     """Bytes that one record may have, unpacked and with its attachments; more only if the store holds as much."""
     opening_limit: int = 16 << 30
@@ -164,6 +170,8 @@ class Config:
             sensitivity=values["sensitivity"],
             proxy_ranges=values["proxy_ranges"],
             agent=_one_of(values["agent"], ("yes", "no"), "agent", origins) == "yes",
+            passphrase_file=values["passphrase_file"],
+            passphrase_command=values["passphrase_command"],
             record_limit=_size(values["record_limit"], "record_limit", origins),
             opening_limit=_size(values["opening_limit"], "opening_limit", origins),
             origins=origins,

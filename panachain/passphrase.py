@@ -11,6 +11,8 @@ import shlex
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -42,8 +44,23 @@ class Hidden:
         return self._text
 
 
+@dataclass(frozen=True)
+class Sources:
+    """Where the settings' files say that passphrases come from; none of it is a passphrase."""
+
+    file: str = ""
+    """A file whose first line it is; empty for none."""
+    command: str = ""
+    """A program and its arguments, whose first line of output it is; empty for none."""
+
+
 def read_passphrase(
-    what: str, *, descriptor: int | None = None, file: Path | None = None, confirm: bool = False
+    what: str,
+    *,
+    descriptor: int | None = None,
+    file: Path | None = None,
+    settings: Callable[[], Sources] | None = None,
+    confirm: bool = False,
 ) -> str:
     """Return the passphrase from the first source that is given.
 
@@ -51,6 +68,8 @@ def read_passphrase(
         what: what it opens, for the prompt.
         descriptor: the number given with `--passphrase-fd`.
         file: a file that a program names; None leaves it to the settings.
+        settings: returns what the settings' files name; asked only where the environment names nothing, so that a
+            service, which has no settings, reads none.
         confirm: ask twice, because the passphrase is a new one. Only a prompt can be mistyped.
 
     Raises:
@@ -64,7 +83,12 @@ def read_passphrase(
     if name := os.environ.get(FILE):
         return _from_file(Path(name), FILE)
     if command := os.environ.get(COMMAND):
-        return _from_command(command)
+        return _from_command(command, COMMAND)
+    sources = Sources() if settings is None else settings()
+    if sources.file:
+        return _from_file(Path(sources.file).expanduser(), "the setting passphrase_file")
+    if sources.command:
+        return _from_command(sources.command, "the setting passphrase_command")
     if sys.stdin.isatty():
         return _from_terminal(what, confirm=confirm)
     raise LockedError(
@@ -126,21 +150,21 @@ def _from_file(path: Path, source: str) -> str:
         ) from exc
 
 
-def _from_command(command: str) -> str:
+def _from_command(command: str, source: str) -> str:
     try:
         words = shlex.split(command)
-        # No shell: the variable is a program and its arguments, nothing more. Its talk may go to the terminal.
+        # No shell: it is a program and its arguments, nothing more. Its talk may go to the terminal.
         done = subprocess.run(words, stdout=subprocess.PIPE, timeout=COMMAND_TIMEOUT, check=False)
     except (ValueError, IndexError) as exc:
-        raise LockedError(f"{COMMAND} is no command line") from exc
+        raise LockedError(f"{source} is no command line") from exc
     except OSError as exc:
-        raise LockedError(f"the program that {COMMAND} names can't be run: {exc.strerror}") from exc
+        raise LockedError(f"the program that {source} names can't be run: {exc.strerror}") from exc
     except subprocess.TimeoutExpired:
         # Without a cause: the exception holds what the program has written so far.
-        raise LockedError(f"the program that {COMMAND} names gave no answer in {COMMAND_TIMEOUT} s") from None
+        raise LockedError(f"the program that {source} names gave no answer in {COMMAND_TIMEOUT} s") from None
     if done.returncode:
-        raise LockedError(f"the program that {COMMAND} names ended with exit code {done.returncode}")
-    return _text(done.stdout, COMMAND)
+        raise LockedError(f"the program that {source} names ended with exit code {done.returncode}")
+    return _text(done.stdout, source)
 
 
 def _from_terminal(what: str, *, confirm: bool) -> str:

@@ -9,6 +9,7 @@ file. Follows docs/spec/agent.md and ADR 51.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import mmap
 import os
 import resource
@@ -19,7 +20,8 @@ import socket
 import struct
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -189,7 +191,8 @@ def listen(name: str, folder: int) -> tuple[socket.socket, os.stat_result]:
         listening.bind(new)
         listening.listen(_WAITING)
         made = Path(new).lstat()
-        os.replace(new, name + SUFFIX)
+        with _alone(folder):
+            os.replace(new, name + SUFFIX)
     except BaseException:
         with suppress(OSError):
             Path(new).unlink()
@@ -201,9 +204,20 @@ def listen(name: str, folder: int) -> tuple[socket.socket, os.stat_result]:
     return listening, made
 
 
+@contextmanager
+def _alone(folder: int) -> Iterator[None]:
+    """Keep other agents out of the folder for a moment."""
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(folder, fcntl.LOCK_UN)
+
+
 def forget(name: str, folder: int, made: os.stat_result) -> None:
     """Remove a socket, if it is still the one that was made here."""
-    with suppress(OSError):
+    # Alone: between the look and the removal another agent could put its own there.
+    with suppress(OSError), _alone(folder):
         if os.path.samestat(os.stat(name + SUFFIX, dir_fd=folder, follow_symlinks=False), made):
             os.unlink(name + SUFFIX, dir_fd=folder)
 

@@ -19,7 +19,7 @@ from panachain.cli.output import Output
 from panachain.config import Config
 from panachain.errors import PartlyDoneError, UnavailableError, UsageError
 from panachain.model.actors import PolicyId, Role
-from panachain.passphrase import read_passphrase
+from panachain.passphrase import Sources, read_passphrase
 from panachain.plain import line
 
 if TYPE_CHECKING:
@@ -68,7 +68,12 @@ class App:
     def passphrase(self, what: str, *, confirm: bool = False) -> str:
         """Return the passphrase of `what`; a file descriptor can be read only once, so it is kept."""
         if what not in self._passphrases:
-            self._passphrases[what] = read_passphrase(what, descriptor=self.descriptor, confirm=confirm)
+            self._passphrases[what] = read_passphrase(
+                what,
+                descriptor=self.descriptor,
+                settings=lambda: Sources(self.config.passphrase_file, self.config.passphrase_command),
+                confirm=confirm,
+            )
         return self._passphrases[what]
 
     def profile(self, *roles: Role) -> Profile:

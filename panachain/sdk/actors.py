@@ -17,7 +17,7 @@ from panachain.config import Config
 from panachain.crypto.wraps import DataKey
 from panachain.errors import UsageError
 from panachain.model.actors import Role
-from panachain.passphrase import Hidden, read_passphrase
+from panachain.passphrase import Hidden, Sources, read_passphrase
 from panachain.sdk.network import Network
 from panachain.sdk.profiles import Profile, choose_profile, unlocked_by_agent
 
@@ -94,7 +94,8 @@ def connect(
         profile: its name on this machine; None takes the one of the settings, or the only one that fits `role`.
         role: what the profile must be, such as "patient"; None takes any.
         passphrase: opens the profile. None, and no other source here, follows the settings as the command line does:
-            the profile's agent, PANACHAIN_PASSPHRASE_FILE, PANACHAIN_PASSPHRASE_COMMAND, a prompt on a terminal.
+            the profile's agent, PANACHAIN_PASSPHRASE_FILE, PANACHAIN_PASSPHRASE_COMMAND, the settings of these names, a
+            prompt on a terminal.
         passphrase_file: a file whose first line is the passphrase, readable by its owner only.
         passphrase_fd: an open file descriptor that gives the passphrase.
         home: the folder of all state; None takes the one of the settings.
@@ -124,7 +125,10 @@ def connect(
     if given is None:
         # Before the network: a locked profile never talks to a service.
         file = None if passphrase_file is None else Path(passphrase_file)
-        given = Hidden(read_passphrase(f"profile {chosen.name}", descriptor=passphrase_fd, file=file))
+        sources = Sources(config.passphrase_file, config.passphrase_command)
+        given = Hidden(
+            read_passphrase(f"profile {chosen.name}", descriptor=passphrase_fd, file=file, settings=lambda: sources)
+        )
     if isinstance(network, Network):
         return open_actor(network, chosen, given)
     opened = Network.open(config)

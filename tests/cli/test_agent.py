@@ -167,3 +167,15 @@ def test_a_key_store_that_keeps_its_old_lock_stays_locked(
     done = run("--profile", "me", "unlock")
     assert (done.code, "kept the lock of an earlier program" in done.err) == (4, True)
     assert client.names(home) == []
+
+
+def test_a_setting_says_where_the_passphrase_comes_from(
+    run: Run, home: Path, given: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("PANACHAIN_PASSPHRASE_FILE")
+    (home / "panachain.toml").write_text(f'passphrase_command = "cat {tmp_path / "pass"}"\n')
+    run("--profile", "me", "whoami")
+    assert given == [PASSPHRASE]
+    shown = run("config", "show")
+    assert "passphrase_command" in shown.out
+    assert PASSPHRASE not in shown.out

@@ -11,7 +11,7 @@ import pytest
 
 from panachain import passphrase
 from panachain.errors import LockedError, UsageError
-from panachain.passphrase import Hidden, read_passphrase
+from panachain.passphrase import Hidden, Sources, read_new_passphrase, read_passphrase
 
 
 @pytest.fixture(autouse=True)
@@ -102,3 +102,55 @@ def test_a_hidden_passphrase_shows_nothing_of_it() -> None:
     hidden = Hidden("correct horse")
     assert hidden.reveal() == "correct horse"
     assert "horse" not in f"{hidden!r} {hidden}"
+
+
+class TestSettings:
+    """What `panachain.toml` names counts after the environment, and before a prompt."""
+
+    def test_a_file_and_a_command_of_the_settings_are_read(self, secret: Path) -> None:
+        both = Sources(str(secret), "false")
+        assert read_passphrase("profile ada", settings=lambda: both) == "correct horse"
+        command = Sources(command=f"{shlex.quote(sys.executable)} -c 'print(\"a;b\")'")
+        assert read_passphrase("profile ada", settings=lambda: command) == "a;b"
+
+    @pytest.mark.parametrize("name", ["PANACHAIN_PASSPHRASE_FILE", "PANACHAIN_PASSPHRASE_COMMAND"])
+    def test_the_environment_comes_first_and_no_settings_are_read_then(
+        self, monkeypatch: pytest.MonkeyPatch, secret: Path, name: str
+    ) -> None:
+        def none() -> Sources:
+            raise AssertionError("a service has no settings")
+
+        monkeypatch.setenv(name, str(secret) if name.endswith("FILE") else f"cat {shlex.quote(str(secret))}")
+        assert read_passphrase("profile ada", settings=none) == "correct horse"
+
+    @pytest.mark.parametrize(
+        ("sources", "named"),
+        [(Sources("/nowhere/file"), "passphrase_file"), (Sources(command="false"), "passphrase_command")],
+    )
+    def test_one_that_gives_nothing_is_named_and_nobody_is_asked_instead(self, sources: Sources, named: str) -> None:
+        with pytest.raises(LockedError, match=f"the setting {named}"):
+            read_passphrase("profile ada", settings=lambda: sources)
+
+    def test_a_file_that_others_may_read_is_refused_here_too(self, secret: Path) -> None:
+        secret.chmod(0o644)
+        with pytest.raises(LockedError, match="the setting passphrase_file names a file that others may read"):
+            read_passphrase("profile ada", settings=lambda: Sources(str(secret)))
+
+
+class TestNew:
+    """The passphrase that a key store gets never comes from where its old one does."""
+
+    def test_it_comes_from_a_descriptor_or_a_file_of_its_own(self, secret: Path) -> None:
+        assert read_new_passphrase("profile ada", file=secret) == "correct horse"
+        reader = os.open(secret, os.O_RDONLY)
+        assert read_new_passphrase("profile ada", descriptor=reader) == "correct horse"
+        os.close(reader)
+
+    def test_two_sources_are_refused(self, secret: Path) -> None:
+        with pytest.raises(UsageError, match="two sources"):
+            read_new_passphrase("profile ada", descriptor=0, file=secret)
+
+    def test_the_settings_are_no_source_of_it(self, monkeypatch: pytest.MonkeyPatch, secret: Path) -> None:
+        monkeypatch.setenv("PANACHAIN_PASSPHRASE_FILE", str(secret))
+        with pytest.raises(LockedError, match="the new passphrase of profile ada is needed"):
+            read_new_passphrase("profile ada")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import re
 import signal
@@ -186,6 +187,26 @@ def test_only_its_own_socket_is_removed(tmp_path: Path, serving: Callable[..., I
     other.replace(path)
     process.forget("me", agent.folder, agent.made)
     assert path.exists()
+
+
+def test_one_that_ends_waits_for_another_that_takes_its_place(tmp_path: Path, serving: Callable[..., InThread]) -> None:
+    agent = serving()
+    client.lock(tmp_path, "me")
+    agent.thread.join(30)
+    path = tmp_path / "agent" / "me.sock"
+    other = os.open(tmp_path / "agent", os.O_RDONLY)
+    # The other one holds the folder, and has looked at nothing yet.
+    fcntl.flock(other, fcntl.LOCK_EX)
+    ending = Thread(target=process.forget, args=("me", agent.folder, agent.made))
+    ending.start()
+    ending.join(0.2)
+    assert ending.is_alive()
+    new = tmp_path / "agent" / "new"
+    new.write_text("the other one's")
+    new.replace(path)
+    os.close(other)
+    ending.join(30)
+    assert path.read_text() == "the other one's"
 
 
 def times_in_memory(pid: int, wanted: bytes) -> int:
