@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from panachain.sdk import AnyActor, Hospital, Network, Patient, Practitioner, Registrar, Researcher, connect
     from panachain.sdk.opening import Opening
     from panachain.sdk.readings import Reading
+    from panachain.sdk.results.emergencies import EmergencyView
     from panachain.sdk.results.groups import GroupView, InvitationView
     from panachain.sdk.results.listings import LeftOut
     from panachain.sdk.results.log import ConvictionReport, LogEntry
@@ -64,6 +65,7 @@ _PLACES: Final = {
     "Devnet": "devnet",
     "DevnetProxy": "devnet",
     "DevnetStatus": "devnet",
+    "EmergencyView": "sdk.results.emergencies",
     "GroupView": "sdk.results.groups",
     "Hospital": "sdk",
     "InvitationView": "sdk.results.groups",
@@ -125,6 +127,7 @@ __all__ = [
     "Devnet",
     "DevnetProxy",
     "DevnetStatus",
+    "EmergencyView",
     "GroupView",
     "Hospital",
     "InvitationView",

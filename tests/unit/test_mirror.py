@@ -55,6 +55,9 @@ ELSEWHERE = {
     "sdk/results/overview.py": "sdk/test_hospital_overview.py",
     "sdk/results/services.py": "sdk/test_services.py",
     "sdk/results/people.py": "sdk/results/test_package.py",
+    "sdk/desks.py": "../twin/test_emergency.py",
+    "sdk/emergencies.py": "../twin/test_emergency.py",
+    "sdk/results/emergencies.py": "../twin/test_emergency.py",
     "sdk/results/summaries.py": "sdk/test_summaries.py",
     "sdk/results/uploads.py": "sdk/results/test_package.py",
 }

@@ -53,6 +53,14 @@ def test_says_who_what_why_and_when() -> None:
     assert "publish later" in text
 
 
+def test_a_policy_for_emergencies_says_who_opens_it_and_when() -> None:
+    terms = terms_of()
+    text = " ".join(told(replace(terms, grantee=terms.patient)).allows)
+    assert "for four hours" in text
+    assert "a second practitioner of the same hospital co-signed" in text
+    assert "for four hours" not in " ".join(told(terms).allows)
+
+
 @pytest.mark.parametrize(
     ("purposes", "words"),
     [
