@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,9 @@ import pytest
 
 from panachain.cli.app import App
 from panachain.cli.emergency import card_page
+from panachain.cli.output import Output
 from panachain.model.actors import Address
+from panachain.sdk.patient import Patient
 from panachain.sdk.results.emergencies import EmergencyView
 from tests.cli.twin import Outcome, Twin
 from tests.unit.sdk.results.samples import REVOKED, VIEW
@@ -101,3 +104,18 @@ def test_a_card_holds_the_handle_and_nothing_that_loads_or_names_anybody(
 
 
 _SVG = "http://www.w3.org/2000/svg"
+
+
+@pytest.mark.parametrize("state", ["asked", "active", "over", "overdue", "reviewed", "lapsed", "suspended"])
+def test_a_log_warns_of_what_is_not_reviewed_also_where_nothing_was_opened(
+    state: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Told(Patient):
+        emergency = SimpleNamespace(all=lambda: [replace(ASKED, state=state, practitioner_name="doctor")])  # type: ignore[assignment]
+
+    app = object.__new__(App)
+    app.output = Output()
+    app._tell_emergencies(object.__new__(Told))
+    said = capsys.readouterr().err
+    assert ("emergency 4: doctor" in said) is (state in ("asked", "active", "over", "overdue"))
+    assert "\x1b[2J" not in said
