@@ -89,6 +89,9 @@ class Chain:
     def is_member(self, _: Address, __: Address) -> bool:
         return False
 
+    def in_emergency(self, _: Address, __: Address, *, at: int) -> bool:
+        return False
+
 
 @dataclass
 class Granted:

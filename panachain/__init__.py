@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from panachain.sdk.opening import Opening
     from panachain.sdk.readings import Reading
     from panachain.sdk.recovery import Recovery, RecoveryShare
+    from panachain.sdk.results.emergencies import EmergencyView
     from panachain.sdk.results.groups import GroupView, InvitationView
     from panachain.sdk.results.listings import LeftOut
     from panachain.sdk.results.log import ConvictionReport, LogEntry
@@ -72,6 +73,7 @@ _PLACES: Final = {
     "DevnetProxy": "devnet",
     "DevnetStatus": "devnet",
     "DrillReport": "sdk.results.recovery",
+    "EmergencyView": "sdk.results.emergencies",
     "GroupView": "sdk.results.groups",
     "Hospital": "sdk",
     "InvitationView": "sdk.results.groups",
@@ -145,6 +147,7 @@ __all__ = [
     "DevnetProxy",
     "DevnetStatus",
     "DrillReport",
+    "EmergencyView",
     "GroupView",
     "Hospital",
     "InvitationView",

@@ -11,7 +11,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,10 +25,13 @@ from panachain.plain import json_line
 from panachain.private_files import others_may_write
 
 if TYPE_CHECKING:
+    from panachain.model.scope import Category
     from panachain.sdk.opening import Opening
     from panachain.viewer.items import Item
 
 INDEX: Final = "index.json"
+SUMMARY: Final = "summary.fhir.json"
+"""A patient summary of the records, where one was asked for."""
 PROVENANCE: Final = "provenance.fhir.json"
 """A Bundle of one Provenance for each file."""
 
@@ -97,6 +100,8 @@ class OutputFolder:
     """Gives what a hospital is called, or its address."""
     language: str = "en"
     """Of the pages."""
+    readable: Collection[Category] | None = None
+    """Categories all of whose records are in it, for a patient summary; None for none."""
 
     def add(
         self,
@@ -210,6 +215,12 @@ def _write_pages(output: OutputFolder) -> None:
     states = _states(output.history)
     items = [_item(output, number, one, states) for number, one in enumerate(output.entries, 1)]
     shown = chart(items, language=output.language, now=time.time(), told=told)
+    if output.readable is not None:
+        from panachain.summary import summary
+
+        ids = {number: str(one["id"]) for number, one in enumerate(output.entries, 1)}
+        made = summary(items, now=shown.now, told=told, readable=output.readable, ids=ids)
+        write_new(output.staging / SUMMARY, made.content + b"\n")
     for name, content in pages.files(shown):
         path = output.staging / name
         if path.parent != output.staging:

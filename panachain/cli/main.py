@@ -66,6 +66,7 @@ COMMANDS: Final = {
     "submit": (f"{_COMMANDS}submit:submit", "Submit a patient's signed revocation."),
     "inbox": (f"{_COMMANDS}practitioner:inbox", "List the policies that were granted to you."),
     "open": (f"{_COMMANDS}practitioner:open_", "Open the records of a policy into a folder."),
+    "emergency": (f"{_COMMANDS}emergency:emergency", "Prepare for an emergency, or break the glass."),
     "request": (f"{_COMMANDS}practitioner:request", "Ask a patient for access."),
     "group": (f"{_COMMANDS}group:group", "Manage care teams and departments."),
     "query": (f"{_COMMANDS}research:query", "Query policies or storage transactions on chain."),
@@ -91,10 +92,11 @@ SECTIONS: Final = {
     ),
     "Patients": (
         *("pair", "unpair", "choices", "records", "summary", "recategorize", "grant", "policies", "policy", "log"),
-        *("revoke", "reissue", "settle", "requests", "approve", "deny", "block", "unblock", "blocked", "convict"),
+        *("revoke", "reissue", "settle", "requests", "approve", "deny", "emergency", "block", "unblock", "blocked"),
+        "convict",
     ),
     "Hospitals": ("classify", "assign", "upload", "records", "withdraw", "rewrap", "settle", "viewer", "storage"),
-    "Practitioners": ("inbox", "open", "summary", "request", "requests", "policy", "group", "block"),
+    "Practitioners": ("inbox", "open", "summary", "request", "requests", "policy", "group", "emergency", "block"),
     "Researchers": ("query", "inbox", "open", "policy", "viewer", "block"),
     "Operators": ("devnet", "deploy", "network", "proxy", "relay", "gate", "sidechain", "index", "storage", "backup"),
 }

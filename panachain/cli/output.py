@@ -72,6 +72,7 @@ _ACTING: Final = frozenset(
         "open",
         "request",
         "group",
+        "emergency",
         "query",
     }
     | {"block", "unblock", "blocked", "key", "lock", "portal", "recovery", "restore", "unlock", "viewer"}

@@ -6,12 +6,14 @@ Never writes a record that wasn't verified: the SDK hands out nothing else. Foll
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from panachain.cli.app import command, current
+from panachain.cli.app import App, command, current
 from panachain.cli.blocked import show_left_out
 from panachain.cli.files import new_folder
 from panachain.cli.hospital import show_records
@@ -19,7 +21,13 @@ from panachain.cli.life import show_life
 from panachain.cli.values import Categories, Moment, Purposes, flat
 from panachain.errors import PartlyDoneError
 from panachain.model.actors import Role
+from panachain.model.progress import Progress
 from panachain.model.scope import Purpose
+
+if TYPE_CHECKING:
+    from panachain.sdk.granted_records import GrantedOpening
+    from panachain.sdk.practitioner import Practitioner
+    from panachain.sdk.researcher import Researcher
 
 
 @command("inbox", examples="panachain --profile doctor inbox")
@@ -74,20 +82,47 @@ def open_(policy: str, since: int | None, history: bool, folder: Path) -> None:
     After another failure no file is left.
     """
     app = current()
+    open_into(
+        app,
+        folder,
+        lambda practitioner, progress: practitioner.open(
+            app.policy(practitioner, policy), since=since, history=history, progress=progress
+        ),
+        history=history,
+    )
+
+
+def open_into(
+    app: App,
+    folder: Path,
+    begin: Callable[[Practitioner | Researcher, Progress], GrantedOpening],
+    *,
+    history: bool = False,
+    summarized: bool = False,
+) -> None:
+    """Open records into a folder, say what was left out, and end with 3 if anything was.
+
+    Args:
+        app: the command's.
+        folder: a new or empty one.
+        begin: returns the opening of whoever acts.
+        history: whether it holds what doesn't count any more, too.
+        summarized: also write a patient summary of the records into the folder.
+    """
     partly: PartlyDoneError | None = None
     with (
         new_folder(folder) as output,
         app.acting(Role.PRACTITIONER, Role.RESEARCHER) as practitioner,
         app.output.progress("open") as progress,
     ):
-        found = app.policy(practitioner, policy)
-        opening = practitioner.open(found, since=since, history=history, progress=progress)
+        opening = begin(practitioner, progress)
         try:
             output.take(opening)
         except PartlyDoneError as exc:
             partly = exc
             output.omissions += [omission.to_json() for omission in exc.omissions]
         output.withheld = [category.value for category in opening.withheld]
+        output.readable = opening.readable if summarized else None
         output.withdrawn = [one.to_json() for one in opening.withdrawn]
         output.left_behind = opening.behind.to_json()
         versions = opening.histories() if history else []

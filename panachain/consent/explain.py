@@ -230,7 +230,12 @@ def explain_offer(
 
 
 def _allows(say: _Say, terms: Terms, is_group: bool, grantee: str, patient: str) -> tuple[str, ...]:
-    if is_group:
+    if terms.is_for_emergencies:
+        grantee = say(
+            "in an emergency, for four hours, the member of an emergency desk who asks once a second practitioner of"
+            " the same hospital co-signed"
+        )
+    elif is_group:
         grantee = say("everybody who is a member of the group {group} at the time of opening", group=grantee)
     purposes = [say.purpose(purpose) for purpose in terms.purposes]
     return (

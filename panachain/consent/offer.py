@@ -43,6 +43,9 @@ class Offer:
     """A request that is answered by it."""
     jitter: int = 0
     """Seconds that it waits at most, for a time that is drawn."""
+    emergency: bool = False
+    """Whether it is for emergencies alone: the grantee's keys open it, and the terms name the patient as the grantee.
+    So proxies serve nobody but those for whom an emergency is active on the sidechain."""
 
     def __post_init__(self) -> None:
         """Check that it can be granted.
@@ -63,7 +66,8 @@ class Offer:
     def is_that_of(self, terms: Terms) -> bool:
         """Tell whether terms were made of this offer, or of the same one a moment earlier."""
         return (
-            (terms.grantee, terms.key_digest) == (self.grantee.address, self.grantee.key_digest)
+            terms.key_digest == self.grantee.key_digest
+            and (terms.is_for_emergencies if self.emergency else terms.grantee == self.grantee.address)
             and {lane.scope for lane in terms.lanes} == set(self.scopes)
             and (terms.purposes, terms.threshold) == (self.purposes, self.threshold)
             and [proxy.address for proxy in terms.proxies] == [proxy.address for proxy in self.proxies]

@@ -138,6 +138,11 @@ class Terms:
     """Whom the patient had paired with when they granted, then or before: whose records the policy covers. It covers
     those that the patient pairs with later too, as the sidechain tells (ADR 17)."""
 
+    @property
+    def is_for_emergencies(self) -> bool:
+        """Whether it opens in an emergency alone: its grantee is the patient, its keys are an emergency desk's."""
+        return self.grantee == self.patient
+
 
 class ReceiptKind(Coded):
     """What a proxy states that it did. The code is the number of `AccessLog.Kind`, which the receipt's hash covers."""

@@ -17,6 +17,9 @@ ANNOUNCEMENT_SIZE: Final = 32
 WINDOW_BITS: Final = (48, 48, 48, 8)
 """Bits of startsAt, expiresAt, deadline and viewTag, from the lowest on (contracts/types/PolicyWindow.sol)."""
 
+COSIGN_DUE: Final = 3600
+"""Seconds within which a second practitioner co-signs an emergency (`EmergencyAccess.COSIGN_DUE`)."""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -152,6 +155,45 @@ class AccessRequest:
     """Unix seconds, exclusive."""
     state: str
     """`none`, `open`, `approved`, `denied`, `withdrawn` or `expired`."""
+
+
+@dataclass(frozen=True)
+class Emergency:
+    """One emergency: who asked for whose emergency lane, who co-signed, and what became of it."""
+
+    emergency_id: int
+    practitioner: Address
+    """Who asked, and alone is served."""
+    patient: Address
+    reason: bytes
+    """Digest of the CID of the sealed reason, 32 bytes."""
+    requested_at: int
+    """Unix seconds."""
+    cosigner: Address | None = None
+    """Nobody before the co-signature."""
+    expires_at: int = 0
+    """Unix seconds, exclusive; 0 before the co-signature."""
+    review_due_at: int = 0
+    """Unix seconds; 0 before the co-signature."""
+    reviewed: bool = False
+    enforced: bool = False
+    """Whether the review was missed, and who asked was suspended."""
+
+    def state(self, at: int) -> str:
+        """Return `asked`, `lapsed`, `active`, `over`, `reviewed`, `overdue` or `suspended` at a time, Unix seconds."""
+        if self.enforced:
+            return "suspended"
+        if not self.expires_at:
+            return "asked" if at < self.requested_at + COSIGN_DUE else "lapsed"
+        if at < self.expires_at:
+            return "active"
+        if self.reviewed:
+            return "reviewed"
+        return "over" if at < self.review_due_at else "overdue"
+
+    def is_active(self, at: int) -> bool:
+        """Tell whether it opens something at a time, Unix seconds."""
+        return at < self.expires_at
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from panachain.sdk.profiles import Profile, list_profiles, unlock
 if TYPE_CHECKING:
     from panachain.chain.bound import Sends
     from panachain.sdk.blocked import BlockList
+    from panachain.sdk.emergencies import Reviews
     from panachain.sdk.names import Names
     from panachain.sdk.recovery import Recovery
     from panachain.sdk.viewers import Viewers
@@ -244,6 +245,14 @@ class Registrar(ActorSession):
             if self.network.faucet:
                 fund(self.network.mainchain.rpc, actor.address)
         return replace(actor, status=Status.ACTIVE)
+
+    @property
+    def emergency(self) -> Reviews:
+        """Emergencies, whose reviews the registrar states."""
+        # Imported here: most sessions review nothing.
+        from panachain.sdk.emergencies import Reviews
+
+        return Reviews(self.network, self._seed, sender=lambda: self._sender(sidechain=True), names=self._names)
 
     def suspend(self, who: str) -> Actor:
         """Suspend an actor: proxies refuse them from the next block on.

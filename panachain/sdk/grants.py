@@ -36,6 +36,7 @@ from panachain.model.policy import OnChainPolicy, PolicyStatus
 from panachain.model.progress import Progress
 from panachain.records.jitter import Delay, coarse_deadline, delay
 from panachain.sdk.confirmations import LAGGING, POLL, Confirmations
+from panachain.sdk.desks import keys_grantee
 from panachain.sdk.grant_journal import GrantJournal
 from panachain.sdk.lanes import OwnLanes
 from panachain.sdk.network import Network
@@ -345,7 +346,7 @@ class Grants:
             return pending
         terms, account = pending.terms, self._policies.account(pending.index)
         # Once more, since an interrupted grant may go on years later.
-        self._network.keys.check_grantee(terms.grantee, terms.key_digest)
+        self._network.keys.check_grantee(keys_grantee(self._network, terms), terms.key_digest)
         until = self._network.clock() + LAGGING
         while True:
             lacking = [proxy for proxy in terms.proxies if proxy.address in pending.shares]

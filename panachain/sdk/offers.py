@@ -15,6 +15,7 @@ from panachain.errors import UsageError
 from panachain.model.actors import Actor, Address, Role
 from panachain.model.policy import SEALED, ProxyRef
 from panachain.records.jitter import coarse_window
+from panachain.sdk.desks import keys_grantee
 from panachain.sdk.network import Network
 from panachain.sdk.policies import OwnPolicy
 from panachain.sdk.times import Moment, duration, seconds
@@ -96,7 +97,7 @@ class Offers:
             any_operator: take the named proxies although one operator could open alone.
         """
         terms = own.terms
-        grantee = self._network.resolve(terms.grantee, *GRANTEES)
+        grantee = self._network.resolve(keys_grantee(self._network, terms), *GRANTEES)
         threshold = threshold or terms.threshold
         return Offer(
             grantee=grantee,
@@ -108,6 +109,7 @@ class Offers:
             proxies=self._choose(grantee, threshold, proxies, any_operator),
             disclosure=own.on_chain.disclosure,
             replaces=own.policy_id,
+            emergency=terms.is_for_emergencies,
         )
 
     def _choose(self, grantee: Actor, threshold: int, names: Sequence[str], any_operator: bool) -> tuple[ProxyRef, ...]:

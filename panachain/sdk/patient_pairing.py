@@ -16,6 +16,7 @@ from panachain.sdk.results.uploads import PairingReport, UnpairingReport
 
 if TYPE_CHECKING:
     from panachain.sdk.books import Books
+    from panachain.sdk.emergencies import OwnEmergencies
     from panachain.sdk.paired_hospitals import PairedHospitals
 
 
@@ -26,6 +27,22 @@ class PatientPairing(PatientParts):
     def choices(self) -> OwnChoices:
         """What this patient closes at every hospital, what an emergency may know, and what lies in another category."""
         return OwnChoices(self.network.store, self._lanes)
+
+    @property
+    def emergency(self) -> OwnEmergencies:
+        """What this patient prepares for an emergency, and what is told to them."""
+        # Imported here: most sessions prepare for none.
+        from panachain.sdk.emergencies import OwnEmergencies
+
+        return OwnEmergencies(
+            self.network,
+            self._seed,
+            self.address,
+            grants=self._grants,
+            policies=self._policies,
+            revoke=lambda policy_id: self._revocations.revoke(policy_id, rotate=False, progress=None),
+            names=self._names,
+        )
 
     @property
     def hospitals(self) -> PairedHospitals:

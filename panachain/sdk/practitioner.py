@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from panachain.crypto.keys import Seed
 from panachain.errors import AccessDeniedError, PanaChainError, PartlyDoneError, UnknownActorError, UsageError
@@ -24,6 +24,10 @@ from panachain.sdk.results.requests import AnyRequest, RequestReport, RequestVie
 from panachain.sdk.times import Moment, seconds
 from panachain.sdk.words import Categories, category_words, purpose_of
 from panachain.storage.blocks import keep
+
+if TYPE_CHECKING:
+    from panachain.chain.bound import Sends
+    from panachain.sdk.emergencies import BreakGlass
 
 _LOG: Final = logging.getLogger(__name__)
 _DAY: Final = 86_400
@@ -105,6 +109,28 @@ class Practitioner(ReadingSession):
         number = number_of(request)
         sent = self.network.sidechain.requests.withdraw(self._person(), number)
         return WithdrawnRequestReport(number, sent.tx_hash)
+
+    # Emergencies
+
+    @property
+    def emergency(self) -> BreakGlass:
+        """What this practitioner asks for, co-signs and opens in an emergency."""
+        # Imported here: most sessions break no glass.
+        from panachain.sdk.emergencies import BreakGlass
+
+        return BreakGlass(
+            self.network,
+            self._seed,
+            self.address,
+            sender=self._asking,
+            policies=self._for_emergencies,
+            opens=lambda policy_id: self.open(policy_id, purpose=Purpose.ETREAT),
+            names=self._names,
+        )
+
+    def _asking(self) -> Sends:
+        self._check_registered()
+        return self._person()
 
     # Groups
 

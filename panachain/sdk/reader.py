@@ -19,7 +19,7 @@ from panachain.crypto import umbral
 from panachain.crypto.keys import Seed
 from panachain.errors import BlockNotFoundError, BlockOutOfReachError, IntegrityError, PolicyUnknownError
 from panachain.ipld.cid import CID, RAW
-from panachain.model.actors import Actor, PolicyId, Role
+from panachain.model.actors import Actor, Address, PolicyId, Role
 from panachain.model.policy import OnChainPolicy, Terms
 from panachain.model.progress import Progress
 from panachain.model.scope import Category, Purpose
@@ -230,8 +230,7 @@ class ReadingSession(ActorSession):
             grantee=terms.grantee,
             requester=self.address,
             requester_status=self.whoami().status,
-            is_member=terms.grantee != self.address
-            and self.network.sidechain.groups.is_member(terms.grantee, self.address),
+            is_member=self._reads_as(terms, at=on_chain.block_time),
             purpose=wanted,
             purposes=terms.purposes,
             terms=on_chain.terms,
@@ -316,9 +315,33 @@ class ReadingSession(ActorSession):
             # Another group may have copied this one's keys.
             if terms.grantee == reader.grantee:
                 return reader, terms
+            # For an emergency the terms name the patient: whoever has the desk's key asks in that name.
+            if terms.is_for_emergencies:
+                return replace(reader, grantee=terms.grantee), terms
         raise PolicyUnknownError(
             f"policy {policy.policy_id} wasn't granted to {self.profile.handle}", hint="panachain inbox"
         )
+
+    def _reads_as(self, terms: Terms, *, at: int) -> bool:
+        """Tell whether this actor reads what was granted to a group of theirs, or for an emergency that is active."""
+        if terms.is_for_emergencies:
+            return self.network.sidechain.emergency.in_emergency(terms.patient, self.address, at=at)
+        return terms.grantee != self.address and self.network.sidechain.groups.is_member(terms.grantee, self.address)
+
+    def _for_emergencies(self, patient: Address) -> list[PolicyId]:
+        """Return the policies of a patient for emergencies whose keys this actor has, newest first."""
+        who = self.network.sidechain.identities.identity_of(patient)
+        found = []
+        for policy_id, _, unverified in self._announced()[0]:
+            if unverified.claimed_patient == patient:
+                try:
+                    terms = self._verified(unverified, policy_id, who)
+                except UNREADABLE as exc:
+                    _LOG.info("policy %s is left out: %s", policy_id, exc)
+                    continue
+                if terms.is_for_emergencies:
+                    found.append(policy_id)
+        return found[::-1]
 
     def _verified(self, unverified: UnverifiedTerms, policy_id: PolicyId, patient: Actor | None) -> Terms:
         """Return terms that the patient whom they name has signed.

@@ -33,6 +33,7 @@ COMMANDS_RUN = (
         "revoke 0x11 --yes",
         "reissue 0x11",
         "group list",
+        "emergency status",
         "assign --propose .",
         "convict 0x11",
         "withdraw bafy --reason wrong-patient --yes",

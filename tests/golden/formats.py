@@ -52,6 +52,7 @@ from panachain.records.pairing import hospital_lane, make_pairing, open_pairing,
 from panachain.records.statements import Statement
 from panachain.records.version_list import VersionList
 from panachain.records.versions import Version
+from panachain.sdk.emergencies import open_reason, seal_reason
 from panachain.sdk.group_keys import open_secrets, seal_secrets
 from panachain.sdk.kept import Kept
 from panachain.sdk.requests import seal_outcome, seal_request
@@ -659,6 +660,18 @@ def _(held: Held) -> Mapping[str, bytes]:
 def _(held: Held) -> Mapping[str, bytes]:
     readers = [held.secret(who).public for who in ("patient", "doctor")]
     return {"outcome": seal_outcome(PolicyId(held.policy.address), ["laboratory"], readers=readers)}
+
+
+@golden("reason of an emergency", 1, opens=lambda held: _opened_reason(held))
+def _(held: Held) -> Mapping[str, bytes]:
+    readers = [held.secret(who).public for who in ("patient", "doctor", "policy")]
+    return {"reason": seal_reason("unconscious", readers=readers)}
+
+
+def _opened_reason(held: Held) -> str:
+    opened = {open_reason(held.bytes["reason"], held.secret(who)) for who in ("patient", "doctor", "policy")}
+    (reason,) = opened
+    return reason
 
 
 def _opened_pending(held: Held) -> Any:

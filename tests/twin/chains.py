@@ -41,7 +41,7 @@ MAIN = {
 }
 SIDE = {
     name: f"0x{number:040x}"
-    for number, name in enumerate(("IdentityRegistry", "AccessRequests", "CareGroups"), start=0xB0)
+    for number, name in enumerate(("IdentityRegistry", "AccessRequests", "CareGroups", "EmergencyAccess"), start=0xB0)
 }
 UNKNOWN, ACTIVE, SUSPENDED, REPLACED = 0, 1, 2, 3
 """contracts/types/Status.sol."""
@@ -559,6 +559,9 @@ class IdentityRegistry:
     def is_active(self, account: str, role: int) -> bool:
         return self.people.get(account, [0, UNKNOWN])[:2] == [role, ACTIVE]
 
+    def organisation_of(self, account: str) -> str:
+        return str(self.people.get(account, [0, UNKNOWN, NOBODY])[2] or NOBODY).lower()
+
     def _change(self, account: str, expected: int, following: int, event: str) -> None:
         need(self.people.get(account, [0, UNKNOWN])[1] == expected, "IdentityUnexpectedStatus")
         self.people[account][1] = following
@@ -736,6 +739,73 @@ class AccessRequests:
         self._requests[number - 1][3] = following
 
 
+class EmergencyAccess:
+    """contracts/sidechain/EmergencyAccess.sol."""
+
+    COSIGN_DUE, DURATION, REVIEW_DUE = 3600, 4 * 3600, 72 * 3600
+
+    def __init__(self, chain: Chain, registrar: str) -> None:
+        self._chain = chain
+        self._registrar = registrar.lower()
+        self._emergencies: list[dict[str, Any]] = []
+
+    def request(self, sender: str, patient: str, reason: bytes) -> None:
+        self._check_practitioner(sender)
+        identities: IdentityRegistry = self._chain.contracts["IdentityRegistry"]
+        need(identities.is_active(patient, PATIENT), "EmergencyUnknownPatient")
+        need(any(reason), "EmergencyWithoutReason")
+        now = self._chain.head.time
+        self._emergencies.append({"who": sender, "asked": now, "cosigned": 0, "closed": False})
+        number = len(self._emergencies)
+        self._emit("EmergencyRequested", id=number, practitioner=sender, patient=patient, reason=reason)
+
+    def cosign(self, sender: str, number: int) -> None:
+        one, now = self._known(number), self._chain.head.time
+        need(one["who"] != sender and not one["cosigned"], "EmergencyInvalidCosigner")
+        self._check_practitioner(sender)
+        self._check_practitioner(one["who"])
+        need(self._organisation(sender) == self._organisation(one["who"]), "EmergencyInvalidCosigner")
+        need(now < one["asked"] + self.COSIGN_DUE, "EmergencyRequestExpired")
+        one["cosigned"] = now
+        until = {"expiresAt": now + self.DURATION, "reviewDueAt": now + self.REVIEW_DUE}
+        self._emit("EmergencyCosigned", id=number, cosigner=sender, **until)
+
+    def review(self, sender: str, number: int, outcome: bytes) -> None:
+        need(sender == self._registrar, "AccessManagedUnauthorized")
+        one = self._known(number)
+        need(not one["closed"], "EmergencyClosed")
+        need(one["cosigned"] != 0, "EmergencyNotCosigned")
+        one["closed"] = True
+        self._emit("EmergencyReviewed", id=number, outcome=outcome)
+
+    def enforce(self, _: str, number: int) -> None:
+        one = self._known(number)
+        need(not one["closed"], "EmergencyClosed")
+        need(one["cosigned"] != 0, "EmergencyNotCosigned")
+        need(self._chain.head.time >= one["cosigned"] + self.REVIEW_DUE, "EmergencyNotOverdue")
+        one["closed"] = True
+        self._emit("EmergencyOverdue", id=number, practitioner=one["who"])
+        identities: IdentityRegistry = self._chain.contracts["IdentityRegistry"]
+        if identities.is_active(one["who"], PRACTITIONER):
+            identities.suspend(self._registrar, one["who"])
+
+    def _known(self, number: int) -> dict[str, Any]:
+        need(0 < number <= len(self._emergencies), "EmergencyUnknown")
+        return self._emergencies[number - 1]
+
+    def _check_practitioner(self, account: str) -> None:
+        identities: IdentityRegistry = self._chain.contracts["IdentityRegistry"]
+        active = identities.is_active(account, PRACTITIONER) and self._organisation(account) != NOBODY
+        need(active, "EmergencyNotActivePractitioner")
+
+    def _organisation(self, account: str) -> str:
+        identities: IdentityRegistry = self._chain.contracts["IdentityRegistry"]
+        return identities.organisation_of(account)
+
+    def _emit(self, event: str, **values: Any) -> None:
+        self._chain.emit("EmergencyAccess", event, **values)
+
+
 # The adapters over them
 
 
@@ -837,7 +907,12 @@ class TwinSidechain(Sidechain):
     def __init__(self, chain_id: int, clock: Callable[[], int], registrar: str) -> None:
         self.chain = Chain(chain_id, clock)
         super().__init__(TwinNode(self.chain), SIDE, chain_id, source=TwinSource(self.chain))  # type: ignore[arg-type]
-        made = (IdentityRegistry(self.chain, registrar), AccessRequests(self.chain), CareGroups(self.chain))
+        made = (
+            IdentityRegistry(self.chain, registrar),
+            AccessRequests(self.chain),
+            CareGroups(self.chain),
+            EmergencyAccess(self.chain, registrar),
+        )
         self.chain.contracts |= dict(zip(SIDE, made, strict=True))
 
     def sender(self, account: Account, *, lock_folder: Path) -> TwinSender:  # type: ignore[override]

@@ -5,10 +5,20 @@ Follows design section 6 and contracts/interfaces/IEmergencyAccess.sol.
 
 from __future__ import annotations
 
-from panachain.chain.bound import Adapter, Sends
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
+
+from panachain.chain.abi import address
+from panachain.chain.bound import MANY, Adapter, Sends
 from panachain.chain.evm import Receipt
+from panachain.chain.logs import Event
 from panachain.errors import IntegrityError
 from panachain.model.actors import Address
+from panachain.model.transactions import Emergency
+
+_LATER: Final = ("EmergencyCosigned", "EmergencyReviewed", "EmergencyOverdue")
+"""What may become of an emergency."""
 
 
 class EmergencyAccess(Adapter):
@@ -51,3 +61,61 @@ class EmergencyAccess(Adapter):
             now = self.bound.source.head().time
             cosigned = self.bound.events("EmergencyCosigned", where=[emergency_id])
             return any(now < event.values["expiresAt"] for event in cosigned)
+
+    def now(self) -> int:
+        """Return the time of the sidechain's newest block, Unix seconds."""
+        return int(self.bound.source.head().time)
+
+    def find(self, *, patient: Address | None = None, practitioner: Address | None = None) -> list[Emergency]:
+        """Return emergencies in the order in which they were asked for.
+
+        Args:
+            patient: only those for the lane of this one.
+            practitioner: only those that this one asked for.
+        """
+        with self.bound.source.pinned():
+            asked = list(self.bound.events("EmergencyRequested", where=[None, practitioner, patient]))
+            later: dict[int, list[Event]] = {}
+            numbers = [event.values["id"] for event in asked]
+            for start in range(0, len(numbers), MANY):
+                for event in self.bound.events(*_LATER, where=[numbers[start : start + MANY]]):
+                    later.setdefault(event.values["id"], []).append(event)
+            times = {number: self.bound.source.block(number).time for number in {event.block for event in asked}}
+            return [_emergency(event, times[event.block], later.get(event.values["id"], ())) for event in asked]
+
+    def in_emergency(self, patient: Address, practitioner: Address, *, at: int) -> bool:
+        """Tell whether a practitioner asked for a patient's emergency lane, a second one co-signed, and it isn't over.
+
+        Args:
+            patient: whose lane.
+            practitioner: who asked; the co-signer isn't served.
+            at: Unix seconds of another chain's head: a chain that stands still prolongs nothing.
+        """
+        with self.bound.source.pinned():
+            at = max(at, self.bound.source.head().time)
+            return any(one.is_active(at) for one in self.find(patient=patient, practitioner=practitioner))
+
+
+def _emergency(event: Event, time: int, later: Iterable[Event]) -> Emergency:
+    values = event.values
+    made = Emergency(
+        emergency_id=values["id"],
+        practitioner=Address(address(values["practitioner"])),
+        patient=Address(address(values["patient"])),
+        reason=values["reason"],
+        requested_at=time,
+    )
+    for one in later:
+        if one.name == "EmergencyCosigned":
+            cosigner = Address(address(one.values["cosigner"]))
+            made = replace(
+                made,
+                cosigner=cosigner,
+                expires_at=int(one.values["expiresAt"]),
+                review_due_at=int(one.values["reviewDueAt"]),
+            )
+        elif one.name == "EmergencyReviewed":
+            made = replace(made, reviewed=True)
+        else:
+            made = replace(made, enforced=True)
+    return made

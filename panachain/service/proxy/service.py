@@ -87,6 +87,10 @@ class ChainView(Protocol):
         """Tell whether the sidechain counts a person to a group."""
         ...
 
+    def in_emergency(self, patient: Address, person: Address, *, at: int) -> bool:
+        """Tell whether a person asked for a patient's emergency lane, a second one co-signed, and it isn't over."""
+        ...
+
 
 def _leave_alone() -> None:
     """Do nothing: the head counts as it is, and so does the log."""
@@ -507,7 +511,7 @@ class ProxyService:
             requester=request.requester,
             # Somebody whom the registry doesn't know is refused like somebody who is suspended.
             requester_status=Status.UNKNOWN if identity is None else identity.status,
-            is_member=(request.requester != held.grantee and self._chain.is_member(held.grantee, request.requester)),
+            is_member=self._may_read_as(held.grantee, request.requester, at=on_chain.block_time),
             purpose=request.purpose,
             purposes=held.purposes,
             terms=held.terms,
@@ -517,6 +521,15 @@ class ProxyService:
         if kfrag is None:
             raise OutOfScopeError(f"this proxy holds no kfrag for lane {request.lane} of {request.policy_id}")
         return kfrag
+
+    def _may_read_as(self, grantee: Address, person: Address, *, at: int) -> bool:
+        """Tell whether a person reads what was granted to somebody else: to a group, or by a patient for emergencies.
+
+        A policy whose grantee is a patient is that patient's own, for emergencies: nobody is its grantee by name.
+        """
+        if person == grantee:
+            return False
+        return self._chain.is_member(grantee, person) or self._chain.in_emergency(grantee, person, at=at)
 
     def _deny(self, case: _Case, denial: AccessDeniedError) -> None:
         """Log a refusal, and delete what nobody will be served with any more."""

@@ -63,6 +63,14 @@ def test_moments_and_purposes_are_told_in_the_readers_way() -> None:
     assert f"until {2**70} (Unix seconds)" in beyond
 
 
+def test_a_policy_for_emergencies_says_who_opens_it_and_when() -> None:
+    terms = terms_of()
+    text = " ".join(told(replace(terms, grantee=terms.patient)).allows)
+    assert "for four hours" in text
+    assert "a second practitioner of the same hospital co-signed" in text
+    assert "for four hours" not in " ".join(told(terms).allows)
+
+
 @pytest.mark.parametrize(
     ("purposes", "words"),
     [

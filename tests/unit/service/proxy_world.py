@@ -50,6 +50,8 @@ class Chain:
         self.policies: dict[PolicyId, OnChainPolicy] = {}
         self.people: dict[Address, Status] = {}
         self.members: set[tuple[Address, Address]] = set()
+        self.emergencies: dict[tuple[Address, Address], int] = {}
+        """By patient and practitioner when an emergency that was co-signed is over."""
         self.waiting: set[PolicyId] = set()
         self.shallow: set[PolicyId] = set()
         """What stands in blocks only that may still be replaced."""
@@ -74,6 +76,9 @@ class Chain:
 
     def is_member(self, group: Address, person: Address) -> bool:
         return (group, person) in self.members
+
+    def in_emergency(self, patient: Address, person: Address, *, at: int) -> bool:
+        return at < self.emergencies.get((patient, person), 0)
 
     def revoke(self, policy_id: PolicyId) -> None:
         self.policies[policy_id] = replace(self.policies[policy_id], status=PolicyStatus.REVOKED)

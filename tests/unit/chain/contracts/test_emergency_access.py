@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from panachain.chain.contracts.emergency_access import EmergencyAccess
 from panachain.errors import IntegrityError
+from panachain.model.actors import Address
+from panachain.model.transactions import Emergency
 from tests.unit.chain.contracts.node import DOCTOR, PATIENT, STRANGER, Node, Sender, low
 
 REASON, OUTCOME = b"r" * 32, b"o" * 32
@@ -73,3 +77,58 @@ def test_what_is_no_second_signature_is_an_integrity_error(node: Node) -> None:
     node.emit("EmergencyCosigned", id=4, cosigner=STRANGER, expiresAt=5, reviewDueAt=6)["data"] = "0x12"
     with pytest.raises(IntegrityError):
         node.adapter(EmergencyAccess).is_active(4)
+
+
+def broken(node: Node, number: int, *, practitioner: Address = DOCTOR, patient: Address = PATIENT, end: int) -> None:
+    node.emit("EmergencyRequested", id=number, practitioner=practitioner, patient=patient, reason=REASON)
+    node.emit("EmergencyCosigned", id=number, cosigner=STRANGER, expiresAt=end, reviewDueAt=end + 9)
+
+
+def test_what_became_of_each_is_found_by_patient_and_practitioner(node: Node) -> None:
+    broken(node, 1, end=5)
+    node.emit("EmergencyRequested", id=2, practitioner=STRANGER, patient=PATIENT, reason=OUTCOME)
+    broken(node, 3, patient=STRANGER, end=9)
+    node.emit("EmergencyReviewed", id=1, outcome=OUTCOME)
+    node.emit("EmergencyOverdue", id=3, practitioner=DOCTOR)
+    emergency = node.adapter(EmergencyAccess)
+    first, second, third = emergency.find()
+    assert (first.cosigner, first.expires_at, first.review_due_at, first.reviewed) == (STRANGER, 5, 14, True)
+    assert (second.reason, second.cosigner, second.expires_at, second.reviewed) == (OUTCOME, None, 0, False)
+    assert (third.enforced, third.reviewed, third.patient) == (True, False, STRANGER)
+    assert emergency.find(patient=PATIENT) == [first, second]
+    assert emergency.find(practitioner=DOCTOR, patient=STRANGER) == [third]
+    assert emergency.find(practitioner=PATIENT) == []
+
+
+def test_who_asked_with_that_patient_is_in_an_emergency_until_its_end_and_nobody_else(node: Node) -> None:
+    now = 1000 + node.block
+    broken(node, 1, end=now + 10)
+    emergency = node.adapter(EmergencyAccess)
+    assert emergency.in_emergency(PATIENT, DOCTOR, at=0)
+    assert not emergency.in_emergency(PATIENT, STRANGER, at=0)
+    assert not emergency.in_emergency(STRANGER, DOCTOR, at=0)
+    # Another chain's head is later than this one's.
+    assert emergency.in_emergency(PATIENT, DOCTOR, at=now + 9)
+    assert not emergency.in_emergency(PATIENT, DOCTOR, at=now + 10)
+
+
+def test_without_a_second_signature_nobody_is_in_an_emergency(node: Node) -> None:
+    node.emit("EmergencyRequested", id=1, practitioner=DOCTOR, patient=PATIENT, reason=REASON)
+    assert not node.adapter(EmergencyAccess).in_emergency(PATIENT, DOCTOR, at=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "at", "state"),
+    [
+        ({}, 3599, "asked"),
+        ({}, 3600, "lapsed"),
+        ({"expires_at": 5000, "review_due_at": 9000}, 4999, "active"),
+        ({"expires_at": 5000, "review_due_at": 9000}, 5000, "over"),
+        ({"expires_at": 5000, "review_due_at": 9000}, 9000, "overdue"),
+        ({"expires_at": 5000, "review_due_at": 9000, "reviewed": True}, 4999, "active"),
+        ({"expires_at": 5000, "review_due_at": 9000, "reviewed": True}, 9000, "reviewed"),
+        ({"expires_at": 5000, "review_due_at": 9000, "enforced": True}, 9000, "suspended"),
+    ],
+)
+def test_a_state_follows_from_the_time(change: dict[str, Any], at: int, state: str) -> None:
+    assert Emergency(1, DOCTOR, PATIENT, REASON, 0, **change).state(at) == state

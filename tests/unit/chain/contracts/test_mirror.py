@@ -67,9 +67,7 @@ OWN: dict[str, dict[str, str]] = {
     "EmergencyAccess": {
         "isActive": "EmergencyCosigned and the newest block's time say it",
         "emergencyCount": "a request returns its ID",
-        "emergencyOf": "no actor of the SDK reviews yet; programs read it by web3.py",
-        "EmergencyOverdue": _RECEIPT,
-        "EmergencyReviewed": _RECEIPT,
+        "emergencyOf": "find puts it together from the events",
     },
     "Forwarder": {},
     "IdentityRegistry": {

@@ -10,6 +10,7 @@ from panachain.model.policy import PolicyStatus, Receipt, ReceiptKind
 from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
 from panachain.sdk.results.choices import AskedRecord, ChoicesReport, RecategorizeReport
+from panachain.sdk.results.emergencies import EmergencyView
 from panachain.sdk.results.groups import GroupView, InvitationView
 from panachain.sdk.results.listings import LeftOut
 from panachain.sdk.results.log import ConvictionReport, LogEntry
@@ -52,6 +53,7 @@ PART = SurveyPart("laboratory", 2024, WHO, records=1, size=2, newest_at=3)
 VERSION = ResourceVersion("bafy", 5, "1", "", "current", ("code.text",))
 RECORDS = [
     VIEW,
+    EmergencyView(1, "active", WHO, WHO, 5, reason="found", cosigner=WHO, expires_at=9, review_due_at=20),
     PatientSummary(SECRET, {"allergies": 1}, records=1, hospitals=1),
     UploadReport((), skipped=1, plain_bytes=2, sealed_bytes=3),
     ReadBack(1, blocks=3, size=4),

@@ -277,6 +277,46 @@ class TestGroups:
             serve(world.services[0], world.request(policy, signer=member, **asked))
 
 
+class TestEmergency:
+    """A policy whose grantee is its patient: served in that patient's emergencies, and to whoever asked."""
+
+    @pytest.fixture
+    def asking(self, world: ProxyWorld) -> Account:
+        account = Account(os.urandom(32))
+        world.chain.people[account.address] = Status.ACTIVE
+        return account
+
+    def ask(self, world: ProxyWorld, policy: Policy, who: Account) -> messages.Answer:
+        return serve(world.services[0], world.request(policy, signer=who, requester=who.address))
+
+    def test_whoever_asked_is_served_while_it_is_active_and_is_named(self, world: ProxyWorld, asking: Account) -> None:
+        policy = world.grant()
+        world.chain.emergencies[policy.terms.grantee, asking.address] = world.chain.now + 1
+        answer = self.ask(world, policy, asking)
+        assert open_detail(answer.receipt, policy.audit)["requester"] == asking.address
+
+    def test_before_and_after_it_nobody_is(self, world: ProxyWorld, asking: Account) -> None:
+        policy = world.grant()
+        with pytest.raises(OutOfScopeError):
+            self.ask(world, policy, asking)
+        world.chain.emergencies[policy.terms.grantee, asking.address] = world.chain.now
+        with pytest.raises(OutOfScopeError):
+            self.ask(world, policy, asking)
+
+    def test_another_patients_emergency_opens_nothing(self, world: ProxyWorld, asking: Account) -> None:
+        policy, other = world.grant(), world.grant()
+        world.chain.emergencies[other.terms.grantee, asking.address] = world.chain.now + 1
+        with pytest.raises(OutOfScopeError):
+            self.ask(world, policy, asking)
+
+    def test_who_is_suspended_is_refused(self, world: ProxyWorld, asking: Account) -> None:
+        policy = world.grant()
+        world.chain.emergencies[policy.terms.grantee, asking.address] = world.chain.now + 1
+        world.chain.people[asking.address] = Status.SUSPENDED
+        with pytest.raises(SuspendedError):
+            self.ask(world, policy, asking)
+
+
 class TestDeposit:
     def test_a_second_deposit_returns_the_first_receipt(self, world: ProxyWorld) -> None:
         policy = world.grant()

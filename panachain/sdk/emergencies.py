@@ -1,0 +1,370 @@
+"""Break-glass: what patients prepare and are told, what practitioners ask for and open, what the registrar reviews.
+
+No key waits anywhere that opens something alone: the desk's group has a receiving key, the proxies have kfrags for it,
+and they serve while the sidechain says that two practitioners of one hospital broke the glass. Decides nothing about
+who is served. Follows docs/spec/emergency.md, ADR 50 and design section 8 (Break glass).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from panachain.chain.bound import Sends
+from panachain.consent.offer import Offer
+from panachain.crypto import box, labels
+from panachain.crypto.hpke import SealingKey
+from panachain.crypto.keys import Seed
+from panachain.errors import AccessDeniedError, IntegrityError, OutOfScopeError, UnknownActorError, UsageError
+from panachain.ipld import dagcbor
+from panachain.ipld.cid import CID, RAW
+from panachain.model.actors import Actor, Address, PolicyId, Role
+from panachain.model.scope import Purpose
+from panachain.model.transactions import Emergency
+from panachain.records.findings import UNREADABLE
+from panachain.sdk.desks import desk_of
+from panachain.sdk.network import Network
+from panachain.sdk.offers import Offers
+from panachain.sdk.results.emergencies import EmergencyView
+from panachain.sdk.results.policies import PolicyView
+from panachain.sdk.times import Moment
+from panachain.storage.blocks import keep
+
+if TYPE_CHECKING:
+    from panachain.sdk.granted_records import GrantedOpening
+    from panachain.sdk.grants import Grants
+    from panachain.sdk.names import Names
+    from panachain.sdk.policies import OwnPolicies, OwnPolicy
+    from panachain.sdk.results.revocations import RevocationReport
+
+MAX_REASON: Final = 2000
+"""Characters of a reason."""
+READERS: Final = 3
+"""Patient, requester and the colleague who is asked to co-sign."""
+AnyEmergency = int | EmergencyView
+"""An emergency, or its number."""
+
+
+def seal_reason(reason: str, *, readers: Sequence[bytes]) -> bytes:
+    """Return why somebody breaks the glass, sealed to three sealing keys (1,216 bytes each): patient first."""
+    body = {"v": 1, "purpose": Purpose.ETREAT.value, "reason": reason}
+    return box.seal_to_each(readers, dagcbor.encode(body), labels.EMERGENCY_REASON)
+
+
+def open_reason(block: bytes, secret: SealingKey) -> str:
+    """Return a reason that is sealed to this key.
+
+    Raises:
+        IntegrityError: it is sealed to others, or says nonsense.
+    """
+    body = dagcbor.decode(box.open_shared(secret, block, labels.EMERGENCY_REASON, readers=READERS))
+    reason = body.get("reason") if isinstance(body, dict) else None
+    if not isinstance(body, dict) or body.get("v") != 1 or not isinstance(reason, str) or len(reason) > MAX_REASON:
+        raise IntegrityError("a reason of an emergency lacks a field or has one of the wrong type")
+    return reason
+
+
+def number_of(emergency: AnyEmergency) -> int:
+    """Return the number of an emergency that is given as a view or as the number itself."""
+    return emergency if isinstance(emergency, int) else emergency.emergency_id
+
+
+def _now(network: Network) -> int:
+    # A development chain makes no block by itself: what is over mustn't be shown as active because nothing happened.
+    return max(network.sidechain.emergency.now(), int(network.clock()))
+
+
+class _Views:
+    """Emergencies as somebody sees them."""
+
+    def __init__(self, network: Network, secret: SealingKey, names: Names) -> None:
+        self._network = network
+        self._secret = secret
+        self._names = names
+
+    def of(self, emergencies: Sequence[Emergency]) -> list[EmergencyView]:
+        """Return them with what this reader can read of their reasons; one that can't be read keeps no other back."""
+        people = self._network.sidechain.identities.find(list(dict.fromkeys(one.practitioner for one in emergencies)))
+        houses = {actor.address: actor.organisation or "" for actor in people}
+        now = _now(self._network)
+        return self._names.fill(self._of(one, houses.get(one.practitioner, ""), now) for one in emergencies)
+
+    def _of(self, one: Emergency, organisation: str, now: int) -> EmergencyView:
+        try:
+            reason = open_reason(self._network.store.get_block(CID(RAW, one.reason)), self._secret)
+        except UNREADABLE:
+            # The emergency is told all the same: whoever hides its reason mustn't hide it.
+            reason = ""
+        return EmergencyView(
+            emergency_id=one.emergency_id,
+            state=one.state(now),
+            practitioner=one.practitioner,
+            patient=one.patient,
+            requested_at=one.requested_at,
+            reason=reason,
+            cosigner=one.cosigner or "",
+            expires_at=one.expires_at,
+            review_due_at=one.review_due_at,
+            organisation=organisation,
+        )
+
+
+class OwnEmergencies:
+    """What a patient prepares for an emergency, and what is told to them.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     patient.emergency.policies(), patient.emergency.veto()
+        ([], [])
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        seed: Seed,
+        patient: Address,
+        *,
+        grants: Grants,
+        policies: OwnPolicies,
+        revoke: Callable[[PolicyId], RevocationReport],
+        names: Names,
+    ) -> None:
+        """Take the patient's parts that grant and take back."""
+        self._network = network
+        self._patient = patient
+        self._grants = grants
+        self._policies = policies
+        self._revoke = revoke
+        self._names = names
+        self._views = _Views(network, seed.sealing(), names)
+
+    def prepare(self, desks: Sequence[str], *, until: Moment) -> list[PolicyView]:
+        """Let emergency desks open the emergency lane, in an emergency alone; one that may already stays as it is.
+
+        Args:
+            desks: groups, by handle or address.
+            until: the end, exclusive.
+
+        Raises:
+            UsageError: no desk, or one that is no group.
+            ProxiesUnavailableError: as `Patient.grant`.
+        """
+        if not desks:
+            raise UsageError("name at least one emergency desk: a group of practitioners")
+        found = [self._network.resolve(desk, Role.GROUP) for desk in dict.fromkeys(desks)]
+        ready = {desk_of(self._network, own.terms.key_digest).address: own for own in self._active()}
+        offers = Offers(self._network)
+        made = []
+        for desk in found:
+            own = ready.get(desk.address)
+            made.append(own.view() if own is not None else self._grants.make(self._offer(offers, desk, until)))
+        return self._names.fill(made)
+
+    def policies(self) -> list[PolicyView]:
+        """Return the policies by which desks could open the emergency lane now, in an emergency."""
+        return self._names.fill(own.view() for own in self._active())
+
+    def veto(self) -> list[RevocationReport]:
+        """Take every such policy back: proxies refuse from the next block on, and delete their shares."""
+        return [self._revoke(own.policy_id) for own in self._active()]
+
+    def all(self) -> list[EmergencyView]:
+        """Return every emergency that anybody asked for with this patient, oldest first, co-signed or not."""
+        return self._views.of(self._network.sidechain.emergency.find(patient=self._patient))
+
+    def _active(self) -> list[OwnPolicy]:
+        return [own for own in self._policies.readable() if own.terms.is_for_emergencies and not own.has_ended]
+
+    def _offer(self, offers: Offers, desk: Actor, until: Moment) -> Offer:
+        offer = offers.first(
+            desk.address,
+            ["emergency"],
+            (),
+            Purpose.ETREAT,
+            until=until,
+            starts=None,
+            threshold=None,
+            proxies=(),
+            any_operator=False,
+            disclose=False,
+            data_use=0,
+            study="",
+            request=None,
+            jitter=0,
+        )
+        return replace(offer, emergency=True)
+
+
+class BreakGlass:
+    """What a practitioner asks for, co-signs and opens in an emergency.
+
+    Examples:
+        >>> with connect("doctor", role="practitioner") as doctor, connect("nurse", role="practitioner") as nurse:
+        ...     asked = doctor.emergency.request("me", "unconscious after a fall", colleague="nurse")
+        ...     signed = nurse.emergency.cosign(asked)
+        >>> asked.state, signed.state
+        ('asked', 'active')
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        seed: Seed,
+        practitioner: Address,
+        *,
+        sender: Callable[[], Sends],
+        policies: Callable[[Address], list[PolicyId]],
+        opens: Callable[[PolicyId], GrantedOpening],
+        names: Names,
+    ) -> None:
+        """Take the practitioner's seed and account, and what their session signs, finds and opens with."""
+        self._network = network
+        self._seed = seed
+        self._practitioner = practitioner
+        self._sender = sender
+        self._policies = policies
+        self._opens = opens
+        self._views = _Views(network, seed.sealing(), names)
+
+    def request(self, patient: str, reason: str, *, colleague: str) -> EmergencyView:
+        """Break the glass: ask for a patient's emergency lane; the patient is told, and a colleague has to co-sign.
+
+        Args:
+            patient: profile name, handle (as on the patient's card) or address.
+            reason: in words; sealed to the patient, to whoever asks and to the colleague.
+            colleague: who is asked to co-sign, of the same hospital: profile name, handle or address.
+
+        Raises:
+            UsageError: no reason, one of more than 2,000 characters, or oneself as colleague.
+            UnknownActorError: nobody is registered under a name.
+            TransactionError: whoever asks is no active practitioner of a hospital.
+        """
+        if not reason.strip() or len(reason) > MAX_REASON:
+            raise UsageError(f"an emergency needs a reason of at most {MAX_REASON} characters")
+        keys = self._network.keys
+        who = keys.check(self._network.resolve(patient, Role.PATIENT))
+        other = keys.check(self._network.resolve(colleague, Role.PRACTITIONER))
+        if other.address == self._practitioner:
+            raise UsageError("nobody co-signs their own emergency: name another practitioner of your hospital")
+        readers = [who.sealing_key, self._seed.sealing().public, other.sealing_key]
+        cid = keep(self._network.store, seal_reason(reason, readers=readers))
+        number = self._network.sidechain.emergency.request(self._sender(), who.address, cid.digest)
+        return self.find(number)
+
+    def cosign(self, emergency: AnyEmergency) -> EmergencyView:
+        """Co-sign a colleague's emergency: they can open the patient's emergency lane for four hours from now.
+
+        Raises:
+            TransactionError: it is one's own, another hospital's, co-signed already, or older than an hour.
+        """
+        number = number_of(emergency)
+        self._network.sidechain.emergency.cosign(self._sender(), number)
+        return self.find(number)
+
+    def open(self, emergency: AnyEmergency) -> GrantedOpening:
+        """Return an opening of the patient's emergency lane; proxies refuse unless the emergency is active.
+
+        Raises:
+            UnknownActorError: there is no such emergency.
+            AccessDeniedError: it isn't this practitioner's, isn't active, or the patient prepared nothing for a desk of
+                theirs, or vetoed it.
+        """
+        found = self._known(number_of(emergency))
+        if found.practitioner != self._practitioner:
+            raise OutOfScopeError(f"emergency {found.emergency_id} was asked for by {found.practitioner}")
+        now = _now(self._network)
+        if not found.is_active(now):
+            raise OutOfScopeError(
+                f"emergency {found.emergency_id} is {found.state(now)}; it opens something only while it is active",
+                hint="a colleague of the same hospital co-signs it within an hour: panachain emergency cosign",
+            )
+        policies = self._network.mainchain.policies.policies_of(self._policies(found.patient))
+        for policy_id, on_chain in policies.items():
+            if on_chain.status.name == "ACTIVE":
+                return self._opens(policy_id)
+        raise AccessDeniedError(
+            "the patient lets no emergency desk of yours open anything: they prepared none, or vetoed it",
+            hint="panachain request asks the patient, or whoever acts for them",
+        )
+
+    def find(self, emergency: AnyEmergency) -> EmergencyView:
+        """Return one emergency.
+
+        Raises:
+            UnknownActorError: there is none of this number.
+        """
+        return self._views.of([self._known(number_of(emergency))])[0]
+
+    def all(self) -> list[EmergencyView]:
+        """Return the emergencies that this practitioner asked for or co-signed, and those that wait for them."""
+        known = self._network.sidechain.emergency.find()
+        now = _now(self._network)
+        own = [one for one in known if self._practitioner in (one.practitioner, one.cosigner)]
+        waiting = [one for one in known if one.state(now) == "asked" and one not in own]
+        # The reason opens for whoever was asked to co-sign.
+        asked = {view.emergency_id for view in self._views.of(waiting) if view.reason}
+        return self._views.of([one for one in known if one in own or one.emergency_id in asked])
+
+    def enforce(self, emergency: AnyEmergency) -> EmergencyView:
+        """Have whoever asked suspended, because the review is overdue; anybody may.
+
+        Raises:
+            TransactionError: it isn't overdue, or was reviewed.
+        """
+        number = number_of(emergency)
+        self._network.sidechain.emergency.enforce(self._sender(), number)
+        return self.find(number)
+
+    def _known(self, number: int) -> Emergency:
+        for one in self._network.sidechain.emergency.find():
+            if one.emergency_id == number:
+                return one
+        raise UnknownActorError(f"there is no emergency {number}", hint="panachain emergency status")
+
+
+class Reviews:
+    """Emergencies that the registrar reviews.
+
+    Examples:
+        >>> with connect("registrar", role="registrar") as registrar:
+        ...     due = registrar.emergency.due()
+        >>> all(one.cosigner for one in due)
+        True
+    """
+
+    def __init__(self, network: Network, seed: Seed, *, sender: Callable[[], Sends], names: Names) -> None:
+        """Take the registrar's seed, and what their session signs with."""
+        self._network = network
+        self._sender = sender
+        self._views = _Views(network, seed.sealing(), names)
+
+    def due(self) -> list[EmergencyView]:
+        """Return the emergencies that were co-signed and not reviewed yet, oldest first."""
+        found = self._network.sidechain.emergency.find()
+        return self._views.of([one for one in found if one.cosigner and not (one.reviewed or one.enforced)])
+
+    def review(self, emergency: AnyEmergency) -> EmergencyView:
+        """State that the review of an emergency was held.
+
+        Raises:
+            TransactionError: nobody co-signed it, or it is closed already.
+        """
+        number = number_of(emergency)
+        self._network.sidechain.emergency.review(self._sender(), number)
+        return self._view(number)
+
+    def enforce(self, emergency: AnyEmergency) -> EmergencyView:
+        """Have whoever asked suspended, because the review is overdue.
+
+        Raises:
+            TransactionError: it isn't overdue, or was reviewed.
+        """
+        number = number_of(emergency)
+        self._network.sidechain.emergency.enforce(self._sender(), number)
+        return self._view(number)
+
+    def _view(self, number: int) -> EmergencyView:
+        return self._views.of([one for one in self._network.sidechain.emergency.find() if one.emergency_id == number])[
+            0
+        ]

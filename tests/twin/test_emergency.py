@@ -1,0 +1,370 @@
+"""Break-glass with real keys, terms and proxies: what two of one hospital open; each rule has its denied twin."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from panachain.errors import AccessDeniedError, OutOfScopeError, PanaChainError, SuspendedError, UsageError
+from panachain.model.actors import Address, Role
+from panachain.model.policy import PolicyStatus
+from panachain.sdk.emergencies import open_reason
+from tests.support import chain_refuses
+from tests.twin.world import World, resource, running_world
+from tests.unit.sdk.helpers import again, grant
+from tests.unit.summary.helpers import allergy
+from tests.unit.summary.ips import faults
+
+HOUR = 3600
+REASON = "found unconscious, no relatives"
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with running_world() as made:
+        yield made
+
+
+@pytest.fixture
+def desk(world: World) -> Address:
+    """An emergency desk: the clinician, and a nurse of the same hospital."""
+    group = world.clinician.create_group()
+    world.clinician.add_member(group.group, world.nurse.address)
+    world.nurse.accept_group(group.group)
+    return Address(group.group)
+
+
+@pytest.fixture
+def prepared(world: World, desk: Address) -> World:
+    """A patient with an allergy whose emergency lane the desk may open."""
+    told = allergy(id="a", recordedDate="2025-01-02", subject={"reference": "Patient/p"})
+    world.upload_each("hospital", [told])
+    world.patient.emergency.prepare([desk], until=world.now + 1_000 * 86_400)
+    return world
+
+
+def ask(world: World, who: str = "clinician", colleague: str = "nurse") -> int:
+    """Break the glass, and return the number of the emergency."""
+    made = world.sessions[who].emergency.request(
+        world.patient.address, REASON, colleague=world.sessions[colleague].address
+    )
+    return int(made.emergency_id)
+
+
+def broken(world: World) -> int:
+    """Break the glass with both signatures."""
+    number = ask(world)
+    world.nurse.emergency.cosign(number)
+    return number
+
+
+def opened(world: World, number: int, who: str = "clinician") -> list[Any]:
+    return list(world.sessions[who].emergency.open(number))
+
+
+def move(world: World, who: str, where: str) -> None:
+    """Let the sidechain say that somebody works elsewhere."""
+    people = world.network.sidechain.chain.contracts["IdentityRegistry"].people
+    people[world.sessions[who].address.lower()][2] = world.sessions[where].address
+
+
+def asks_proxies(world: World, who: str = "clinician") -> None:
+    """Ask the proxies past all rules of the SDK, as a dishonest client would."""
+    session = again(world, who)
+    session.ask_proxies(session._for_emergencies(world.patient.address)[0])
+
+
+def test_two_of_one_hospital_open_the_emergency_lane_and_nothing_else(prepared: World) -> None:
+    world = prepared
+    world.upload_each("hospital", [resource("laboratory", 2025, 7)])
+    number = broken(world)
+    records = opened(world, number)
+    assert [record.info.category.value for record in records] == ["allergies"]
+    made = world.clinician.emergency.open(number).summary(now=float(world.now))
+    assert faults(made.content) == []
+    assert made.sections["allergies"] == 1
+    assert "mental-health" in made.withheld
+
+
+def test_before_the_cosignature_nothing_opens(prepared: World) -> None:
+    number = ask(prepared)
+    with pytest.raises(OutOfScopeError, match="is asked"):
+        opened(prepared, number)
+    with pytest.raises(AccessDeniedError):
+        asks_proxies(prepared)
+    prepared.nurse.emergency.cosign(number)
+    assert len(opened(prepared, number)) == 1
+    asks_proxies(prepared)
+
+
+def test_without_an_emergency_a_desk_opens_nothing(prepared: World) -> None:
+    for who in ("clinician", "nurse"):
+        with pytest.raises(AccessDeniedError):
+            asks_proxies(prepared, who)
+
+
+def test_nobody_cosigns_for_themselves(prepared: World) -> None:
+    number = ask(prepared)
+    with chain_refuses("EmergencyInvalidCosigner"):
+        prepared.clinician.emergency.cosign(number)
+    with pytest.raises(UsageError, match="nobody co-signs their own"):
+        ask(prepared, colleague="clinician")
+    with pytest.raises(AccessDeniedError):
+        asks_proxies(prepared)
+
+
+def test_nobody_of_another_hospital_cosigns(prepared: World) -> None:
+    move(prepared, "nurse", "clinic")
+    number = ask(prepared)
+    with chain_refuses("EmergencyInvalidCosigner"):
+        prepared.nurse.emergency.cosign(number)
+    with pytest.raises(AccessDeniedError):
+        asks_proxies(prepared)
+    move(prepared, "nurse", "hospital")
+    prepared.nurse.emergency.cosign(number)
+    assert len(opened(prepared, number)) == 1
+
+
+def test_a_request_of_an_hour_ago_is_not_cosigned(prepared: World) -> None:
+    number = ask(prepared)
+    prepared.advance(HOUR)
+    with chain_refuses("EmergencyRequestExpired"):
+        prepared.nurse.emergency.cosign(number)
+    assert prepared.clinician.emergency.find(number).state == "lapsed"
+
+
+def test_after_four_hours_it_is_over(prepared: World) -> None:
+    number = broken(prepared)
+    prepared.advance(4 * HOUR - 1)
+    assert len(opened(prepared, number)) == 1
+    prepared.advance(1)
+    with pytest.raises(OutOfScopeError, match="is over"):
+        opened(prepared, number)
+    with pytest.raises(AccessDeniedError):
+        asks_proxies(prepared)
+
+
+def test_a_sidechain_that_stands_still_prolongs_nothing(prepared: World) -> None:
+    """Its newest block is as old as the co-signature; the mainchain's says what time it is."""
+    broken(prepared)
+    prepared.clock.now += 4 * HOUR
+    prepared.network.mainchain.chain.mine()
+    with pytest.raises(AccessDeniedError):
+        asks_proxies(prepared)
+
+
+def test_only_who_asked_is_served(prepared: World) -> None:
+    number = broken(prepared)
+    with pytest.raises(OutOfScopeError, match="was asked for by"):
+        opened(prepared, number, "nurse")
+    with pytest.raises(AccessDeniedError):
+        asks_proxies(prepared, "nurse")
+
+
+def test_an_emergency_with_one_patient_opens_no_other_ones_lane(prepared: World) -> None:
+    """Whoever breaks the glass for an accomplice gets nothing of anybody else's."""
+    world = prepared
+    emergency = world.network.sidechain.emergency
+    other = world.registrar.admit(_another_patient())
+    emergency.request(world.clinician._person(), other.address, b"r" * 32)
+    emergency.cosign(world.nurse._person(), 1)
+    assert emergency.in_emergency(other.address, world.clinician.address, at=world.now)
+    with pytest.raises(AccessDeniedError):
+        asks_proxies(world)
+
+
+def _another_patient() -> Any:
+    from tests.twin.world import actor_of
+
+    return actor_of("another", Role.PATIENT)
+
+
+def test_who_is_in_no_desk_opens_nothing_with_both_signatures(prepared: World) -> None:
+    """The contract alone gives nobody a key: the kfrags are for the desk's."""
+    number = ask(prepared, "stranger")
+    prepared.nurse.emergency.cosign(number)
+    with pytest.raises(AccessDeniedError, match="no emergency desk of yours"):
+        opened(prepared, number, "stranger")
+
+
+def test_who_is_suspended_meanwhile_is_not_served(prepared: World) -> None:
+    broken(prepared)
+    prepared.registrar.suspend(prepared.clinician.address)
+    with pytest.raises(SuspendedError):
+        asks_proxies(prepared)
+
+
+class TestVeto:
+    def test_a_patient_who_vetoed_is_not_opened_whoever_signs(self, prepared: World) -> None:
+        (report,) = prepared.patient.emergency.veto()
+        assert report.final
+        number = broken(prepared)
+        with pytest.raises(AccessDeniedError, match="vetoed"):
+            opened(prepared, number)
+        assert prepared.patient.emergency.policies() == []
+
+    def test_a_veto_holds_in_the_middle_of_an_access(self, prepared: World) -> None:
+        number = broken(prepared)
+        policies = prepared.clinician._for_emergencies(prepared.patient.address)
+        assert len(opened(prepared, number)) == 1
+        prepared.patient.emergency.veto()
+        with pytest.raises(AccessDeniedError):
+            again(prepared, "clinician").ask_proxies(policies[0])
+
+    def test_who_prepared_nothing_is_not_opened(self, world: World, desk: Address) -> None:
+        number = broken(world)
+        with pytest.raises(AccessDeniedError, match="prepared none"):
+            opened(world, number)
+
+    def test_it_can_be_prepared_again(self, prepared: World, desk: Address) -> None:
+        prepared.patient.emergency.veto()
+        prepared.patient.emergency.prepare([desk], until=prepared.now + 86_400)
+        assert len(opened(prepared, broken(prepared))) == 1
+
+
+class TestReview:
+    def test_a_missed_review_suspends_who_asked_and_opens_nothing_more(self, prepared: World) -> None:
+        number = broken(prepared)
+        with chain_refuses("EmergencyNotOverdue"):
+            prepared.nurse.emergency.enforce(number)
+        prepared.advance(72 * HOUR)
+        assert [one.state for one in prepared.registrar.emergency.due()] == ["overdue"]
+        assert prepared.nurse.emergency.enforce(number).state == "suspended"
+        with pytest.raises(SuspendedError):
+            ask(prepared)
+        assert prepared.nurse.whoami().status.name == "ACTIVE"
+
+    def test_one_that_was_held_suspends_nobody(self, prepared: World) -> None:
+        number = broken(prepared)
+        prepared.registrar.emergency.review(number)
+        prepared.advance(72 * HOUR)
+        with chain_refuses("EmergencyClosed"):
+            prepared.nurse.emergency.enforce(number)
+        assert prepared.registrar.emergency.due() == []
+        assert prepared.clinician.whoami().status.name == "ACTIVE"
+
+    def test_nobody_but_the_registrar_states_it(self, prepared: World) -> None:
+        number = broken(prepared)
+        with chain_refuses("AccessManagedUnauthorized"):
+            prepared.network.sidechain.emergency.review(prepared.clinician._person(), number)
+
+    def test_what_nobody_cosigned_needs_none(self, prepared: World) -> None:
+        number = ask(prepared)
+        with chain_refuses("EmergencyNotCosigned"):
+            prepared.registrar.emergency.review(number)
+
+
+class TestTold:
+    def test_the_patient_is_told_at_once_who_and_why(self, prepared: World) -> None:
+        number = ask(prepared)
+        (told,) = prepared.patient.emergency.all()
+        assert (told.emergency_id, told.state, told.reason) == (number, "asked", REASON)
+        assert (told.practitioner, told.organisation) == (prepared.clinician.address, prepared.hospital.address)
+        prepared.nurse.emergency.cosign(number)
+        (told,) = prepared.patient.emergency.all()
+        assert (told.state, told.cosigner) == ("active", prepared.nurse.address)
+
+    def test_the_log_shows_who_opened_what_and_for_what(self, prepared: World) -> None:
+        opened(prepared, broken(prepared))
+        prepared.wait()
+        (reading,) = prepared.patient.log()
+        assert (reading.requester, reading.purpose, reading.permitted) == (prepared.clinician.address, "ETREAT", True)
+
+    def test_the_colleague_reads_the_reason_and_nobody_else(self, prepared: World) -> None:
+        number = ask(prepared)
+        assert [one.reason for one in prepared.nurse.emergency.all()] == [REASON]
+        assert prepared.stranger.emergency.all() == []
+        (found,) = prepared.registrar.emergency.due() or prepared.patient.emergency.all()
+        assert found.emergency_id == number
+
+    def test_a_reason_that_nobody_has_hides_no_emergency(self, prepared: World) -> None:
+        prepared.network.sidechain.emergency.request(prepared.clinician._person(), prepared.patient.address, b"r" * 32)
+        (told,) = prepared.patient.emergency.all()
+        assert (told.state, told.reason) == ("asked", "")
+
+
+def test_the_chains_hold_neither_the_reason_nor_a_policys_patient(prepared: World) -> None:
+    broken(prepared)
+    main = json.dumps([repr(log) for log in prepared.network.mainchain.chain.logs])
+    side = json.dumps([repr(log) for log in prepared.network.sidechain.chain.logs])
+    assert REASON not in main + side
+    assert prepared.patient.address.lower() not in main.lower()
+
+
+def test_a_desk_with_fewer_proxies_than_the_threshold_opens_nothing(prepared: World) -> None:
+    """t−1 proxies that break every rule, with all keys of the desk at hand."""
+    prepared.proxies[0].corrupt()
+    with pytest.raises(PanaChainError):
+        asks_proxies(prepared)
+
+
+def test_proxies_of_the_threshold_that_break_the_rules_would_open(prepared: World) -> None:
+    """The limit, told in docs/spec/emergency.md: what a threshold of proxies and a desk do together nobody prevents."""
+    for proxy in prepared.proxies[:2]:
+        proxy.corrupt()
+    asks_proxies(prepared)
+
+
+def test_the_policy_is_no_ordinary_one(prepared: World) -> None:
+    """It stands in no inbox, and an ordinary grant to the same group is opened without any emergency."""
+    assert list(prepared.clinician.inbox()) == []
+    (view,) = prepared.patient.emergency.policies()
+    assert (view.scopes, view.purposes, view.grantee) == (("emergency",), ("ETREAT",), prepared.patient.address)
+    made = grant(prepared, "clinician", ("allergies",))
+    assert len(list(prepared.clinician.open(made))) == 1
+
+
+def test_a_desk_is_prepared_once(prepared: World, desk: Address) -> None:
+    (first,) = prepared.patient.emergency.policies()
+    (second,) = prepared.patient.emergency.prepare([desk], until=prepared.now + 86_400)
+    assert second.policy_id == first.policy_id
+    with pytest.raises(UsageError):
+        prepared.patient.emergency.prepare([], until=prepared.now + 86_400)
+
+
+def test_a_new_machine_finds_it_again(prepared: World) -> None:
+    (first,) = prepared.patient.emergency.policies()
+    (found,) = again(prepared, "patient").emergency.policies()
+    assert found.policy_id == first.policy_id
+
+
+def test_it_lives_on_when_lanes_rotate(prepared: World) -> None:
+    """Somebody else's revocation rotates the lane: the desk is granted the new one, still for emergencies alone."""
+    other = grant(prepared, "stranger", ("emergency",))
+    prepared.patient.revoke(other, rotate=True)
+    (view,) = prepared.patient.emergency.policies()
+    assert view.grantee == prepared.patient.address
+    with pytest.raises(AccessDeniedError):
+        asks_proxies(prepared)
+    assert len(opened(prepared, broken(prepared))) == 1
+
+
+def test_it_outlives_a_renewal_of_the_desks_key(prepared: World, desk: Address) -> None:
+    prepared.clinician.renew_group(desk)
+    assert len(opened(prepared, broken(prepared))) == 1
+    assert [view.status for view in prepared.patient.emergency.policies()] == [PolicyStatus.ACTIVE]
+
+
+def test_whoever_left_the_desk_has_its_old_key_and_still_needs_both_signatures(prepared: World, desk: Address) -> None:
+    (policy,) = prepared.nurse._for_emergencies(prepared.patient.address)
+    prepared.clinician.remove_member(desk, prepared.nurse.address)
+    with pytest.raises(AccessDeniedError):
+        again(prepared, "nurse").ask_proxies(policy)
+
+
+def test_a_reason_for_others_opens_for_nobody_else(prepared: World) -> None:
+    ask(prepared)
+    (one,) = prepared.network.sidechain.emergency.find()
+    block = _block(prepared, one.reason)
+    assert open_reason(block, prepared.patient._seed.sealing()) == REASON
+    with pytest.raises(PanaChainError):
+        open_reason(block, prepared.stranger._seed.sealing())
+
+
+def _block(world: World, digest: bytes) -> bytes:
+    from panachain.ipld.cid import CID, RAW
+
+    return bytes(world.network.store.get_block(CID(RAW, digest)))
