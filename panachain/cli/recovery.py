@@ -47,6 +47,7 @@ _COUNTS: Final = (
     "batches",
     "records",
     "policies",
+    "in_force",
     "readings",
     "requests",
     "groups",
@@ -267,6 +268,7 @@ def _show_restored(app: App, report: RestoredReport) -> None:
     app.output.one(
         report,
         fields=("profile", "role", "status", "address", *(name for name in _COUNTS if getattr(report, name))),
+        titles={"hospitals": "hospitals", "in_force": "in force"},
         whole=("address",),
     )
     if report.omissions:

@@ -361,6 +361,7 @@ def test_restore_shows_what_it_found(
     outcome = run("--home", str(tmp_path / "new"), "--profile", "again", "restore", *given(*files[1:]))
     assert outcome.code == 0, outcome.err
     assert "5,000" in outcome.out
+    assert ["hospitals", "5"] in [line.split() for line in outcome.out.splitlines()]
     assert old.address in outcome.out
     assert "names that you gave people" in outcome.err
 
