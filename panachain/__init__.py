@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     )
     from panachain.sdk.results.requests import DenialReport, RequestReport, RequestView, WithdrawnRequestReport
     from panachain.sdk.results.revocations import RevocationReport
+    from panachain.sdk.results.shares import MadeLink, ShareView
     from panachain.sdk.results.uploads import (
         PairingReport,
         Proposal,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         UploadReport,
         WithdrawReport,
     )
+    from panachain.sdk.sharing import Sharing
 
 _PLACES: Final = {
     "Actor": "model.actors",
@@ -69,6 +71,7 @@ _PLACES: Final = {
     "LeftBehind": "sdk.results.records",
     "LeftOut": "sdk.results.listings",
     "LogEntry": "sdk.results.log",
+    "MadeLink": "sdk.results.shares",
     "Network": "sdk",
     "Omission": "errors",
     "OpenedRecord": "sdk.results.records",
@@ -102,6 +105,8 @@ _PLACES: Final = {
     "RewrapReport": "sdk.results.uploads",
     "Role": "model.actors",
     "SettleReport": "sdk.results.uploads",
+    "ShareView": "sdk.results.shares",
+    "Sharing": "sdk.sharing",
     "Status": "model.actors",
     "StorageRow": "research.index",
     "Survey": "sdk.results.records",
@@ -129,6 +134,7 @@ __all__ = [
     "LeftBehind",
     "LeftOut",
     "LogEntry",
+    "MadeLink",
     "Network",
     "Omission",
     "OpenedRecord",
@@ -162,6 +168,8 @@ __all__ = [
     "RewrapReport",
     "Role",
     "SettleReport",
+    "ShareView",
+    "Sharing",
     "Status",
     "StorageRow",
     "Survey",

@@ -62,6 +62,7 @@ COMMANDS: Final = {
     "open": (f"{_COMMANDS}practitioner:open_", "Open the records of a policy into a folder."),
     "request": (f"{_COMMANDS}practitioner:request", "Ask a patient for access."),
     "group": (f"{_COMMANDS}group:group", "Manage care teams and departments."),
+    "share": (f"{_COMMANDS}share:share", "Share records by a link, with whoever has no PanaChain."),
     "query": (f"{_COMMANDS}research:query", "Query policies or storage transactions on chain."),
     "portal": ("panachain.portal.command:portal", "Show everything in a browser."),
     "devnet": ("panachain.devnet.command:devnet", "Run a network of your own: two chains, a store, proxies."),
@@ -79,7 +80,19 @@ COMMANDS: Final = {
 
 SECTIONS: Final = {
     "Everybody": (
-        *("init", "register", "whoami", "portal", "contacts", "submit", "doctor", "backup", "config", "completion"),
+        *(
+            "init",
+            "register",
+            "whoami",
+            "portal",
+            "contacts",
+            "share",
+            "submit",
+            "doctor",
+            "backup",
+            "config",
+            "completion",
+        ),
     ),
     "Patients": (
         *("pair", "unpair", "choices", "records", "recategorize", "grant", "policies", "policy", "log", "revoke"),

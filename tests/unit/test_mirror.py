@@ -24,6 +24,7 @@ MIRRORED = (
     "research",
     "wire",
     "portal",
+    "sharing",
     "viewer",
 )
 
@@ -54,6 +55,7 @@ ELSEWHERE = {
     "sdk/results/overview.py": "sdk/test_hospital_overview.py",
     "sdk/results/services.py": "sdk/test_services.py",
     "sdk/results/people.py": "sdk/results/test_package.py",
+    "sdk/results/shares.py": "sdk/results/test_package.py",
     "sdk/results/uploads.py": "sdk/results/test_package.py",
 }
 """Modules without a test file of their own, and the file that holds their claims."""

@@ -27,6 +27,7 @@ from panachain.sdk.results.records import (
 )
 from panachain.sdk.results.requests import DenialReport, RequestReport, RequestView, WithdrawnRequestReport
 from panachain.sdk.results.revocations import RevocationReport, SubmissionReport
+from panachain.sdk.results.shares import MadeLink, ShareView
 from panachain.sdk.results.uploads import (
     PairedHospital,
     PairingReport,
@@ -47,7 +48,10 @@ VIEW = PolicyView(POLICY, PolicyStatus.ACTIVE, WHO, WHO, ("laboratory",), ("TREA
 REVOKED = RevocationReport(POLICY, "0x01", 5, receipts=(), needed=2, shares=3)
 PART = SurveyPart("laboratory", 2024, WHO, records=1, size=2, newest_at=3)
 VERSION = ResourceVersion("bafy", 5, "1", "", "current", ("code.text",))
+SHARED = ShareView("3f09", "", "open", 5, None, 1, 2, False, False, None, "", (("a hospital", 6),))
 RECORDS = [
+    SHARED,
+    MadeLink("shlink:/e30", SHARED),
     VIEW,
     UploadReport((), skipped=1, plain_bytes=2, sealed_bytes=3),
     ReadBack(1, blocks=3, size=4),
