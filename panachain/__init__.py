@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from panachain.sdk.results.recovery import BooksReport, DrillReport, RecoveryStatus, RestoredReport, SharesReport
     from panachain.sdk.results.requests import DenialReport, RequestReport, RequestView, WithdrawnRequestReport
     from panachain.sdk.results.revocations import RevocationReport
+    from panachain.sdk.results.shares import MadeLink, ShareView
     from panachain.sdk.results.summaries import PatientSummary
     from panachain.sdk.results.uploads import (
         PairingReport,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
         WithdrawReport,
     )
     from panachain.sdk.results.viewers import Standing, ViewerFile, ViewerView
+    from panachain.sdk.sharing import Sharing
     from panachain.sdk.viewers import Viewers
 
 _PLACES: Final = {
@@ -80,6 +82,7 @@ _PLACES: Final = {
     "LeftBehind": "sdk.results.records",
     "LeftOut": "sdk.results.listings",
     "LogEntry": "sdk.results.log",
+    "MadeLink": "sdk.results.shares",
     "Network": "sdk",
     "Omission": "errors",
     "OpenedRecord": "sdk.results.records",
@@ -120,6 +123,8 @@ _PLACES: Final = {
     "SettleReport": "sdk.results.uploads",
     "SharesReport": "sdk.results.recovery",
     "Standing": "sdk.results.viewers",
+    "ShareView": "sdk.results.shares",
+    "Sharing": "sdk.sharing",
     "Status": "model.actors",
     "StorageRow": "research.index",
     "Survey": "sdk.results.records",
@@ -154,6 +159,7 @@ __all__ = [
     "LeftBehind",
     "LeftOut",
     "LogEntry",
+    "MadeLink",
     "Network",
     "Omission",
     "OpenedRecord",
@@ -192,7 +198,9 @@ __all__ = [
     "RewrapReport",
     "Role",
     "SettleReport",
+    "ShareView",
     "SharesReport",
+    "Sharing",
     "Standing",
     "Status",
     "StorageRow",

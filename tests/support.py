@@ -19,7 +19,6 @@ from panachain.errors import TransactionError
 from panachain.model.actors import Role
 from panachain.sdk import Network, open_actor
 from panachain.sdk.profiles import create_profile, load_profile
-from tests.derivations import remembered_derivations
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 PASSPHRASE = "correct horse battery staple"
@@ -68,7 +67,6 @@ def running_world() -> Iterator[World]:
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder)
         stack.callback(lambda: Devnet.down(home) if (home / "network.json").exists() else None)
-        stack.enter_context(remembered_derivations())
         Devnet.up(home, passphrase=PASSPHRASE)
         roles = {
             "hospital": Role.HOSPITAL,

@@ -146,14 +146,7 @@ def new_folder(folder: Path) -> Iterator[OutputFolder]:
             who could put something else in the place of what was opened.
         DiskError: the disk refuses; nothing is left.
     """
-    _check(folder)
-    existed = folder.exists()
-    try:
-        # Inside the target where it exists: then the last step never crosses a file system.
-        staging = Path(tempfile.mkdtemp(prefix=".panachain-part-", dir=folder if existed else folder.parent))
-    except OSError as exc:
-        raise DiskError(f"{folder} can't be made: {exc.strerror}") from exc
-    try:
+    with private_folder(folder) as staging:
         output = OutputFolder(staging)
         yield output
         index = {
@@ -170,6 +163,20 @@ def new_folder(folder: Path) -> Iterator[OutputFolder]:
         bundle = {"resourceType": "Bundle", "type": "collection"} | ({"entry": entry} if entry else {})
         write_new(staging / PROVENANCE, json_line(bundle, indent=1).encode() + b"\n")
         _write_pages(output)
+
+
+@contextmanager
+def private_folder(folder: Path) -> Iterator[Path]:
+    """Give a folder to fill, whose files appear in `folder` at the end, or not at all; raises as `new_folder`."""
+    check_folder(folder)
+    existed = folder.exists()
+    try:
+        # Inside the target where it exists: then the last step never crosses a file system.
+        staging = Path(tempfile.mkdtemp(prefix=".panachain-part-", dir=folder if existed else folder.parent))
+    except OSError as exc:
+        raise DiskError(f"{folder} can't be made: {exc.strerror}") from exc
+    try:
+        yield staging
         try:
             if existed:
                 for path in sorted(staging.iterdir()):
@@ -258,7 +265,8 @@ def _item(output: OutputFolder, number: int, entry: Mapping[str, Any], states: M
     )
 
 
-def _check(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """Check that opened records may go into a folder; raises as `new_folder`."""
     try:
         if folder.is_symlink():
             raise UsageError(f"{folder} is a link; nothing is written through it", hint="-o the folder itself")

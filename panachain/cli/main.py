@@ -69,6 +69,7 @@ COMMANDS: Final = {
     "emergency": (f"{_COMMANDS}emergency:emergency", "Prepare for an emergency, or break the glass."),
     "request": (f"{_COMMANDS}practitioner:request", "Ask a patient for access."),
     "group": (f"{_COMMANDS}group:group", "Manage care teams and departments."),
+    "share": (f"{_COMMANDS}share:share", "Share records by a link, with whoever has no PanaChain."),
     "query": (f"{_COMMANDS}research:query", "Query policies or storage transactions on chain."),
     "viewer": (f"{_COMMANDS}viewer:viewer", "Publish software that runs over records, and check who published it."),
     "portal": ("panachain.portal.command:portal", "Show everything in a browser."),
@@ -88,7 +89,7 @@ COMMANDS: Final = {
 SECTIONS: Final = {
     "Everybody": (
         *("init", "register", "whoami", "unlock", "lock", "key", "recovery", "restore", "portal", "contacts"),
-        *("viewer", "submit", "doctor", "backup", "config", "completion"),
+        *("share", "viewer", "submit", "doctor", "backup", "config", "completion"),
     ),
     "Patients": (
         *("pair", "unpair", "choices", "records", "summary", "recategorize", "grant", "policies", "policy", "log"),

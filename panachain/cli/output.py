@@ -75,7 +75,7 @@ _ACTING: Final = frozenset(
         "emergency",
         "query",
     }
-    | {"block", "unblock", "blocked", "key", "lock", "portal", "recovery", "restore", "unlock", "viewer"}
+    | {"block", "unblock", "blocked", "key", "lock", "portal", "recovery", "restore", "share", "unlock", "viewer"}
 )
 """Commands that take the profile that the user has typed."""
 _OTHERS: Final = frozenset(

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from panachain.crypto import compress, keystore, labels, padding, stream, umbral, wraps
+from panachain.crypto import compress, jwe, keystore, labels, padding, stream, umbral, wraps
 from panachain.crypto.commit import EnvelopeKey
 from panachain.crypto.keys import Seed
 from panachain.errors import IntegrityError, PanaChainError
@@ -35,6 +35,7 @@ from panachain.records import header, inventory, manifest
 from panachain.records.header import HospitalLane
 from panachain.records.version_list import VersionList
 from panachain.records.versions import STATES, Version
+from panachain.sharing.link import read_link
 from tests.bounds import processor_time
 from tests.keystores import make_cheap
 
@@ -411,6 +412,45 @@ def sealed_targets() -> dict[str, Target]:
     }
 
 
+def link_targets() -> dict[str, Target]:
+    """Links of others, and their files: mutated texts, and fields and headers of any kind, sealed rightly."""
+    fields = {"url": "https://links.example/x", "flag": "LP", "label": "é", "exp": 1e9, "v": 1, "key": jwe.encode(KEY)}
+    header = {"alg": "dir", "enc": "A256GCM", "cty": "application/fhir+json", "zip": "DEF"}
+    texts = [f"https://viewer.example#shlink:/{jwe.encode(json.dumps(fields).encode())}".encode()]
+    files = [
+        jwe.seal(b"content" * size, KEY, "text/x", deflate=deflate).encode() for size in (0, 9) for deflate in (0, 1)
+    ]
+
+    def make_link(chance: random.Random) -> bytes:
+        if chance.random() < 0.3:
+            return mutate(texts[0], chance, texts)
+        raw = json.dumps(twist(fields, chance), default=str).encode()
+        raw = mutate(raw, chance, [raw]) if chance.random() < 0.3 else raw
+        return b"shlink:/" + jwe.encode(raw).encode()
+
+    def read_a_link(data: bytes) -> None:
+        link = read_link(data.decode("utf-8", "replace"))
+        assert len(link.key) == 32
+        assert link.url.startswith("http")
+        assert link.expires_at is None or link.expires_at >= 0
+        if len(link.url) <= 128:
+            assert read_link(link.text()) == link
+
+    def make_file(chance: random.Random) -> bytes:
+        if chance.random() < 0.5:
+            return mutate(chance.choice(files), chance, files)
+        protected = jwe.encode(json.dumps(twist(header, chance), default=str).encode())
+        content = chance.randbytes(chance.randrange(40))
+        return protected.encode() + jwe.seal_parts(content, KEY, bytes(12), protected.encode()).encode()
+
+    def read_file(data: bytes) -> None:
+        opened = jwe.open_(data, KEY, most=1000)
+        assert len(opened.content) <= 1000
+        assert isinstance(opened.content_type, str)
+
+    return {"link": Target(make_link, read_a_link), "file of a link": Target(make_file, read_file)}
+
+
 def key_block_target() -> Target:
     seed = Seed(KEY)
 
@@ -458,6 +498,7 @@ def key_store_target() -> Target:
 
 TARGETS: dict[str, Target] = {
     "key store": key_store_target(),
+    **link_targets(),
     **cid_targets(),
     **cbor_targets(),
     "UnixFS": unixfs_target(),

@@ -24,6 +24,7 @@ MIRRORED = (
     "research",
     "wire",
     "portal",
+    "sharing",
     "viewer",
     "summary",
     "agent",
@@ -62,6 +63,7 @@ ELSEWHERE = {
     "sdk/emergencies.py": "../twin/test_emergency.py",
     "sdk/results/emergencies.py": "../twin/test_emergency.py",
     "sdk/results/summaries.py": "sdk/test_summaries.py",
+    "sdk/results/shares.py": "sdk/results/test_package.py",
     "sdk/results/uploads.py": "sdk/results/test_package.py",
     "sdk/results/viewers.py": "sdk/test_viewers.py",
 }

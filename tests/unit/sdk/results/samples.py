@@ -29,6 +29,7 @@ from panachain.sdk.results.records import (
 from panachain.sdk.results.recovery import BooksReport, DrillReport, RecoveryStatus, RestoredReport, SharesReport
 from panachain.sdk.results.requests import DenialReport, RequestReport, RequestView, WithdrawnRequestReport
 from panachain.sdk.results.revocations import RevocationReport, SubmissionReport
+from panachain.sdk.results.shares import MadeLink, ShareView
 from panachain.sdk.results.summaries import PatientSummary
 from panachain.sdk.results.uploads import (
     PairedHospital,
@@ -51,7 +52,10 @@ VIEW = PolicyView(POLICY, PolicyStatus.ACTIVE, WHO, WHO, ("laboratory",), ("TREA
 REVOKED = RevocationReport(POLICY, "0x01", 5, receipts=(), needed=2, shares=3)
 PART = SurveyPart("laboratory", 2024, WHO, records=1, size=2, newest_at=3)
 VERSION = ResourceVersion("bafy", 5, "1", "", "current", ("code.text",))
+SHARED = ShareView("3f09", "", "open", 5, None, 1, 2, False, False, None, "", (("a hospital", 6),))
 RECORDS = [
+    SHARED,
+    MadeLink("shlink:/e30", SHARED),
     VIEW,
     EmergencyView(1, "active", WHO, WHO, 5, reason="found", cosigner=WHO, expires_at=9, review_due_at=20),
     PatientSummary(SECRET, {"allergies": 1}, records=1, hospitals=1),

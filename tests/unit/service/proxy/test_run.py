@@ -27,7 +27,6 @@ from panachain.proxy.client import Channels, read_answer
 from panachain.service.database import Place
 from panachain.service.proxy.store import ProxyStore
 from panachain.wire.endpoints import Reach
-from tests.derivations import remembered_derivations
 from tests.unit.service.authority import Authority
 from tests.unit.service.loopback import wait_for
 from tests.unit.service.proxy_world import PASSPHRASE, ProxyWorld, address
@@ -45,8 +44,7 @@ class Host:
         self.world = ProxyWorld(folder / "world", count=2)
         self.policy = self.world.grant()
         seed = self.world.seeds[0]
-        with remembered_derivations():
-            keystore.create(folder / "seed.json", seed, PASSPHRASE)
+        keystore.create(folder / "seed.json", seed, PASSPHRASE)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
