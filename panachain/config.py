@@ -47,6 +47,7 @@ _DEFAULTS: Final[Mapping[str, str]] = {
     "agent": "yes",
     "passphrase_file": "",
     "passphrase_command": "",
+    "passphrase_keychain": "no",
     "record_limit": "1G",
     "opening_limit": "16G",
 }
@@ -92,6 +93,8 @@ class Config:
     """A file whose first line is the passphrase; empty for none."""
     passphrase_command: str = ""
     """A program and its arguments that print the passphrase; empty for none."""
+    passphrase_keychain: bool = False
+    """Whether the system's keychain is asked for the passphrase of a profile."""
     record_limit: int = 1 << 30
     """Bytes that one record may have, unpacked and with its attachments; more only if the store holds as much."""
     opening_limit: int = 16 << 30
@@ -172,6 +175,8 @@ class Config:
             agent=_one_of(values["agent"], ("yes", "no"), "agent", origins) == "yes",
             passphrase_file=values["passphrase_file"],
             passphrase_command=values["passphrase_command"],
+            passphrase_keychain=_one_of(values["passphrase_keychain"], ("yes", "no"), "passphrase_keychain", origins)
+            == "yes",
             record_limit=_size(values["record_limit"], "record_limit", origins),
             opening_limit=_size(values["opening_limit"], "opening_limit", origins),
             origins=origins,

@@ -1,4 +1,4 @@
-"""Where a passphrase comes from: a file descriptor, a file, a command, or a prompt on a terminal.
+"""Where a passphrase comes from: a descriptor, a file, a command, the system's keychain, or a prompt on a terminal.
 
 Never takes one from an argument or an environment variable's value: other processes can read both.
 Follows docs/spec/cli.md, section "Passphrases", and security rule 10.
@@ -11,10 +11,11 @@ import shlex
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from panachain.errors import LockedError, UsageError
 
@@ -26,6 +27,8 @@ COMMAND_TIMEOUT: Final = 60
 
 FILE: Final = "PANACHAIN_PASSPHRASE_FILE"
 COMMAND: Final = "PANACHAIN_PASSPHRASE_COMMAND"
+_SERVICE: Final = "panachain"
+"""What entries of the keychain belong to."""
 
 
 class Hidden:
@@ -52,6 +55,8 @@ class Sources:
     """A file whose first line it is; empty for none."""
     command: str = ""
     """A program and its arguments, whose first line of output it is; empty for none."""
+    keychain: str = ""
+    """Under which name the system's keychain may hold it; empty asks none."""
 
 
 def read_passphrase(
@@ -89,6 +94,9 @@ def read_passphrase(
         return _from_file(Path(sources.file).expanduser(), "the setting passphrase_file")
     if sources.command:
         return _from_command(sources.command, "the setting passphrase_command")
+    # What isn't remembered yet is asked for.
+    if sources.keychain and (remembered := recall(sources.keychain)):
+        return remembered
     if sys.stdin.isatty():
         return _from_terminal(what, confirm=confirm)
     raise LockedError(
@@ -121,6 +129,58 @@ def read_new_passphrase(what: str, *, descriptor: int | None = None, file: Path 
         f"the new passphrase of {what} is needed, and there is no terminal to ask on",
         hint="use --new-passphrase-fd or --new-passphrase-file",
     )
+
+
+def recall(name: str) -> str | None:
+    """Return the passphrase that the system's keychain holds under a name, or None.
+
+    Raises:
+        LockedError: there is no keychain that locks what it holds, or it stays locked.
+    """
+    with _keychain() as chain:
+        found: str | None = chain.get_password(_SERVICE, name)
+        return found
+
+
+def remember(name: str, passphrase: str) -> None:
+    """Have the system's keychain hold a passphrase, and read it back; raises as `recall`."""
+    with _keychain() as chain:
+        chain.set_password(_SERVICE, name, passphrase)
+        same = chain.get_password(_SERVICE, name) == passphrase
+    if not same:
+        raise LockedError("the keychain doesn't give back what it was given; give the passphrase yourself")
+
+
+def forget(name: str) -> bool:
+    """Take a passphrase out of the system's keychain, and tell whether there was one; raises as `recall`."""
+    with _keychain() as chain:
+        if chain.get_password(_SERVICE, name) is None:
+            return False
+        chain.delete_password(_SERVICE, name)
+        return True
+
+
+@contextmanager
+def _keychain() -> Iterator[Any]:
+    try:
+        import keyring
+        from keyring.errors import KeyringError
+    except ImportError:
+        raise LockedError(
+            "the keychain is asked for by `keyring`, which isn't installed", hint="pip install 'panachain[keychain]'"
+        ) from None
+    try:
+        chain = keyring.get_keyring()
+        # Below 1 are those that its makers don't recommend: files in the clear, and none at all.
+        weak = [one for one in getattr(chain, "backends", [chain]) if one.priority < 1]
+        if weak:
+            raise LockedError(f"this system's keychain is {type(weak[0]).__name__}, which isn't one that locks")
+        yield chain
+    except (KeyringError, RuntimeError) as exc:
+        # Without a cause: whatever a backend quotes stays there.
+        raise LockedError(
+            f"the keychain refuses: {type(exc).__name__}", hint="unlock it, or give the passphrase"
+        ) from None
 
 
 def _from_descriptor(descriptor: int) -> str:

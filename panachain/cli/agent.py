@@ -44,7 +44,7 @@ def unlock(seconds: int) -> None:
 
     app = current()
     profile = app.profile()
-    state = start_agent(app.home, profile, app.passphrase(f"profile {profile.name}"), seconds)
+    state = start_agent(app.home, profile, app.passphrase(f"profile {profile.name}", profile=profile), seconds)
     fields = {
         "schema": "panachain/unlocked/1",
         "profile": profile.name,

@@ -65,13 +65,19 @@ class App:
         """The folder that holds all state."""
         return self.config.home
 
-    def passphrase(self, what: str, *, confirm: bool = False) -> str:
-        """Return the passphrase of `what`; a file descriptor can be read only once, so it is kept."""
+    def passphrase(self, what: str, *, confirm: bool = False, profile: Profile | None = None) -> str:
+        """Return the passphrase of `what`; a file descriptor can be read only once, so it is kept.
+
+        Args:
+            what: what it opens.
+            confirm: it is a new one: a prompt asks twice.
+            profile: whose it is; the system's keychain may hold it, if the settings say so.
+        """
         if what not in self._passphrases:
             self._passphrases[what] = read_passphrase(
                 what,
                 descriptor=self.descriptor,
-                settings=lambda: Sources(self.config.passphrase_file, self.config.passphrase_command),
+                settings=lambda: sources_of(self.config, profile),
                 confirm=confirm,
             )
         return self._passphrases[what]
@@ -159,7 +165,7 @@ class App:
 
             if (key := unlocked_by_agent(self.home, profile)) is not None:
                 return key
-        return self.passphrase(f"profile {profile.name}")
+        return self.passphrase(f"profile {profile.name}", profile=profile)
 
     def _tell_emergencies(self, actor: object) -> None:
         """Say who broke the glass, or asked to, and isn't reviewed yet: a log that is empty so far mustn't hide it."""
@@ -252,6 +258,12 @@ class App:
 
         if not yes and not sys.stdin.isatty():
             raise UsageError("this needs a confirmation, and there is no terminal to ask on", hint="add --yes")
+
+
+def sources_of(config: Config, profile: Profile | None) -> Sources:
+    """Return where the settings say that a passphrase comes from."""
+    keychain = profile.handle if profile is not None and config.passphrase_keychain else ""
+    return Sources(config.passphrase_file, config.passphrase_command, keychain)
 
 
 def current() -> App:

@@ -121,5 +121,37 @@ def _option(file: Path | None) -> str:
     return "" if file is None else f" --file {shlex.quote(str(file))}"
 
 
-for _command in (status, passphrase, upgrade):
+@command("remember", unchanged="the keychain is as it was", examples="panachain --profile me key remember")
+def remember() -> None:
+    """Have the system's keychain hold the profile's passphrase, once it has opened the profile.
+
+    Commands ask the keychain if the setting passphrase_keychain is yes. Whoever is logged in then needs no passphrase.
+    """
+    from panachain.passphrase import remember
+    from panachain.sdk.profiles import unlock
+
+    app = current()
+    profile = app.profile()
+    given = app.passphrase(f"profile {profile.name}")
+    unlock(profile, given)
+    remember(profile.handle, given)
+    app.output.say(f"The keychain holds the passphrase of profile {profile.name}.")
+    if not app.config.passphrase_keychain:
+        app.output.say('Commands ask it once panachain.toml says `passphrase_keychain = "yes"`.')
+
+
+@command("forget", unchanged="the keychain is as it was", examples="panachain --profile me key forget")
+def forget() -> None:
+    """Take the profile's passphrase out of the system's keychain."""
+    from panachain.passphrase import forget
+
+    app = current()
+    profile = app.profile()
+    done = forget(profile.handle)
+    app.output.say(
+        f"The keychain has forgotten the passphrase of profile {profile.name}." if done else "The keychain held none."
+    )
+
+
+for _command in (status, passphrase, upgrade, remember, forget):
     key.add_command(_command)

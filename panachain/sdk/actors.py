@@ -125,7 +125,11 @@ def connect(
     if given is None:
         # Before the network: a locked profile never talks to a service.
         file = None if passphrase_file is None else Path(passphrase_file)
-        sources = Sources(config.passphrase_file, config.passphrase_command)
+        sources = Sources(
+            config.passphrase_file,
+            config.passphrase_command,
+            chosen.handle if config.passphrase_keychain else "",
+        )
         given = Hidden(
             read_passphrase(f"profile {chosen.name}", descriptor=passphrase_fd, file=file, settings=lambda: sources)
         )

@@ -16,6 +16,7 @@ from panachain.sdk.profiles import create_profile
 from tests.cli.twin import Outcome
 from tests.golden.formats import FOLDER as GOLDEN
 from tests.keystores import make_cheap
+from tests.unit.test_passphrase import Memory
 
 Run = Callable[..., Outcome]
 OLD = json.loads((GOLDEN / "key-store-1.json").read_text())
@@ -113,3 +114,24 @@ def test_what_is_no_key_store_is_told_before_anything_is_asked(run: Run, tmp_pat
     for name in ("status", "upgrade", "passphrase"):
         done = run("key", name, "--file", str(tmp_path / "nothing.json"))
         assert (done.code, "key store" in done.err or "permissions" in done.err) == (4, True)
+
+
+def test_the_keychain_remembers_what_opens_the_profile_and_forgets_it(
+    run: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = Memory()
+    monkeypatch.setattr("keyring.get_keyring", lambda: chain)
+    secret(tmp_path / "pass", "wrong")
+    assert run("key", "remember").code == 4
+    assert chain.held == {}
+    secret(tmp_path / "pass", "the old one")
+    done = run("key", "remember")
+    assert (done.code, list(chain.held.values())) == (0, ["the old one"])
+    assert "the old one" not in done.out + done.err
+    monkeypatch.delenv("PANACHAIN_PASSPHRASE_FILE")
+    assert run("unlock").code == 4
+    monkeypatch.setenv("PANACHAIN_PASSPHRASE_KEYCHAIN", "yes")
+    assert run("unlock").code == 0
+    assert run("lock").code == 0
+    assert (run("key", "forget").code, chain.held) == (0, {})
+    assert run("unlock").code == 4

@@ -7,11 +7,14 @@ import shlex
 import sys
 from pathlib import Path
 
+import keyring
 import pytest
+from keyring.backend import KeyringBackend
+from keyring.errors import KeyringLocked
 
 from panachain import passphrase
 from panachain.errors import LockedError, UsageError
-from panachain.passphrase import Hidden, Sources, read_new_passphrase, read_passphrase
+from panachain.passphrase import Hidden, Sources, forget, read_new_passphrase, read_passphrase, recall, remember
 
 
 @pytest.fixture(autouse=True)
@@ -154,3 +157,72 @@ class TestNew:
         monkeypatch.setenv("PANACHAIN_PASSPHRASE_FILE", str(secret))
         with pytest.raises(LockedError, match="the new passphrase of profile ada is needed"):
             read_new_passphrase("profile ada")
+
+
+class Memory(KeyringBackend):
+    """A keychain that holds what it is given while the test runs."""
+
+    priority = 5.0  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self.held.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.held[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        del self.held[service, username]
+
+
+class TestKeychain:
+    @pytest.fixture
+    def chain(self, monkeypatch: pytest.MonkeyPatch) -> Memory:
+        made = Memory()
+        monkeypatch.setattr(keyring, "get_keyring", lambda: made)
+        return made
+
+    def test_what_it_holds_is_found_after_all_other_settings(self, chain: Memory, secret: Path) -> None:
+        remember("pat-x", "from the chain")
+        assert chain.held == {("panachain", "pat-x"): "from the chain"}
+        assert read_passphrase("profile ada", settings=lambda: Sources(keychain="pat-x")) == "from the chain"
+        assert (
+            read_passphrase("profile ada", settings=lambda: Sources(str(secret), keychain="pat-x")) == "correct horse"
+        )
+        assert forget("pat-x")
+        assert (forget("pat-x"), recall("pat-x"), chain.held) == (False, None, {})
+
+    def test_what_it_does_not_hold_is_asked_for(self, chain: Memory) -> None:
+        with pytest.raises(LockedError, match="no terminal to ask on"):
+            read_passphrase("profile ada", settings=lambda: Sources(keychain="pat-x"))
+
+    def test_one_that_locks_nothing_is_not_used(self, chain: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Memory, "priority", 0.5)
+        for use in (lambda: recall("pat-x"), lambda: remember("pat-x", "words"), lambda: forget("pat-x")):
+            with pytest.raises(LockedError, match="isn't one that locks"):
+                use()
+        assert chain.held == {}
+
+    def test_one_that_refuses_or_keeps_nothing_is_told_without_what_it_quotes(
+        self, chain: Memory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(chain, "set_password", lambda *_: None)
+        with pytest.raises(LockedError, match="doesn't give back"):
+            remember("pat-x", "words")
+
+        def refuses(*_: str) -> None:
+            raise KeyringLocked("words of a secret")
+
+        monkeypatch.setattr(chain, "get_password", refuses)
+        with pytest.raises(LockedError, match="the keychain refuses: KeyringLocked") as caught:
+            recall("pat-x")
+        assert "secret" not in f"{caught.value} {caught.value.hint}"
+
+    def test_without_the_extra_it_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "keyring", None)
+        with pytest.raises(LockedError) as caught:
+            recall("pat-x")
+        assert "panachain[keychain]" in caught.value.hint
