@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from panachain.model.scope import Category, Purpose
     from panachain.research.index import PolicyRow, QueryProvenance, QueryResult, StorageRow, Tally
     from panachain.sdk import AnyActor, Hospital, Network, Patient, Practitioner, Registrar, Researcher, connect
+    from panachain.sdk.exporting import BundleExport
     from panachain.sdk.opening import Opening
     from panachain.sdk.readings import Reading
     from panachain.sdk.results.groups import GroupView, InvitationView
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 _PLACES: Final = {
     "Actor": "model.actors",
     "AnyActor": "sdk",
+    "BundleExport": "sdk.exporting",
     "Category": "model.scope",
     "ConvictionReport": "sdk.results.log",
     "DenialReport": "sdk.results.requests",
@@ -122,6 +124,7 @@ _PLACES: Final = {
 __all__ = [
     "Actor",
     "AnyActor",
+    "BundleExport",
     "Category",
     "ConvictionReport",
     "DenialReport",

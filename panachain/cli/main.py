@@ -62,6 +62,7 @@ COMMANDS: Final = {
     "open": (f"{_COMMANDS}practitioner:open_", "Open the records of a policy into a folder."),
     "request": (f"{_COMMANDS}practitioner:request", "Ask a patient for access."),
     "group": (f"{_COMMANDS}group:group", "Manage care teams and departments."),
+    "export": (f"{_COMMANDS}export:export", "Take your own records along: a folder to print, or one Bundle."),
     "share": (f"{_COMMANDS}share:share", "Share records by a link, with whoever has no PanaChain."),
     "query": (f"{_COMMANDS}research:query", "Query policies or storage transactions on chain."),
     "portal": ("panachain.portal.command:portal", "Show everything in a browser."),
@@ -80,23 +81,12 @@ COMMANDS: Final = {
 
 SECTIONS: Final = {
     "Everybody": (
-        *(
-            "init",
-            "register",
-            "whoami",
-            "portal",
-            "contacts",
-            "share",
-            "submit",
-            "doctor",
-            "backup",
-            "config",
-            "completion",
-        ),
+        *("init", "register", "whoami", "portal", "contacts", "share", "submit", "doctor", "backup", "config"),
+        "completion",
     ),
     "Patients": (
-        *("pair", "unpair", "choices", "records", "recategorize", "grant", "policies", "policy", "log", "revoke"),
-        *("reissue", "settle", "requests", "approve", "deny", "block", "unblock", "blocked", "convict"),
+        *("pair", "unpair", "choices", "records", "export", "recategorize", "grant", "policies", "policy", "log"),
+        *("revoke", "reissue", "settle", "requests", "approve", "deny", "block", "unblock", "blocked", "convict"),
     ),
     "Hospitals": ("classify", "assign", "upload", "records", "withdraw", "rewrap", "settle", "storage"),
     "Practitioners": ("inbox", "open", "request", "requests", "policy", "group", "block"),

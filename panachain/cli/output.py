@@ -73,7 +73,7 @@ _ACTING: Final = frozenset(
         "group",
         "query",
     }
-    | {"block", "unblock", "blocked", "portal", "share"}
+    | {"block", "unblock", "blocked", "portal", "share", "export"}
 )
 """Commands that take the profile that the user has typed."""
 _OTHERS: Final = frozenset(
