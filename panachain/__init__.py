@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from panachain.research.index import PolicyRow, QueryProvenance, QueryResult, StorageRow, Tally
     from panachain.sdk import AnyActor, Hospital, Network, Patient, Practitioner, Registrar, Researcher, connect
     from panachain.sdk.books import Books
+    from panachain.sdk.exporting import BundleExport
     from panachain.sdk.opening import Opening
     from panachain.sdk.readings import Reading
     from panachain.sdk.recovery import Recovery, RecoveryShare
@@ -68,6 +69,7 @@ _PLACES: Final = {
     "AnyActor": "sdk",
     "Books": "sdk.books",
     "BooksReport": "sdk.results.recovery",
+    "BundleExport": "sdk.exporting",
     "Category": "model.scope",
     "ConvictionReport": "sdk.results.log",
     "DenialReport": "sdk.results.requests",
@@ -145,6 +147,7 @@ __all__ = [
     "AnyActor",
     "Books",
     "BooksReport",
+    "BundleExport",
     "Category",
     "ConvictionReport",
     "DenialReport",

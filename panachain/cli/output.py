@@ -75,7 +75,8 @@ _ACTING: Final = frozenset(
         "emergency",
         "query",
     }
-    | {"block", "unblock", "blocked", "key", "lock", "portal", "recovery", "restore", "share", "unlock", "viewer"}
+    | {"block", "unblock", "blocked", "export", "key", "lock", "portal", "recovery", "restore", "share", "unlock"}
+    | {"viewer"}
 )
 """Commands that take the profile that the user has typed."""
 _OTHERS: Final = frozenset(

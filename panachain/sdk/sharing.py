@@ -10,28 +10,24 @@ import base64
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from panachain.config import Config
 from panachain.crypto import jwe
-from panachain.errors import DiskError, InputError, Omission, PanaChainError, PartlyDoneError, UsageError
-from panachain.model.scope import EMERGENCY, RESTRICTED, Category
+from panachain.errors import DiskError, InputError, PanaChainError, PartlyDoneError, UsageError
 from panachain.private_files import make_private_folder, others_may_write, write_private
 from panachain.sdk.results.records import OpenedRecord
 from panachain.sdk.results.shares import MadeLink, ShareView
 from panachain.sdk.times import Moment, seconds
-from panachain.sdk.words import Categories, category_words
+from panachain.sdk.words import Categories
 from panachain.sharing.link import CARD, DIRECT, LONG_TERM, MAX_URL, PASSCODE, SUMMARY, Link, read_link
 from panachain.sharing.reading import Linked, LinkReader
 from panachain.sharing.shelf import MAX_FILE, Share, Shelf, digest_of, new_secret, sealed
 from panachain.wire.client import Client
 from panachain.wire.endpoints import Reach, check_form
 from panachain.wire.json_text import read_json
-
-if TYPE_CHECKING:
-    from panachain.records.everything import Source
 
 FOLDER: Final = "shares"
 """Of the home: the shelf."""
@@ -117,16 +113,12 @@ class Sharing:
             UsageError: nothing fits, or the options contradict each other.
             DiskError: the disk refuses; no link was made.
         """
-        from panachain.records.everything import Everything
+        from panachain.sdk.exporting import BundleExport
 
-        chosen = _Chosen(records, _categories(categories), frozenset(years))
         make_private_folder(self._home)
-        made = Everything(made_at=int(self._clock()), leave_out=chosen.leave_out, beside=self._home)
-        content = _bounded(made.pieces(chosen.sources()))
-        if not made.resources and not made.files:
-            if chosen.omissions:
-                raise chosen.omissions[0].named()
-            raise UsageError("no record is of these categories and years; no link was made")
+        chosen = BundleExport(records, categories, years, beside=self._home, clock=self._clock)
+        content = _bounded(chosen)
+        chosen.check()
         link = self._make(
             [(SUMMARY, content)],
             url=url,
@@ -280,49 +272,6 @@ class Sharing:
 
 _SUFFIX: Final = ".jwe"
 """Of a file for a static host."""
-
-
-class _Chosen:
-    """Of opened records those that are wanted."""
-
-    def __init__(self, records: Iterable[OpenedRecord], categories: frozenset[Category], years: frozenset[int]) -> None:
-        self._records = records
-        self._categories = categories
-        self._years = years
-        self.omissions: list[Omission] = []
-
-    def sources(self) -> Iterator[Source]:
-        from panachain.records.everything import Source
-
-        iterator = iter(self._records)
-        while True:
-            try:
-                record = next(iterator)
-            except StopIteration:
-                return
-            except PartlyDoneError as exc:
-                # Told at the end, beside what this link lacks.
-                self.omissions += exc.omissions
-                return
-            info = record.info
-            if info.category in self._categories and (not self._years or info.year in self._years):
-                yield Source(info, record.chunks, record.fhir_provenance())
-
-    def leave_out(self, source: Source, error: PanaChainError) -> None:
-        info = source.info
-        self.omissions.append(Omission(info.hospital, f"record {info.header_cid}", error))
-
-
-def _categories(categories: Categories) -> frozenset[Category]:
-    found: set[Category] = set()
-    for word in category_words(categories):
-        if word == "all":
-            found |= set(Category) - RESTRICTED
-        elif word == "emergency":
-            found |= EMERGENCY
-        else:
-            found.add(Category.parse(word))
-    return frozenset(found)
 
 
 def _bounded(pieces: Iterable[bytes]) -> bytes:
