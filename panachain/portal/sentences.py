@@ -33,6 +33,34 @@ SENTENCES: Final[Mapping[type[PanaChainError], tuple[str, str]]] = {
         N_("The consent says something that no grant can hold. Nothing was granted."),
         N_("Change the consent there, or grant without it."),
     ),
+    errors.ShareError: (
+        N_("These shares restore nothing as they are."),
+        N_("Look at the pages again: every share has its number, and all of a set begin with the same two words."),
+    ),
+    errors.ShareDamagedError: (
+        N_("The words of a share can't be right: one isn't in the list, some are missing, or one is another."),
+        N_("Compare it with its page word by word. The others needn't be typed again."),
+    ),
+    errors.ShareRepeatedError: (
+        N_("The same share was given twice: it counts once."),
+        N_("Give another share of the same set."),
+    ),
+    errors.SharesMixedError: (
+        N_("The shares are of different sets, or of different people, and never fit together."),
+        N_("Take shares of one set: they begin with the same two words, and their pages show the same handle."),
+    ),
+    errors.SharesThresholdError: (
+        N_("The shares of this set don't say the same number that is needed: at least one isn't of it."),
+        N_("Take shares whose pages were made on the same day."),
+    ),
+    errors.SharesTooFewError: (
+        N_("There are fewer shares than the set needs, and they tell nothing of the key."),
+        N_("Give more shares of the same set."),
+    ),
+    errors.SharesWrongError: (
+        N_("The shares fit together, and make another key than the one that is looked for."),
+        N_("Look whether their pages show this profile's handle."),
+    ),
     errors.NothingToDoError: (N_("There is nothing to do."), N_("Look whether you named what you meant.")),
     errors.UnknownActorError: (
         N_("Nobody is known by this name, handle or address."),

@@ -26,6 +26,7 @@ from panachain.portal.i18n import _, ngettext
 from panachain.portal.labels import CATEGORIES, ROLES, label
 from panachain.portal.pages import Page
 from panachain.portal.pages.viewing import chart_of
+from panachain.portal.refusals import said
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.portal.security import FRAME
 from panachain.portal.software import checked, viewers_of
@@ -132,7 +133,7 @@ async def run(request: Request, seat: Seated, name: str, key: str, form: Filled)
             back=f"/opened/{name}/viewer/{key}",
         )
     if form["sha256"] != view.sha256:
-        raise IntegrityError(_("This isn't the software that the confirmation named; nothing was run."))
+        raise said(IntegrityError(_("This isn't the software that the confirmation named; nothing was run.")))
     runs: dict[str, Run] = seat.kept("running", dict)
     token = secrets.token_urlsafe(18)
     while len(runs) >= _RUNS:
@@ -206,15 +207,17 @@ def _chosen(shown: Chart, categories: Sequence[str]) -> tuple[Item, ...]:
     """Return the records of some categories whose bytes can be had."""
     records = [one for one in _data(shown) if one.category in categories]
     if not records:
-        raise UsageError(_("No records were chosen, so there is nothing to run it over."))
+        raise said(UsageError(_("No records were chosen, so there is nothing to run it over.")))
     if len(records) > MOST_RECORDS or sum(one.size for one in records) > MOST_BYTES:
-        raise UsageError(
-            _(
-                "These are more records than software gets at once (%(records)s, %(size)s MiB).",
-                records=MOST_RECORDS,
-                size=64,
-            ),
-            hint=_("Choose fewer categories, or open fewer records."),
+        raise said(
+            UsageError(
+                _(
+                    "These are more records than software gets at once (%(records)s, %(size)s MiB).",
+                    records=MOST_RECORDS,
+                    size=64,
+                ),
+                hint=_("Choose fewer categories, or open fewer records."),
+            )
         )
     try:
         missing = [one for one in records if len(one.content) != one.size]

@@ -66,14 +66,16 @@ def test_a_key_in_an_address_of_a_service_is_shown_to_nobody() -> None:
 
 
 def test_no_error_is_shown_with_more_of_an_address_than_its_host() -> None:
-    lines = [
+    shown = [
         f"{path.name}: {text}"
         for path in sorted((HERE / "templates").rglob("*.html"))
         for text in re.findall(r"{{[^}]*}}", path.read_text())
-        if re.search(r"error\|string|error\.hint", text)
+        if re.search(r"\berror\b", re.sub(r'"[^"]*"', "", text))
     ]
-    assert len(lines) >= 8
-    assert not [line for line in lines if "|hosts|clean" not in line]
+    # Filters take the rest of an address away (test_sentences.py), macros pass on what they are given.
+    safe = re.compile(r"error\|(lead|detail|step|hosts\|clean)\b|(m\.|failed)\w*\(.*error")
+    assert len(shown) >= 8
+    assert not [line for line in shown if not safe.search(line)]
 
 
 def test_an_address_that_nobody_knows_is_short_with_the_whole_one_on_request() -> None:

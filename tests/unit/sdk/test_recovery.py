@@ -43,7 +43,7 @@ NOW = 1_800_000_000
 
 @pytest.fixture(autouse=True)
 def _cheap_lock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keystore, "create", lambda path, *_: path.write_bytes(b"{}"))
+    monkeypatch.setattr(keystore, "create", lambda path, *_, **_named: path.write_bytes(b"{}"))
 
 
 @pytest.fixture
