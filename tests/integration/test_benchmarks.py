@@ -22,7 +22,7 @@ LONGEST = 600
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 ROWS = {
     "gas": ["store_1000", "grant_signed", "revoke_signed"],
-    "recovery": ["restore: 40 records", "left out", "rotate: 40 headers", "contents that have another CID"],
+    "recovery": ["restore: 40 records", "  left out", "rotate: 40 headers", "  contents that have another CID"],
     "storage": ["20 MiB incompressible", "4 MiB of the same", "opening it from the local store", "fetching 8 MiB"],
     "records": ["10 resources in 2 Bundles", "20 documents", "opening 20 of them"],
     "linkability": ["grouped by", "-- records", "-- control"],
