@@ -101,12 +101,14 @@ class _Cutter(DocumentReader):
         self._piece: _Piece | None = None
         self._at = 0
         """How many elements are around the piece."""
+        self._around = False
+        """Whether something sensitive stands in no piece: in the tags around sections, which every excerpt repeats."""
         self.cuts: list[_Cut] = []
 
     @property
     def is_open(self) -> bool:
-        """Whether nothing in the header is sensitive."""
-        return not any(self._is_closed(one) for one in self._header if one.name != "component")
+        """Whether nothing in the header, and in the tags around sections, is sensitive."""
+        return not self._around and not any(self._is_closed(one) for one in self._header if one.name != "component")
 
     def excerpt(self, number: int, cut: _Cut) -> Iterator[Excerpt]:
         """Yield the excerpt of a section, if there is anything that it may say."""
@@ -164,6 +166,8 @@ class _Cutter(DocumentReader):
         super().note(noted)
         if self._piece is not None:
             self._piece.found.update(noted)
+        elif noted:
+            self._around = True
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         at = self._parser.CurrentByteIndex

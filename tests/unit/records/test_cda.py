@@ -162,6 +162,14 @@ def test_a_sensitive_header_gives_none(more: str) -> None:
     assert made(section("48765-2", PENICILLIN), header=HEADER + more) == []
 
 
+@pytest.mark.parametrize("tag", ["ClinicalDocument", "component", "structuredBody", "section"])
+def test_a_sensitive_tag_around_a_section_gives_none(tag: str) -> None:
+    # Every excerpt repeats these tags.
+    text = document(section("48765-2", PENICILLIN)).replace(f"<{tag}".encode(), f'<{tag} code="B20" {ICD}'.encode(), 1)
+    assert list(excerpts(io.BytesIO(text))) == []
+    assert list(excerpts(io.BytesIO(text.replace(b'code="B20"', b'code="Z00.0"'))))
+
+
 def test_entries_without_an_id_have_none_in_common() -> None:
     nobody = '<act><id nullFlavor="NI"/>{}</act>'
     (one,) = made(section("11450-4", nobody.format(HIV), nobody.format(ASTHMA)))
