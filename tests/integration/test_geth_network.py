@@ -55,8 +55,8 @@ def world(geths: GethNetwork, folder: Path) -> Iterator[World]:
     def first(place: Path, *, chain_id: int, free: bool) -> ChainProcess:
         return ChainProcess(geths.nodes[0].pid, int(geths.nodes[0].url.rpartition(":")[2]))
 
-    def naming_all(home: Path, *arguments: Any) -> dict[str, Any]:
-        network = real(home, *arguments)
+    def naming_all(home: Path, *arguments: Any, **named: Any) -> dict[str, Any]:
+        network = real(home, *arguments, **named)
         network["mainchain"] |= {"url": [node.url for node in geths.nodes], "quorum": QUORUM}
         write_private(home / "network.json", json.dumps(network, indent=1).encode())
         return network
