@@ -97,6 +97,17 @@ def alone_at(path: Path) -> Iterator[None]:
 
 def write_private(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, readable by its owner only (0600)."""
+    with beside(path, content) as temporary:
+        os.replace(temporary, path)
+
+
+@contextmanager
+def beside(path: Path, content: bytes) -> Iterator[Path]:
+    """Write a file that is to take `path`'s place, whole and on the disk, and give its path; what is left there goes.
+
+    Raises:
+        OSError: the disk refuses.
+    """
     # A name that nobody foresees, and a file that is new: no link of somebody else's stands there.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -105,10 +116,9 @@ def write_private(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
+        yield temporary
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
 
 
 def others_may_write(folder: Path) -> bool:

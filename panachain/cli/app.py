@@ -151,8 +151,6 @@ class App:
                 # What takes a right away and isn't done yet comes first, whatever is asked for now.
                 if profile.role is Role.PATIENT and self.command != "revoke":
                     self._go_on(profile, actor)
-                if profile.role is Role.PATIENT and self.command == "log":
-                    self._tell_emergencies(actor)
                 yield actor
             finally:
                 names.registry = None
@@ -166,18 +164,6 @@ class App:
             if (key := unlocked_by_agent(self.home, profile)) is not None:
                 return key
         return self.passphrase(f"profile {profile.name}", profile=profile)
-
-    def _tell_emergencies(self, actor: object) -> None:
-        """Say who broke the glass, or asked to, and isn't reviewed yet: a log that is empty so far mustn't hide it."""
-        from panachain.sdk.patient import Patient
-
-        for one in actor.emergency.all() if isinstance(actor, Patient) else ():
-            if one.state in ("asked", "active", "over", "overdue"):
-                why = f": {one.reason}" if one.reason else ", and the reason can't be read"
-                what = "asked for" if one.state == "asked" else "could open"
-                self.output.warn(
-                    f"emergency {one.emergency_id}: {one.practitioner_name} {what} your emergency lane{why}"
-                )
 
     def _go_on(self, profile: Profile, actor: object) -> None:
         """Send revocations of a patient's again that the chain hasn't proven, and say so."""

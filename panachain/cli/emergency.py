@@ -19,6 +19,7 @@ from panachain.errors import PartlyDoneError
 from panachain.model.actors import Role
 
 if TYPE_CHECKING:
+    from panachain.sdk.patient import Patient
     from panachain.sdk.results.emergencies import EmergencyView
 
 COLUMNS: Final = ("id", "state", "practitioner", "patient", "requested_at", "expires_at", "reason")
@@ -231,6 +232,15 @@ def enforce(number: int) -> None:
     acting: Any
     with app.acting(Role.PRACTITIONER, Role.REGISTRAR) as acting:
         _show(app, acting.emergency.enforce(number))
+
+
+def warn_of_unreviewed(app: App, patient: Patient) -> None:
+    """Say who broke the glass, or asked to, and isn't reviewed yet: a log that is empty so far mustn't hide it."""
+    for one in patient.emergency.all():
+        if one.state in ("asked", "active", "over", "overdue"):
+            why = f": {one.reason}" if one.reason else ", and the reason can't be read"
+            what = "asked for" if one.state == "asked" else "could open"
+            app.output.warn(f"emergency {one.emergency_id}: {one.practitioner_name} {what} your emergency lane{why}")
 
 
 def _show(app: App, view: EmergencyView) -> None:

@@ -54,6 +54,22 @@ SUFFIXES: Final[Mapping[str, str]] = MappingProxyType(
 """Media type → the end of a file's name; what isn't listed ends in `bin`."""
 
 
+def read_file(file: Path, most: int) -> bytes:
+    """Return at most so many bytes of a file that somebody named; one more than is taken shows that it is larger.
+
+    Raises:
+        UsageError: there is none.
+        DiskError: the disk refuses.
+    """
+    try:
+        with file.open("rb") as opened:
+            return opened.read(most)
+    except FileNotFoundError:
+        raise UsageError(f"there is no file {file}") from None
+    except OSError as exc:
+        raise DiskError(f"{file} can't be read: {exc.strerror}") from exc
+
+
 def write_new(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Write a new file of mode 0600, given whole or in pieces.
 

@@ -11,9 +11,8 @@ from pathlib import Path
 import click
 
 from panachain.cli.app import LazyGroup, command, current
-from panachain.cli.files import write_new
+from panachain.cli.files import read_file, write_new
 from panachain.cli.values import Moment
-from panachain.errors import DiskError, UsageError
 from panachain.model.actors import Role
 from panachain.plain import json_line
 
@@ -116,7 +115,7 @@ def import_(file: Path, grantee: str | None, expires_at: int | None, dry_run: bo
     from panachain.sdk import consents
 
     app = current()
-    document = read_consent(_read(file))
+    document = read_consent(read_file(file, MAX_FILE + 1))
     # Before the passphrase is asked: what can't be enforced needs no key to be refused.
     from_consent(document)
     with app.acting(Role.PATIENT) as patient:
@@ -128,16 +127,6 @@ def import_(file: Path, grantee: str | None, expires_at: int | None, dry_run: bo
         app.output.say(note)
     if dry_run:
         app.output.say("Dry run: nothing was sent.")
-
-
-def _read(file: Path) -> bytes:
-    try:
-        with file.open("rb") as opened:
-            return opened.read(MAX_FILE + 1)
-    except FileNotFoundError:
-        raise UsageError(f"there is no file {file}") from None
-    except OSError as exc:
-        raise DiskError(f"{file} can't be read: {exc.strerror}") from exc
 
 
 policy.add_command(explain)

@@ -27,6 +27,19 @@ _MORE = ("made_at", "size", "passcode", "attempts_left", "long_term", "written_t
 _LONGEST_LINK = 8192
 """Bytes of a file that holds a link."""
 
+_link_file = click.option(
+    "--link-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A private file with the link; without it you are asked for it.",
+)
+_passcode_file = click.option(
+    "--passcode-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The passcode is the first line of this private file.",
+)
+
 
 @click.group("share", cls=LazyGroup, epilog="panachain share list")
 def share() -> None:
@@ -57,12 +70,7 @@ def share() -> None:
 @click.option("--no-end", is_flag=True, help="It ends only when you revoke it.")
 @click.option("--label", default="", metavar="TEXT", help="What readers see first, 80 characters. It isn't sealed.")
 @click.option("--passcode", "asks", is_flag=True, help="Ask for a passcode, which readers must know as well.")
-@click.option(
-    "--passcode-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="The passcode is the first line of this private file.",
-)
+@_passcode_file
 @click.option("--long-term", is_flag=True, help="Readers may look again: `share update` gives it other files.")
 @click.option(
     "--direct", is_flag=True, help="The link leads to the one file itself (flag U); it can't have a passcode."
@@ -205,12 +213,7 @@ def qr_code(text: str) -> bytes:
     examples="panachain share update summary.json --link-file link.txt",
 )
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "--link-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="A private file with the link; without it you are asked for it.",
-)
+@_link_file
 def update(files: tuple[Path, ...], link_file: Path | None) -> None:
     """Let a link that was made with --long-term lead to FILES from now on. Only the link has the key for that."""
     from panachain.sdk.sharing import Sharing
@@ -259,16 +262,14 @@ def revoke(name: str, yes: bool) -> None:
 
     app = current()
     app.confirm(f"End the link {name}? Nobody can follow it any more.", yes=yes)
-    links = Sharing(app.home)
-    found = [one for one in links.shares() if name and one.name.startswith(name.lower()[:12])]
-    links.revoke(name)
+    ended = Sharing(app.home).revoke(name)
     app.output.one(
-        {"schema": "panachain/share-revoked/1", "name": found[0].name, "gone": True},
+        {"schema": "panachain/share-revoked/1", "name": ended.name, "gone": True},
         fields=("name", "gone"),
         titles={"gone": "gone"},
     )
-    if found[0].written_to:
-        app.output.warn(f"the file was deleted here; delete {Path(found[0].written_to).name} on the static host, too")
+    if ended.written_to:
+        app.output.warn(f"the file was deleted here; delete {Path(ended.written_to).name} on the static host, too")
 
 
 @command(
@@ -313,20 +314,10 @@ def serve(url: str, host: str, port: int, behind: str, tls_certificate: Path | N
         panachain share open --link-file link.txt --as 'Mercy Hospital' -o summary/
     """,
 )
-@click.option(
-    "--link-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="A private file with the link; without it you are asked for it.",
-)
+@_link_file
 @click.option("--as", "recipient", default="PanaChain", show_default=True, metavar="NAME", help="Who the sharer reads.")
 @click.option("--passcode", "asks", is_flag=True, help="Ask for the link's passcode.")
-@click.option(
-    "--passcode-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="The passcode is the first line of this private file.",
-)
+@_passcode_file
 @click.option("--local", is_flag=True, help="The link may lead to a service of this very machine.")
 @click.option(
     "-o", "--output", "folder", required=True, metavar="DIR", type=click.Path(path_type=Path), help="A new folder."

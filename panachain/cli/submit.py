@@ -11,7 +11,8 @@ import click
 
 from panachain.cli import words
 from panachain.cli.app import command, current
-from panachain.errors import DiskError, PartlyDoneError, UsageError
+from panachain.cli.files import read_file
+from panachain.errors import PartlyDoneError
 
 
 @command(
@@ -30,7 +31,7 @@ def submit(file: Path) -> None:
     from panachain.sdk import submitting
 
     app = current()
-    content = _read(file, MAX_SIZE + 1)
+    content = read_file(file, MAX_SIZE + 1)
     with app.network() as network:
         report = submitting.submit(network, content)
     app.output.one(report, fields=("policy_id", "stage"))
@@ -42,13 +43,3 @@ def submit(file: Path) -> None:
         )
     app.output.say(f"{words.count(report.deleted, 'proxy')} signed that they deleted their shares.")
     app.output.say("The policy is revoked. What was opened before can't be called back by anybody.")
-
-
-def _read(file: Path, most: int) -> bytes:
-    try:
-        with file.open("rb") as opened:
-            return opened.read(most)
-    except FileNotFoundError:
-        raise UsageError(f"there is no file {file}") from None
-    except OSError as exc:
-        raise DiskError(f"{file} can't be read: {exc.strerror}") from exc

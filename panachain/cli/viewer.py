@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from panachain.cli.app import LazyGroup, command, current
-from panachain.errors import DiskError, UsageError
+from panachain.cli.files import read_file
 from panachain.model.actors import Role
 
 FIELDS = ("name", "version", "about", "publisher", "standing", "reason", "wants", "contents", "size")
@@ -67,7 +67,7 @@ def check(file: Path) -> None:
     from panachain.sdk.viewers import check_bundle
 
     app = current()
-    content = _read(file, MAX_SIZE + 1)
+    content = read_file(file, MAX_SIZE + 1)
     names = Names(app.home)
     with app.network() as network:
         names.registry = network.resolver
@@ -80,16 +80,6 @@ def check(file: Path) -> None:
 def _contents(view: dict[str, object]) -> str:
     files = view["files"]
     return ", ".join(str(one["name"]) for one in files) if isinstance(files, list) else ""
-
-
-def _read(file: Path, most: int) -> bytes:
-    try:
-        with file.open("rb") as opened:
-            return opened.read(most)
-    except FileNotFoundError:
-        raise UsageError(f"there is no file {file}") from None
-    except OSError as exc:
-        raise DiskError(f"{file} can't be read: {exc.strerror}") from exc
 
 
 for _command in (pack, check):

@@ -22,7 +22,7 @@ from panachain.crypto import web3_storage, wraps
 from panachain.crypto.keys import Seed
 from panachain.crypto.wraps import DataKey, Sealed, Wrap
 from panachain.errors import DiskError, LockedError, UsageError
-from panachain.private_files import alone_at
+from panachain.private_files import alone_at, beside
 
 _LOG: Final = logging.getLogger(__name__)
 _NO_LINKS: Final = frozenset((errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK))
@@ -254,17 +254,9 @@ def _put(path: Path, content: bytes, check: Callable[[bytes], None], *, place: C
     Raises:
         OSError: the disk refuses, or gives back something else.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+    with beside(path, content) as temporary:
         check(temporary.read_bytes())
         place(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     _sync(path.parent)
 
 

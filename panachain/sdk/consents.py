@@ -142,22 +142,7 @@ def explain_offer(
         UsageError: the choice doesn't fit.
         UnknownActorError: nobody has the name.
     """
-    offer = Offers(patient.network).first(
-        grantee,
-        categories,
-        years,
-        purpose,
-        until=until,
-        starts=None,
-        threshold=None,
-        proxies=(),
-        any_operator=False,
-        disclose=False,
-        data_use=0,
-        study="",
-        request=request,
-        jitter=0,
-    )
+    offer = Offers(patient.network).first(grantee, categories, years, purpose, until=until, request=request)
     told = sentences.explain_offer(
         offer,
         patient=patient.address,

@@ -20,6 +20,7 @@ from panachain.errors import AccessDeniedError, IntegrityError, OutOfScopeError,
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, Address, PolicyId, Role
+from panachain.model.policy import PolicyStatus
 from panachain.model.scope import Purpose
 from panachain.model.transactions import Emergency
 from panachain.records.findings import UNREADABLE
@@ -177,26 +178,44 @@ class OwnEmergencies:
         return [own for own in self._policies.readable() if own.terms.is_for_emergencies and not own.has_ended]
 
     def _offer(self, offers: Offers, desk: Actor, until: Moment) -> Offer:
-        offer = offers.first(
-            desk.address,
-            ["emergency"],
-            (),
-            Purpose.ETREAT,
-            until=until,
-            starts=None,
-            threshold=None,
-            proxies=(),
-            any_operator=False,
-            disclose=False,
-            data_use=0,
-            study="",
-            request=None,
-            jitter=0,
-        )
+        offer = offers.first(desk.address, ["emergency"], (), Purpose.ETREAT, until=until)
         return replace(offer, emergency=True)
 
 
-class BreakGlass:
+class _AtWork:
+    """What everybody may do in an emergency who isn't its patient."""
+
+    def __init__(self, network: Network, seed: Seed, *, sender: Callable[[], Sends], names: Names) -> None:
+        """Take a seed, and what its owner's session signs with."""
+        self._network = network
+        self._sender = sender
+        self._views = _Views(network, seed.sealing(), names)
+
+    def find(self, emergency: AnyEmergency) -> EmergencyView:
+        """Return one emergency.
+
+        Raises:
+            UnknownActorError: there is none of this number.
+        """
+        return self._views.of([self._known(number_of(emergency))])[0]
+
+    def enforce(self, emergency: AnyEmergency) -> EmergencyView:
+        """Have whoever asked suspended, because the review is overdue; anybody may.
+
+        Raises:
+            TransactionError: it isn't overdue, or was reviewed.
+        """
+        number = number_of(emergency)
+        self._network.sidechain.emergency.enforce(self._sender(), number)
+        return self.find(number)
+
+    def _known(self, number: int) -> Emergency:
+        for one in self._network.sidechain.emergency.find(number):
+            return one
+        raise UnknownActorError(f"there is no emergency {number}", hint="panachain emergency status")
+
+
+class BreakGlass(_AtWork):
     """What a practitioner asks for, co-signs and opens in an emergency.
 
     Examples:
@@ -219,13 +238,11 @@ class BreakGlass:
         names: Names,
     ) -> None:
         """Take the practitioner's seed and account, and what their session signs, finds and opens with."""
-        self._network = network
+        super().__init__(network, seed, sender=sender, names=names)
         self._seed = seed
         self._practitioner = practitioner
-        self._sender = sender
         self._policies = policies
         self._opens = opens
-        self._views = _Views(network, seed.sealing(), names)
 
     def request(self, patient: str, reason: str, *, colleague: str) -> EmergencyView:
         """Break the glass: ask for a patient's emergency lane; the patient is told, and a colleague has to co-sign.
@@ -281,49 +298,29 @@ class BreakGlass:
             )
         policies = self._network.mainchain.policies.policies_of(self._policies(found.patient))
         for policy_id, on_chain in policies.items():
-            if on_chain.status.name == "ACTIVE":
+            if on_chain.status is PolicyStatus.ACTIVE:
                 return self._opens(policy_id)
         raise AccessDeniedError(
             "the patient lets no emergency desk of yours open anything: they prepared none, or vetoed it",
             hint="panachain request asks the patient, or whoever acts for them",
         )
 
-    def find(self, emergency: AnyEmergency) -> EmergencyView:
-        """Return one emergency.
-
-        Raises:
-            UnknownActorError: there is none of this number.
-        """
-        return self._views.of([self._known(number_of(emergency))])[0]
-
     def all(self) -> list[EmergencyView]:
         """Return the emergencies that this practitioner asked for or co-signed, and those that wait for them."""
-        known = self._network.sidechain.emergency.find()
         now = _now(self._network)
-        own = [one for one in known if self._practitioner in (one.practitioner, one.cosigner)]
-        waiting = [one for one in known if one.state(now) == "asked" and one not in own]
+        found = [
+            one for one in self._network.sidechain.emergency.find() if self._is_own(one) or one.state(now) == "asked"
+        ]
         # The reason opens for whoever was asked to co-sign.
-        asked = {view.emergency_id for view in self._views.of(waiting) if view.reason}
-        return self._views.of([one for one in known if one in own or one.emergency_id in asked])
+        return [
+            view for one, view in zip(found, self._views.of(found), strict=True) if self._is_own(one) or view.reason
+        ]
 
-    def enforce(self, emergency: AnyEmergency) -> EmergencyView:
-        """Have whoever asked suspended, because the review is overdue; anybody may.
-
-        Raises:
-            TransactionError: it isn't overdue, or was reviewed.
-        """
-        number = number_of(emergency)
-        self._network.sidechain.emergency.enforce(self._sender(), number)
-        return self.find(number)
-
-    def _known(self, number: int) -> Emergency:
-        for one in self._network.sidechain.emergency.find():
-            if one.emergency_id == number:
-                return one
-        raise UnknownActorError(f"there is no emergency {number}", hint="panachain emergency status")
+    def _is_own(self, emergency: Emergency) -> bool:
+        return self._practitioner in (emergency.practitioner, emergency.cosigner)
 
 
-class Reviews:
+class Reviews(_AtWork):
     """Emergencies that the registrar reviews.
 
     Examples:
@@ -332,12 +329,6 @@ class Reviews:
         >>> all(one.cosigner for one in due)
         True
     """
-
-    def __init__(self, network: Network, seed: Seed, *, sender: Callable[[], Sends], names: Names) -> None:
-        """Take the registrar's seed, and what their session signs with."""
-        self._network = network
-        self._sender = sender
-        self._views = _Views(network, seed.sealing(), names)
 
     def due(self) -> list[EmergencyView]:
         """Return the emergencies that were co-signed and not reviewed yet, oldest first."""
@@ -352,19 +343,4 @@ class Reviews:
         """
         number = number_of(emergency)
         self._network.sidechain.emergency.review(self._sender(), number)
-        return self._view(number)
-
-    def enforce(self, emergency: AnyEmergency) -> EmergencyView:
-        """Have whoever asked suspended, because the review is overdue.
-
-        Raises:
-            TransactionError: it isn't overdue, or was reviewed.
-        """
-        number = number_of(emergency)
-        self._network.sidechain.emergency.enforce(self._sender(), number)
-        return self._view(number)
-
-    def _view(self, number: int) -> EmergencyView:
-        return self._views.of([one for one in self._network.sidechain.emergency.find() if one.emergency_id == number])[
-            0
-        ]
+        return self.find(number)

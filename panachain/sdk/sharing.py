@@ -188,8 +188,8 @@ class Sharing:
         """
         return [_view(share) for share in self._shelf.shares()]
 
-    def revoke(self, name: str) -> None:
-        """Delete what a link leads to, and look that it is gone: from then on it leads to nothing.
+    def revoke(self, name: str) -> ShareView:
+        """Delete what a link leads to, and look that it is gone: from then on it leads to nothing. Returns what it was.
 
         Args:
             name: the beginning of a name of `shares`.
@@ -198,7 +198,9 @@ class Sharing:
             UnknownActorError: there is none of that name.
             DiskError: something of it is still there.
         """
-        self._shelf.revoke(self._shelf.named(name))
+        share = self._shelf.named(name)
+        self._shelf.revoke(share)
+        return _view(share)
 
     def follow(self, text: str, *, recipient: str, passcode: str = "", local: bool = False) -> Linked:
         """Return the files of a link of others.

@@ -195,7 +195,7 @@ class Shelf:
                 raise UsageError("this link was made for files that don't change", hint="make one with --long-term")
             folder = self._folder / digest
             now = int(self._clock())
-            changed = _with(share, files=tuple(SharedFile(kind, len(text), now) for kind, text in files))
+            changed = replace(share, files=tuple(SharedFile(kind, len(text), now) for kind, text in files))
             if share.written_to:
                 write_private(Path(share.written_to), files[0][1].encode())
             else:
@@ -258,13 +258,13 @@ class Shelf:
             if now is None or not now.files or not now.attempts_left:
                 raise UnknownActorError("this link is over")
             left = now.attempts_left - 1
-            self._write(self._folder / now.digest, _with(now, attempts_left=left))
+            self._write(self._folder / now.digest, replace(now, attempts_left=left))
         if passcode.fits(code, now.salt, now.passcode_hash):
             with self._changing():
                 again = self._alive(share.digest)
                 if again is None or not again.files or again.attempts_left is None:
                     raise UnknownActorError("this link is over")
-                self._write(self._folder / again.digest, _with(again, attempts_left=again.attempts_left + 1))
+                self._write(self._folder / again.digest, replace(again, attempts_left=again.attempts_left + 1))
             return None
         if left == 0:
             with self._changing():
@@ -278,7 +278,7 @@ class Shelf:
             now = self._alive(share.digest)
             if now is not None:
                 openings = (*now.openings, opening)[-_OPENINGS:]
-                self._write(self._folder / now.digest, _with(now, openings=openings))
+                self._write(self._folder / now.digest, replace(now, openings=openings))
 
     def location(self, share: Share, number: int) -> str:
         """Return what stands in the address of one file, good for some minutes.
@@ -364,7 +364,7 @@ class Shelf:
         share = self._read(digest)
         if share is None:
             return
-        self._write(self._folder / digest, _with(share, files=(), attempts_left=0))
+        self._write(self._folder / digest, replace(share, files=(), attempts_left=0))
         for path in (self._folder / digest).glob("*.jwe"):
             path.unlink()
 
@@ -409,10 +409,6 @@ def _is_number(text: str) -> bool:
 def _mark(share: Share, number: int, until: int) -> str:
     # The key is this link's own and used for nothing else, so no label is needed.
     return jwe.encode(hmac.digest(share.location_key, f"{number}-{until}".encode(), "sha256"))
-
-
-def _with(share: Share, **changes: Any) -> Share:
-    return replace(share, **changes)
 
 
 def _fields(share: Share) -> dict[str, object]:

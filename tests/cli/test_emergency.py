@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from panachain.cli.app import App
-from panachain.cli.emergency import card_page
+from panachain.cli.emergency import card_page, warn_of_unreviewed
 from panachain.cli.output import Output
 from panachain.model.actors import Address
 from panachain.sdk.patient import Patient
@@ -115,7 +115,7 @@ def test_a_log_warns_of_what_is_not_reviewed_also_where_nothing_was_opened(
 
     app = object.__new__(App)
     app.output = Output()
-    app._tell_emergencies(object.__new__(Told))
+    warn_of_unreviewed(app, object.__new__(Told))
     said = capsys.readouterr().err
     assert ("emergency 4: doctor" in said) is (state in ("asked", "active", "over", "overdue"))
     assert "\x1b[2J" not in said

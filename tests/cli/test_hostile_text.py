@@ -101,6 +101,7 @@ def test_no_failure_log_line_warning_or_traceback_steers_the_terminal(
     command: str, options: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], twin: Twin
 ) -> None:
     monkeypatch.setattr(twin, "__class__", Lying)
+    monkeypatch.setattr(twin, "emergency", twin)
     # Without pytest's own handlers, as in a program: the root logger has none.
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     with warnings.catch_warnings():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 
@@ -22,6 +23,8 @@ class Twin:
 
     answers: dict[str, Any] = field(default_factory=dict)
     calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
+    emergency: Any = field(default_factory=lambda: SimpleNamespace(all=list))
+    """Nobody broke the glass."""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("__"):

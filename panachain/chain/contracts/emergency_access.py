@@ -66,15 +66,18 @@ class EmergencyAccess(Adapter):
         """Return the time of the sidechain's newest block, Unix seconds."""
         return int(self.bound.source.head().time)
 
-    def find(self, *, patient: Address | None = None, practitioner: Address | None = None) -> list[Emergency]:
+    def find(
+        self, number: int | None = None, *, patient: Address | None = None, practitioner: Address | None = None
+    ) -> list[Emergency]:
         """Return emergencies in the order in which they were asked for.
 
         Args:
+            number: only this one.
             patient: only those for the lane of this one.
             practitioner: only those that this one asked for.
         """
         with self.bound.source.pinned():
-            asked = list(self.bound.events("EmergencyRequested", where=[None, practitioner, patient]))
+            asked = list(self.bound.events("EmergencyRequested", where=[number, practitioner, patient]))
             later: dict[int, list[Event]] = {}
             numbers = [event.values["id"] for event in asked]
             for start in range(0, len(numbers), MANY):
