@@ -73,12 +73,16 @@ class App:
             confirm: it is a new one: a prompt asks twice.
             profile: whose it is; the system's keychain may hold it, if the settings say so.
         """
+
+        def settings() -> Sources:
+            # Loaded where nothing else says whence it comes.
+            from panachain.sdk.profiles import passphrase_sources
+
+            return passphrase_sources(self.config, profile)
+
         if what not in self._passphrases:
             self._passphrases[what] = read_passphrase(
-                what,
-                descriptor=self.descriptor,
-                settings=lambda: sources_of(self.config, profile),
-                confirm=confirm,
+                what, descriptor=self.descriptor, settings=settings, confirm=confirm
             )
         return self._passphrases[what]
 
@@ -244,12 +248,6 @@ class App:
 
         if not yes and not sys.stdin.isatty():
             raise UsageError("this needs a confirmation, and there is no terminal to ask on", hint="add --yes")
-
-
-def sources_of(config: Config, profile: Profile | None) -> Sources:
-    """Return where the settings say that a passphrase comes from."""
-    keychain = profile.handle if profile is not None and config.passphrase_keychain else ""
-    return Sources(config.passphrase_file, config.passphrase_command, keychain)
 
 
 def current() -> App:

@@ -350,10 +350,9 @@ def detail(error: PanaChainError) -> str:
 @filter_
 def step(error: PanaChainError) -> str:
     """Return what to do next, in the reader's language."""
-    own = error.hint if is_said(error) and error.hint != error.usual_hint else ""
-    if i18n.current() == i18n.SOURCE:
-        own = error.hint
-    return clean(hosts(own)) if own else step_after(error)
+    # The usual hint of a kind of error is English, whoever said its message.
+    own = i18n.current() == i18n.SOURCE or (is_said(error) and error.hint != error.usual_hint)
+    return clean(hosts(error.hint)) if own and error.hint else step_after(error)
 
 
 def _is_read(error: PanaChainError) -> bool:

@@ -17,9 +17,9 @@ from panachain.config import Config
 from panachain.crypto.wraps import DataKey
 from panachain.errors import UsageError
 from panachain.model.actors import Role
-from panachain.passphrase import Hidden, Sources, read_passphrase
+from panachain.passphrase import Hidden, read_passphrase
 from panachain.sdk.network import Network
-from panachain.sdk.profiles import Profile, choose_profile, unlocked_by_agent
+from panachain.sdk.profiles import Profile, choose_profile, passphrase_sources, unlocked_by_agent
 
 if TYPE_CHECKING:
     from panachain.sdk.base import Registrar
@@ -125,11 +125,7 @@ def connect(
     if given is None:
         # Before the network: a locked profile never talks to a service.
         file = None if passphrase_file is None else Path(passphrase_file)
-        sources = Sources(
-            config.passphrase_file,
-            config.passphrase_command,
-            chosen.handle if config.passphrase_keychain else "",
-        )
+        sources = passphrase_sources(config, chosen)
         given = Hidden(
             read_passphrase(f"profile {chosen.name}", descriptor=passphrase_fd, file=file, settings=lambda: sources)
         )

@@ -20,11 +20,13 @@ from panachain.errors import ConfigurationError, DiskError, IntegrityError, Lock
 from panachain.ethereum import parse_address
 from panachain.model.actors import Actor, Address, Role, handle_of
 from panachain.model.key_block import PublicKeys
+from panachain.passphrase import Sources
 from panachain.private_files import make_private_folder, write_private
 from panachain.sdk.contacts import NAME, find_contact, looks_like_an_actor
 
 if TYPE_CHECKING:
     from panachain.agent.client import AgentState
+    from panachain.config import Config
 
 
 @dataclass(frozen=True)
@@ -219,6 +221,17 @@ def unlock(profile: Profile, secret: str | DataKey) -> keys.Seed:
     if isinstance(secret, DataKey):
         return keystore.open_with(profile.folder / "seed.json", secret)
     return keystore.open(profile.folder / "seed.json", secret)
+
+
+def passphrase_sources(config: Config, profile: Profile | None) -> Sources:
+    """Return where the settings say that a passphrase comes from.
+
+    Args:
+        config: the settings.
+        profile: which one it opens, whose passphrase the system's keychain may hold; None for none.
+    """
+    keychain = profile.handle if profile is not None and config.passphrase_keychain else ""
+    return Sources(config.passphrase_file, config.passphrase_command, keychain)
 
 
 def unlocked_by_agent(home: Path, profile: Profile) -> DataKey | None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import base64
 import hashlib
 from html import escape
-from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
+from panachain.sdk.qr import inline
 from panachain.sdk.recovery import RecoveryShare
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def page(share: RecoveryShare, *, count: int, made: str) -> str:
         f" {share.threshold} of them together can read all that this key opens. Photograph it with nothing that is on"
         " the Internet. Nobody who supports PanaChain ever asks for it.</p>\n"
         f"<h2>The 33 words</h2>\n<ol>{rows}</ol>\n"
-        f"<h2>The same for a camera, and what it reads</h2>\n{_qr(text)}\n<p><code>{escape(text)}</code></p>\n"
+        f"<h2>The same for a camera, and what it reads</h2>\n{inline(text)}\n<p><code>{escape(text)}</code></p>\n"
         "<h2>To restore</h2>\n"
         "<p>On a computer with PanaChain and the network's file: <code>panachain restore</code>. It asks for"
         f" {share.threshold} shares, one after the other: type the 33 words, or paste what the camera read. It checks"
@@ -78,15 +78,3 @@ def page(share: RecoveryShare, *, count: int, made: str) -> str:
 
 def _who(role: Role | None) -> str:
     return _NAMES.get(role.value if role else "", "an actor")
-
-
-def _qr(text: str) -> str:
-    # Imported here: only pages have codes.
-    import segno
-
-    drawn = BytesIO()
-    # Level M: a fold or a stain of a tenth of the code costs nothing.
-    segno.make(text, error="m", micro=False).save(
-        drawn, kind="svg", xmldecl=False, svgns=False, omitsize=True, border=4, svgclass=None, lineclass=None
-    )
-    return drawn.getvalue().decode().strip()

@@ -57,8 +57,8 @@ class Sharing:
         ...     )
         >>> made.view.passcode, made.view.attempts_left
         (True, 10)
-        >>> links.revoke(made.view.name)
-        >>> made.view.name in [one.name for one in links.shares()]
+        >>> ended = links.revoke(made.view.name)
+        >>> ended.name in [one.name for one in links.shares()]
         False
     """
 

@@ -5,10 +5,8 @@ Follows docs/spec/portal.md, sections "The way in" and "Pages".
 
 from __future__ import annotations
 
-from io import BytesIO
 from typing import Annotated, Any, Final
 
-import segno
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from markupsafe import Markup
@@ -26,6 +24,7 @@ from panachain.portal.pages import Page, navigation
 from panachain.portal.refusals import RefusedError
 from panachain.portal.rendering import own_path, render, to
 from panachain.portal.site import Site
+from panachain.sdk.qr import inline
 
 router = APIRouter()
 PAGES: Final = (Page("/me", N_("Who I am"), frozenset(), 80),)
@@ -204,12 +203,8 @@ async def me(request: Request, seat: Anybody) -> Response:
 
 def qr(text: str) -> Markup:
     """Return a QR code as SVG that stands within a page: no style, no script, no size of its own."""
-    drawn = BytesIO()
-    segno.make(text, error="m", micro=False).save(
-        drawn, kind="svg", xmldecl=False, svgns=False, omitsize=True, border=3, svgclass="qr", lineclass=None
-    )
     # Made by segno of a handle: letters, digits and a dash.
-    return Markup(drawn.getvalue().decode().strip())  # noqa: S704
+    return Markup(inline(text, border=3, name="qr"))  # noqa: S704
 
 
 @router.get("/jobs/{name}")
