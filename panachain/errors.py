@@ -246,7 +246,7 @@ class OutOfScopeError(AccessDeniedError):
 class NotPairedError(AccessDeniedError):
     """The patient isn't paired with the hospital; nothing was published."""
 
-    usual_hint = "the patient pairs with the hospital: `panachain pair`"
+    usual_hint = "the patient pairs with the hospital: `panachain --profile PATIENT pair`"
 
 
 class SuspendedError(AccessDeniedError):

@@ -30,9 +30,8 @@ _USUAL: Final = 15 * 60
     "seconds",
     type=Duration(),
     default=_USUAL,
-    show_default="15m",
     metavar="TIME",
-    help="How long, such as 15m or 2h; 12h at most.",
+    help="How long, such as 2h; 15m if left out, 12h at most.",
 )
 def unlock(seconds: int) -> None:
     """Keep the profile unlocked for a while: other commands don't ask for its passphrase.

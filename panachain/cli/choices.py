@@ -117,7 +117,9 @@ def _show_asked(app: App, report: RecategorizeReport) -> None:
         verb = "lies" if len(report.already) == 1 else "lie"
         app.output.say(f"{words.count(len(report.already), 'record')} {verb} in {report.to} already.")
     if report.asked:
-        app.output.say("It lies there once its hospital ran panachain rewrap, and until then where it lay.")
+        app.output.say(
+            "It lies there once its hospital ran `panachain --profile HOSPITAL rewrap`, and until then where it lay."
+        )
         app.output.say("Who opened it before keeps what they saw: panachain log shows who that was.")
 
 

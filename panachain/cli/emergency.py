@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from panachain.cli import words
 from panachain.cli.app import App, LazyGroup, command, current
 from panachain.cli.files import write_new
 from panachain.cli.values import Moment
@@ -28,6 +29,7 @@ FIELDS: Final = (
     *("requested_at", "cosigner", "expires_at", "review_due_at"),
 )
 """What people read of one emergency."""
+_TITLES: Final = {"id": "emergency"}
 
 
 @click.group(
@@ -136,11 +138,11 @@ def status() -> None:
         part = acting.emergency
         # The registrar's are those to be reviewed; everybody else's are their own.
         found = part.due() if hasattr(part, "due") else part.all()
-        app.output.many(found, empty="There was no emergency.", columns=COLUMNS)
+        app.output.many(found, empty="There was no emergency.", columns=COLUMNS, titles=_TITLES)
         if hasattr(part, "policies"):
             prepared = len(part.policies())
             app.output.say(
-                f"{prepared} emergency desks could open your emergency lane in an emergency."
+                f"{words.count(prepared, 'emergency desk')} could open your emergency lane in an emergency."
                 if prepared
                 else "No emergency desk can open anything: `panachain emergency prepare` lets one."
             )
@@ -163,7 +165,9 @@ def request(patient: str, reason: str, colleague: str) -> None:
     with app.acting(Role.PRACTITIONER) as practitioner:
         made = practitioner.emergency.request(patient, reason, colleague=colleague)
         _show(app, made)
-    app.output.say(f"Within an hour your colleague types: panachain emergency cosign {made.emergency_id}")
+    app.output.say(
+        f"Within an hour your colleague types: panachain --profile COLLEAGUE emergency cosign {made.emergency_id}"
+    )
     app.output.next(f"panachain emergency open {made.emergency_id} -o opened/")
 
 
@@ -244,7 +248,7 @@ def warn_of_unreviewed(app: App, patient: Patient) -> None:
 
 
 def _show(app: App, view: EmergencyView) -> None:
-    app.output.one(view, fields=FIELDS)
+    app.output.one(view, fields=FIELDS, titles=_TITLES)
 
 
 for _one in (prepare, card, veto, status, request, cosign, open_, review, enforce):

@@ -6,6 +6,7 @@ Never shows a seed, and never leaves a key store without a lock that was read ba
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -17,6 +18,7 @@ _FILE = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     help="A service's key store, in place of the profile's.",
 )
+_TITLES: Final = {"kind": "opened by", "derivation": "protected by", "current": "today's strength"}
 
 
 @click.group("key", cls=LazyGroup, epilog="panachain key status")
@@ -44,7 +46,7 @@ def status(file: Path | None) -> None:
         }
         for lock in locks
     ]
-    app.output.many(rows, empty="", columns=("kind", "derivation", "current"), more=("format", "file"))
+    app.output.many(rows, empty="", columns=("kind", "derivation", "current"), more=("format", "file"), titles=_TITLES)
     if not all(lock.current for lock in locks):
         app.output.say(f"The key store of {what} has a lock that today's programs make stronger.")
         app.output.next(f"panachain key upgrade{_option(file)}")

@@ -43,7 +43,8 @@ _CARD_SIZE: Final = 65_536
 _NAMED: Final = 3
 """Handles of one finding at most."""
 _PUT_AGAIN: Final = (
-    "they run panachain register once more; or network add-proxy, add-hospital with their card; or storage import"
+    "they run panachain --profile THEIRS register once more; or network add-proxy, add-hospital with their card; or"
+    " storage import"
 )
 
 

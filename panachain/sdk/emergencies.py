@@ -294,7 +294,7 @@ class BreakGlass(_AtWork):
         if not found.is_active(now):
             raise OutOfScopeError(
                 f"emergency {found.emergency_id} is {found.state(now)}; it opens something only while it is active",
-                hint="a colleague of the same hospital co-signs it within an hour: panachain emergency cosign",
+                hint="within an hour a colleague of your hospital runs: panachain --profile COLLEAGUE emergency cosign",
             )
         policies = self._network.mainchain.policies.policies_of(self._policies(found.patient))
         for policy_id, on_chain in policies.items():

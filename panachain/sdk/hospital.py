@@ -230,5 +230,5 @@ class Hospital(HospitalRouting):
         """
         raise AccessDeniedError(
             f"{self.profile.handle} can't open record {record_id}: a hospital keeps no key to what it publishes",
-            hint="ask the patient for a grant: a practitioner of the hospital runs panachain request",
+            hint="ask the patient for a grant: a practitioner of yours runs panachain --profile PRACTITIONER request",
         )

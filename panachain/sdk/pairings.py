@@ -108,7 +108,7 @@ class Pairings:
         if digest is None:
             raise NotPairedError(
                 f"{patient.handle} hasn't paired with {self._hospital.handle}; nothing was published",
-                hint=f"the patient runs: panachain pair {self._hospital.handle}",
+                hint=f"the patient runs: panachain --profile PATIENT pair {self._hospital.handle}",
             )
         block = self._network.store.get_block(CID(RAW, digest))
         return self._network.keys.signed(
