@@ -15,7 +15,7 @@ from panachain.consent import fhir_vocabulary as words
 from panachain.consent.fhir_elements import Findings, PartyReference, shown
 from panachain.consent.fhir_provisions import Reader, Rule, Selection, expanded
 from panachain.errors import ConsentNotEnforceableError, InputError
-from panachain.model.scope import EMERGENCY, SENSITIVE, UNDATED, Category, Purpose
+from panachain.model.scope import EMERGENCY, IN_PART, UNDATED, Category, Purpose
 from panachain.records import canonical
 
 MAX_SIZE: Final = 1 << 20
@@ -23,7 +23,7 @@ MAX_SIZE: Final = 1 << 20
 
 _HINT: Final = "nothing was granted; `panachain grant` makes a policy without a document"
 Item = TypeVar("Item")
-_IN_EMERGENCY: Final = EMERGENCY | SENSITIVE
+_IN_EMERGENCY: Final = EMERGENCY | IN_PART
 """What the emergency summary may hold something of: of restricted categories what the patient included."""
 _ORDER: Final = ("all", "emergency", *(category.value for category in Category))
 _KNOWN: Final = frozenset(

@@ -81,7 +81,10 @@ EMERGENCY: Final = frozenset(
 """Categories whose records are also wrapped to the emergency lane."""
 
 SENSITIVE: Final = RESTRICTED | {Category.GENOMICS}
-"""Categories that hold resources of any type, because of what they tell: single ones may be in the emergency lane."""
+"""Categories that hold resources of any type, because of what they tell."""
+
+IN_PART: Final = SENSITIVE | {Category.LABORATORY}
+"""Categories of which single resources may be in the emergency lane: of the laboratory's, blood groups."""
 
 UNDATED: Final = 0
 """The year of a record that bears no date."""
@@ -172,11 +175,11 @@ def path_of(category: Category, year: int, *, emergency: bool = False) -> tuple[
     Args:
         category: of the record.
         year: of the record.
-        emergency: whether it is in the emergency lane by itself, one of SENSITIVE; others are by their category alone.
+        emergency: whether it is in the emergency lane by itself, one of IN_PART; others are by their category alone.
     """
     scopes = [] if category in RESTRICTED else [Scope.all()]
     scopes += [Scope.of(category), Scope.of(category, year)]
-    if category in EMERGENCY or (emergency and category in SENSITIVE):
+    if category in EMERGENCY or (emergency and category in IN_PART):
         scopes.append(Scope.emergency())
     return tuple(scopes)
 

@@ -7,11 +7,11 @@ those of records/fhir_codes.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any, Final
 
 from panachain.model.scope import EMERGENCY, FIRST_YEAR, RESTRICTED, SENSITIVE, UNDATED, Category
-from panachain.records.fhir_codes import BY_LOINC, BY_OBSERVATION, BY_TYPE, RESTRICTED_DEFAULT
+from panachain.records.fhir_codes import BLOOD_GROUP, BY_LOINC, BY_OBSERVATION, BY_TYPE, RESTRICTED_DEFAULT
 from panachain.records.fhir_sensitivity import findings, restricted_category
 from panachain.records.sensitivity import Matcher
 from panachain.records.sensitivity.systems import canonical_system
@@ -95,8 +95,8 @@ def in_emergency(
 ) -> bool:
     """Tell whether a resource is in the emergency lane although its category isn't.
 
-    What only its kind keeps from there, and no profile closes (a sickle cell disease among the genomics), is in there;
-    what is closed is if the patient wants it.
+    Of the laboratory's, blood groups are. What only its kind keeps from there, and no profile closes (a sickle cell
+    disease among the genomics), is in there; what is closed is if the patient wants it.
 
     Args:
         resource: as `category_of`.
@@ -104,6 +104,8 @@ def in_emergency(
         compact: as `category_of`.
         matcher: as `category_of`.
     """
+    if category is Category.LABORATORY:
+        return resource.get("resourceType") == "Observation" and _loinc_of(resource, BLOOD_GROUP) is not None
     if category not in SENSITIVE or _common_category(resource) not in EMERGENCY:
         return False
     if category not in RESTRICTED:
@@ -189,14 +191,19 @@ def _year(time: Any) -> int | None:
 
 def _by_loinc(resource: dict[str, Any]) -> Category | None:
     """Return the category that the first LOINC code of what was observed leads to."""
+    return BY_LOINC.get(_loinc_of(resource, BY_LOINC.keys()) or "")
+
+
+def _loinc_of(resource: dict[str, Any], sought: Set[str]) -> str | None:
+    """Return the first LOINC code of what was observed if it is one of those sought."""
     codings = [one for one in _list(_dict(resource.get("code")).get("coding")) if isinstance(one, dict)]
     codes = [str(one.get("code", "")) for one in codings]
     # Few codes lead anywhere: which system one is of needs to be known of these alone.
-    if BY_LOINC.keys().isdisjoint(codes):
+    if sought.isdisjoint(codes):
         return None
     for coding, code in zip(codings, codes, strict=True):
         if canonical_system(str(coding.get("system", ""))) == "loinc":
-            return BY_LOINC.get(code)
+            return code if code in sought else None
     return None
 
 

@@ -83,6 +83,9 @@ BY_LOINC: Final = {
 }
 """By LOINC code of what was observed."""
 
+BLOOD_GROUP: Final = frozenset({"882-1", "883-9", "10331-7"})
+"""LOINC: ABO and Rh group, ABO group, Rh type. The emergency lane has them, though nothing else of the laboratory."""
+
 RESTRICTED_DEFAULT: Final = C.MENTAL_HEALTH
 """Where a document goes that is labelled restricted (R) or very restricted (V) without a code that tells why.
 

@@ -28,7 +28,7 @@ from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 
 from panachain.errors import InputError
 from panachain.model.records import FileContent
-from panachain.model.scope import EMERGENCY, RESTRICTED, SENSITIVE, UNDATED, Category
+from panachain.model.scope import EMERGENCY, IN_PART, RESTRICTED, UNDATED, Category
 from panachain.records.attachments import Attachment, pull_out
 from panachain.records.canonical import (
     BLANKS,
@@ -621,7 +621,7 @@ def _read_resource(text: bytes, matcher: Matcher | None, bundle: int) -> Iterato
         bundle=0,
         names=names_of(value),
         compact=compact,
-        emergency=category in SENSITIVE and not attachments and in_emergency(value, category, compact, matcher),
+        emergency=category in IN_PART and not attachments and in_emergency(value, category, compact, matcher),
     )
 
 
@@ -659,7 +659,7 @@ def _entry(
     if resource:
         category, year = _category(resource, compact, attachments, matcher), year_of(resource)
     names = names_of(resource or {}, value.get("fullUrl"))
-    emergency = category in SENSITIVE and not attachments and in_emergency(resource or {}, category, compact, matcher)
+    emergency = category in IN_PART and not attachments and in_emergency(resource or {}, category, compact, matcher)
     # No list for each of many entries that have none.
     return _Entry(kept, attachments or (), category, year, kind, bundle, names, compact, emergency=emergency)
 
@@ -678,7 +678,7 @@ def _read_xml(file: BinaryIO, form: XmlForm, matcher: Matcher | None) -> Iterato
         if "resourceType" not in value:
             raise InputError("not a FHIR resource")
         form.whole = True
-        emergency = category in SENSITIVE and in_emergency(value, category, compact, matcher)
+        emergency = category in IN_PART and in_emergency(value, category, compact, matcher)
         yield _Entry(kept, (), category, year_of(value), _COLLECTION, 0, names_of(value), compact, emergency=emergency)
         return
     known = "type" not in value or kinds == {BUNDLE_TYPES.get(str(value["type"]))}

@@ -22,7 +22,7 @@ from panachain.model.actors import Actor, Address, Role
 from panachain.model.choices import NONE, Choices
 from panachain.model.policy import GrantedLane
 from panachain.model.records import STATEMENT
-from panachain.model.scope import SENSITIVE, Category, Generations, Scope, path_of
+from panachain.model.scope import IN_PART, Category, Generations, Scope, path_of
 from panachain.model.transactions import PairingEvent
 from panachain.records import rewrap
 from panachain.records.findings import LEFT_OUT, Findings, Strict
@@ -349,7 +349,7 @@ class OwnLanes:
         ]
 
     def in_emergency(self, own: OwnHeaders, generations: Generations) -> set[str]:
-        """Return the envelopes of sensitive records that lie in the emergency lane.
+        """Return the envelopes of records that lie by themselves in the emergency lane.
 
         They stay there, whatever the patient chooses now: a reader who finds a record in an older generation and
         nothing that replaces it takes it for lost.
@@ -363,7 +363,7 @@ class OwnLanes:
         manifests = open_manifests(store, own.heads, findings)
         # What can't be read here was told where the lanes of the categories were looked through.
         located = locate_all(store, own.heads, manifests, lanes, patient=self._address, findings=findings)
-        return {found.info.envelope_cid for mine in located for found in mine if found.info.category in SENSITIVE}
+        return {found.info.envelope_cid for mine in located for found in mine if found.info.category in IN_PART}
 
     def headers(self, findings: Findings | None = None) -> Iterator[OwnHeaders]:
         """Yield what each hospital put into the lanes, restricted categories too, with the keys of its envelopes.

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from panachain.model.scope import Category
 from panachain.plain import line
+from panachain.records.fhir_codes import BLOOD_GROUP
 from panachain.summary import elements
 from panachain.summary.elements import ABSENT, ABSENT_CONCEPT, Made
 from panachain.viewer import values
@@ -25,8 +26,6 @@ MOST: Final = 500
 """Entries of one section; of more the newest stay, and how many others there are is said."""
 _MOST_COMPARED: Final = 50
 """Of so many resources of one code and date each is compared with each; of more only those that are alike go."""
-BLOOD_GROUP: Final = frozenset({"882-1", "883-9", "10331-7"})
-"""LOINC: ABO and Rh group, ABO group, Rh type."""
 _LOINC: Final = "http://loinc.org"
 
 

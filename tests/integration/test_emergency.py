@@ -15,7 +15,7 @@ from panachain.model.actors import Role
 from panachain.sdk import open_actor
 from panachain.sdk.profiles import create_profile, load_profile
 from tests.support import PASSPHRASE, World
-from tests.unit.summary.helpers import allergy, condition
+from tests.unit.summary.helpers import allergy, condition, result
 
 pytestmark = pytest.mark.deep
 
@@ -32,7 +32,10 @@ def test_the_drill_from_request_to_open(world: World, tmp_path: Path) -> None:
     create_profile(world.home, "elsewhere", Role.HOSPITAL, PASSPHRASE)
     open_actor(world.network, load_profile(world.home, "elsewhere"), PASSPHRASE).register()
     outsider = practitioner(world, "desk-outsider", "elsewhere")
-    for number, told in enumerate((allergy(id="a"), condition(id="c"))):
+    group = result(0, "2001-01-01", "882-1", id="b", valueCodeableConcept={"text": "A positive"})
+    del group["valueQuantity"]
+    glucose = result(92, "2024-01-01", id="g")
+    for number, told in enumerate((allergy(id="a"), condition(id="c"), group, glucose)):
         path = tmp_path / f"{number}.json"
         path.write_text(json.dumps({**told, "subject": {"reference": "Patient/p"}}))
         world.hospital.upload([path], "patient")
@@ -53,7 +56,9 @@ def test_the_drill_from_request_to_open(world: World, tmp_path: Path) -> None:
     made = doctor.emergency.open(asked).summary(now=time.time())
     print(f"break-glass drill, from request to open, both signatures included: {time.monotonic() - begun:.1f} s")
 
-    assert (made.sections["allergies"], made.sections["problems"]) == (1, 1)
+    # Of the results the blood group alone.
+    assert [made.sections[name] for name in ("allergies", "problems", "results")] == [1, 1, 1]
+    assert "A positive" in made.content.decode()
     with pytest.raises(AccessDeniedError):
         nurse.emergency.open(asked)
     (told,) = world.patient.emergency.all()

@@ -411,6 +411,30 @@ class TestEmergency:
         assert b'"id": "f"' not in content_of(included[0])
         assert not any(piece.emergency for piece in split_json(text))
 
+    def test_a_blood_group_is_in_it_and_nothing_else_of_the_laboratory(self) -> None:
+        def result(number: int, system: str, *codes: str, **more: Any) -> dict[str, Any]:
+            coding = [{"system": system, "code": code} for code in codes]
+            return {"resourceType": "Observation", "id": f"o{number}", "code": {"coding": coding}, **more}
+
+        loinc = "http://loinc.org"
+        resources = [
+            result(0, loinc, "882-1"),
+            result(1, "urn:oid:2.16.840.1.113883.6.1", "883-9"),
+            result(2, loinc, "2345-7"),
+            # Another code comes first, another system, another type, and a label that closes it.
+            result(3, loinc, "2345-7", "882-1"),
+            result(4, "http://snomed.info/sct", "882-1"),
+            result(5, loinc, "882-1") | {"resourceType": "DiagnosticReport"},
+            result(6, loinc, "882-1", meta={"security": [{"code": "HIV"}]}),
+        ]
+        text = json.dumps({"resourceType": "Bundle", "entry": [{"resource": one} for one in resources]}).encode()
+        pieces = list(split_json(text))
+        (group,) = (piece for piece in pieces if piece.emergency)
+        assert group.category is Category.LABORATORY
+        found = json.loads(content_of(group))["entry"]
+        assert [entry["resource"]["id"] for entry in found] == ["o0", "o1"]
+        assert not any(piece.emergency for piece in split_json(text, Category.MENTAL_HEALTH))
+
     def test_a_restricted_category_that_is_named_or_a_labelled_bundle_takes_nothing_into_it(self) -> None:
         sickle = {"resourceType": "Condition", "id": "a", "code": {"text": "sickle cell disease"}}
         text = json.dumps({"resourceType": "Bundle", "entry": [{"resource": sickle}]}).encode()

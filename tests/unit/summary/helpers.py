@@ -60,3 +60,10 @@ def condition(code: str = "195967001", display: str = "Asthma", state: str = "ac
     told = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/condition-clinical", "code": state}]}
     return {"resourceType": "Condition", "clinicalStatus": told, "code": concept(code, display),
             "onsetDateTime": "2018-05-01", **more}  # fmt: skip
+
+
+def result(value: float, when: str, code: str = "2345-7", **more: Any) -> dict[str, Any]:
+    return {"resourceType": "Observation", "status": "final", "effectiveDateTime": when,
+            "category": [concept("laboratory", system="http://terminology.hl7.org/CodeSystem/observation-category")],
+            "code": concept(code, "Glucose", "http://loinc.org"), "valueQuantity": {"value": value, "unit": "mg/dL"},
+            **more}  # fmt: skip

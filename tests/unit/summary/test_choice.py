@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from panachain.summary import choice
-from tests.unit.summary.helpers import allergy, concept, condition, item, made, of_kind, section
+from tests.unit.summary.helpers import allergy, concept, condition, item, made, of_kind, result, section
 
 MEDICINE = concept("387207008", "Ibuprofen")
 
@@ -15,13 +15,6 @@ MEDICINE = concept("387207008", "Ibuprofen")
 def statement(status: str = "active", **more: Any) -> dict[str, Any]:
     return {"resourceType": "MedicationStatement", "status": status, "medicationCodeableConcept": MEDICINE,
             "effectiveDateTime": "2023-01-01", **more}  # fmt: skip
-
-
-def result(value: float, when: str, code: str = "2345-7", **more: Any) -> dict[str, Any]:
-    return {"resourceType": "Observation", "status": "final", "effectiveDateTime": when,
-            "category": [concept("laboratory", system="http://terminology.hl7.org/CodeSystem/observation-category")],
-            "code": concept(code, "Glucose", "http://loinc.org"), "valueQuantity": {"value": value, "unit": "mg/dL"},
-            **more}  # fmt: skip
 
 
 class TestFacts:
