@@ -23,6 +23,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 ROWS = {
     "gas": ["store_1000", "grant_signed", "revoke_signed"],
     "recovery": ["restore: 40 records", "  left out", "rotate: 40 headers", "  contents that have another CID"],
+    "emergency": ["break-glass, from request to summary"],
     "storage": ["20 MiB incompressible", "4 MiB of the same", "opening it from the local store", "fetching 8 MiB"],
     "records": ["10 resources in 2 Bundles", "20 documents", "opening 20 of them"],
     "linkability": ["grouped by", "-- records", "-- control"],
@@ -86,7 +87,7 @@ def has_anvil() -> bool:
         "gas",
         *(
             pytest.param(one, marks=pytest.mark.deep)
-            for one in ("records", "linkability", "commands", "growth", "portal", "recovery")
+            for one in ("records", "linkability", "commands", "growth", "portal", "recovery", "emergency")
         ),
     ],
 )
