@@ -320,8 +320,8 @@ def withdraw(records: tuple[str, ...], reason: str, yes: bool) -> None:
         app.output.say(f"{words.count(len(report.already), 'record')} withdrawn before.")
     if report.records:
         app.output.say(
-            "Who opened them before isn't known to a hospital: the patient sees it with panachain log --record ID."
-            " Tell the patient."
+            "Who opened them before isn't known to a hospital. Tell the patient, who sees it with:"
+            " panachain --profile PATIENT log --record ID"
         )
 
 

@@ -42,7 +42,7 @@ def steps(report: Mapping[str, object]) -> list[tuple[str, str, str, str]]:
     final, rotated, rewrapped = (bool(report.get(name)) for name in ("final", "rotated", "rewrapped"))
     threshold = shares - needed + 1
     proven = bool(report.get("proven", True))
-    waits = "waits for the hospitals: `panachain rewrap`" if rotated else "not asked for"
+    waits = "waits for the hospitals, who `rewrap`" if rotated else "not asked for"
     return [
         (
             "1 on chain",

@@ -24,7 +24,9 @@ from panachain.storage.blocks import BlobStore, keep
 _LOG: Final = logging.getLogger(__name__)
 FOLDER: Final = "key-blocks"
 """Name of the folder below HOME."""
-_PUT_AGAIN: Final = "they run `panachain register` once more, which stores it; so does whoever has their card or block"
+_PUT_AGAIN: Final = (
+    "they run `panachain --profile THEIRS register` once more, which stores it; so does whoever has their card or block"
+)
 
 
 class KeyBlocks:

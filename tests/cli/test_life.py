@@ -44,7 +44,7 @@ class TestWithdraw:
         assert outcome.code == 0
         assert twin.calls[-1][:2] == ("withdraw", (("bafkreigone", "bafkreiother"), "wrong-patient"))
         assert "laboratory" in outcome.out
-        assert "the patient sees it with panachain log --record" in " ".join(outcome.err.split())
+        assert "who sees it with: panachain --profile PATIENT log --record" in " ".join(outcome.err.split())
 
     def test_prints_json(self, run: Callable[..., Outcome], twin: Twin) -> None:
         twin.answers["withdraw"] = self.REPORT

@@ -29,7 +29,10 @@ Run = Callable[..., Outcome]
     [
         (REPORT, ["done", "0 of 3 signed, 2 are needed", "not asked for: --rotate", "not asked for"]),
         (FINAL, ["done", "2 of 3 signed: final", "not asked for: --rotate", "not asked for"]),
-        (ROTATED, ["done", "2 of 3 signed: final", "done", "waits for the hospitals: `panachain rewrap`"]),
+        (
+            ROTATED,
+            ["done", "2 of 3 signed: final", "done", "waits for the hospitals, who `rewrap`"],
+        ),
         (replace(ROTATED, rewrapped=True), ["done", "2 of 3 signed: final", "done", "done"]),
     ],
 )

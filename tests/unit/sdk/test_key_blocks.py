@@ -92,7 +92,7 @@ def test_who_has_no_keys_puts_nothing(store: Counting, tmp_path: Path) -> None:
 def test_a_missing_block_names_whose_it_is_and_what_to_do(store: Counting, tmp_path: Path) -> None:
     with pytest.raises(BlockNotFoundError, match=f"no key block of {OWN.handle}") as caught:
         KeyBlocks(tmp_path, store).of(SHOWN)
-    assert "panachain register" in caught.value.hint
+    assert "panachain --profile THEIRS register" in caught.value.hint
 
 
 def test_one_that_is_out_of_reach_is_told_as_that(store: Counting, tmp_path: Path) -> None:
