@@ -251,7 +251,8 @@ def _medicine(made: Made, one: Found, target: Found | None) -> bool:
 def _vaccine(made: Made, one: Found, _: Found | None) -> bool:
     made.setdefault("vaccineCode", ABSENT_CONCEPT)
     if not {"occurrenceDateTime", "occurrenceString"} & made.keys():
-        made["_occurrenceDateTime"] = ABSENT
+        # R4 requires one of both, and readers that know of no value but a value refuse the extension here.
+        made["occurrenceString"] = "unknown"
     return "status" in made
 
 
