@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import inspect
 import pkgutil
@@ -77,14 +76,13 @@ def _above(kind: type[PanaChainError]) -> list[type]:
 
 def test_whatever_is_raised_is_of_the_tree() -> None:
     """Besides it: what Python's and other packages' protocols ask for, such as `AttributeError` in `__getattr__`."""
-    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")}
-    nodes = [(path, node) for path, parsed in trees.items() for node in ast.walk(parsed)]
-    ours = {node.name for _, node in nodes if isinstance(node, ast.ClassDef)}
+    texts = {path: path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")}
+    ours = {name for text in texts.values() for name in re.findall(r"^ *class (\w+)", text, re.M)}
     known = {kind.__name__ for kind in tree()} | INSIDE
-    strangers = []
-    for path, node in nodes:
-        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
-            name = getattr(node.exc.func, "id", getattr(node.exc.func, "attr", ""))
-            if name in ("Exception", "BaseException") or name in ours - known:
-                strangers.append(f"{path.relative_to(PACKAGE)}:{node.lineno} raises {name}")
-    assert strangers == []
+    assert known - INSIDE <= ours
+    raised = [
+        (path, found[1]) for path, text in texts.items() for found in re.finditer(r"\braise\s+(?:\w+\.)*(\w+)\(", text)
+    ]
+    assert len(raised) > 1_000
+    outside = {"Exception", "BaseException"} | (ours - known)
+    assert [f"{path.relative_to(PACKAGE)} raises {name}" for path, name in raised if name in outside] == []

@@ -148,7 +148,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(document=documents())
 def test_a_grant_opens_nothing_that_the_consent_does_not_permit(document: dict[str, Any]) -> None:
     try:

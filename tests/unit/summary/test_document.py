@@ -244,7 +244,7 @@ _ELEMENTS = st.sampled_from(
 _KINDS = st.sampled_from([kind for kind in REQUIRED if kind not in ("Bundle", "Provenance", "Composition")])
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @example([("Immunization", {"status": "completed"})])
 @given(st.lists(st.tuples(_KINDS, st.dictionaries(_ELEMENTS, _JSON, max_size=8)), max_size=4))
 def test_whatever_a_hospital_writes_the_document_stays_valid(parts: list[tuple[str, dict[str, Any]]]) -> None:
