@@ -6,6 +6,8 @@ pragma solidity ^0.8.28;
 /// @dev Asking is bounded, so that nobody fills a patient's list. One practitioner's requests to one patient have three
 /// places: a place is taken until the patient answers, or until the request is over and a day has passed since it was
 /// made. And a practitioner asks at most 100 times in a row, and from then on once in ten minutes, over all patients.
+/// A referral is a request in a specialist's name that another practitioner makes: the places and the pace are those of
+/// whoever refers, so that nobody uses up a colleague's.
 interface IAccessRequests {
     /// @notice Where a request stands.
     enum State {
@@ -19,7 +21,7 @@ interface IAccessRequests {
 
     /// @notice One request.
     struct Request {
-        /// @notice Who asks.
+        /// @notice Who asks, or in whose name a colleague does.
         address requester;
         /// @notice Unix seconds, exclusive: from then on it can't be approved.
         uint48 expiresAt;
@@ -35,15 +37,19 @@ interface IAccessRequests {
     event AccessRequested(
         uint256 indexed id, address indexed requester, address indexed patient, bytes32 details, uint48 expiresAt
     );
+    /// @notice The request was made by `referrer` in the requester's name.
+    event AccessReferred(uint256 indexed id, address indexed referrer);
     /// @notice The patient approved; `outcome` is a digest sealed to the requester, or zero.
     event AccessApproved(uint256 indexed id, bytes32 outcome);
     /// @notice The patient denied.
     event AccessDenied(uint256 indexed id);
-    /// @notice The requester took it back.
+    /// @notice The requester, or who referred, took it back.
     event AccessWithdrawn(uint256 indexed id);
 
     /// @notice The caller isn't an active practitioner.
     error RequestNotActivePractitioner(address account);
+    /// @notice Nobody refers to themselves.
+    error RequestReferredToOneself(address account);
     /// @notice The account isn't an active patient.
     error RequestUnknownPatient(address patient);
     /// @notice The time is over already, or there are no details.
@@ -61,17 +67,27 @@ interface IAccessRequests {
     /// @notice Ask a patient for access. Only active practitioners, within their bounds.
     function request(address patient, bytes32 details, uint48 expiresAt) external returns (uint256 id);
 
+    /// @notice Ask a patient for access in the name of a specialist. Only active practitioners, for another one who is
+    /// active, within the caller's bounds. An approval grants to the specialist alone.
+    function refer(address patient, address specialist, bytes32 details, uint48 expiresAt)
+        external
+        returns (uint256 id);
+
     /// @notice Approve an open request. Only its patient.
     function approve(uint256 id, bytes32 outcome) external;
 
     /// @notice Deny an open request. Only its patient.
     function deny(uint256 id) external;
 
-    /// @notice Take an open request back. Only its requester. Its place is free a day after it was made.
+    /// @notice Take an open request back. Only its requester, or who made it in their name. Its place is free a day after
+    /// it was made.
     function withdraw(uint256 id) external;
 
     /// @notice One request; all fields zero when there is none.
     function requestOf(uint256 id) external view returns (Request memory);
+
+    /// @notice Who made a request in its requester's name; the zero address if they did themselves.
+    function referrerOf(uint256 id) external view returns (address);
 
     /// @notice Where a request stands now.
     function stateOf(uint256 id) external view returns (State);

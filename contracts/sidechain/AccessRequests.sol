@@ -24,6 +24,7 @@ contract AccessRequests is IAccessRequests, ERC2771Context {
 
     mapping(uint256 id => Request request) private _requests;
     uint256 private _count;
+    mapping(uint256 id => address referrer) private _referrers;
     mapping(address requester => mapping(address patient => uint256 places)) private _places;
     /// @dev Unix seconds: when a practitioner may ask IN_A_ROW times again (the theoretical arrival time of the generic
     /// cell rate algorithm, ITU-T I.371).
@@ -37,9 +38,76 @@ contract AccessRequests is IAccessRequests, ERC2771Context {
 
     /// @inheritdoc IAccessRequests
     function request(address patient, bytes32 details, uint48 expiresAt) external returns (uint256 id) {
-        if (!_IDENTITIES.isActive(_msgSender(), IIdentityRegistry.Role.Practitioner)) {
-            revert RequestNotActivePractitioner(_msgSender());
-        }
+        id = _ask(_msgSender(), patient, details, expiresAt);
+    }
+
+    /// @inheritdoc IAccessRequests
+    function refer(address patient, address specialist, bytes32 details, uint48 expiresAt)
+        external
+        returns (uint256 id)
+    {
+        if (specialist == _msgSender()) revert RequestReferredToOneself(specialist);
+        _checkPractitioner(_msgSender());
+
+        id = _ask(specialist, patient, details, expiresAt);
+        _referrers[id] = _msgSender();
+
+        emit AccessReferred(id, _msgSender());
+    }
+
+    /// @inheritdoc IAccessRequests
+    function approve(uint256 id, bytes32 outcome) external {
+        _close(id, _requests[id].patient == _msgSender(), State.Approved);
+
+        emit AccessApproved(id, outcome);
+    }
+
+    /// @inheritdoc IAccessRequests
+    function deny(uint256 id) external {
+        _close(id, _requests[id].patient == _msgSender(), State.Denied);
+
+        emit AccessDenied(id);
+    }
+
+    /// @inheritdoc IAccessRequests
+    function withdraw(uint256 id) external {
+        // The zero address stands where nobody referred.
+        address referrer = _referrers[id];
+        bool allowed = _requests[id].requester == _msgSender() || (referrer != address(0) && referrer == _msgSender());
+        _close(id, allowed, State.Withdrawn);
+
+        emit AccessWithdrawn(id);
+    }
+
+    /* VIEWS */
+
+    /// @inheritdoc IAccessRequests
+    function requestOf(uint256 id) external view returns (Request memory) {
+        return _requests[id];
+    }
+
+    /// @inheritdoc IAccessRequests
+    function referrerOf(uint256 id) external view returns (address) {
+        return _referrers[id];
+    }
+
+    /// @inheritdoc IAccessRequests
+    function stateOf(uint256 id) public view returns (State) {
+        Request storage asked = _requests[id];
+        if (asked.state == State.Open && block.timestamp >= asked.expiresAt) return State.Expired;
+        return asked.state;
+    }
+
+    /// @inheritdoc IAccessRequests
+    function requestCount() external view returns (uint256) {
+        return _count;
+    }
+
+    /* INTERNAL */
+
+    /// @dev Makes a request in somebody's name; whoever calls uses up their own places and pace.
+    function _ask(address requester, address patient, bytes32 details, uint48 expiresAt) private returns (uint256 id) {
+        _checkPractitioner(requester);
         if (!_IDENTITIES.isActive(patient, IIdentityRegistry.Role.Patient)) revert RequestUnknownPatient(patient);
         if (details == bytes32(0) || expiresAt <= block.timestamp) {
             revert RequestInvalid(details, expiresAt, block.timestamp);
@@ -56,57 +124,18 @@ contract AccessRequests is IAccessRequests, ERC2771Context {
         _places[_msgSender()][patient] = places | (id | block.timestamp << ID_BITS) << free;
         _restedAt[_msgSender()] = restedAt + INTERVAL;
         _requests[id] = Request({
-            requester: _msgSender(),
-            expiresAt: expiresAt,
-            state: State.Open,
-            patient: patient,
-            details: details
+            requester: requester, expiresAt: expiresAt, state: State.Open, patient: patient, details: details
         });
 
-        emit AccessRequested(id, _msgSender(), patient, details, expiresAt);
+        emit AccessRequested(id, requester, patient, details, expiresAt);
     }
 
-    /// @inheritdoc IAccessRequests
-    function approve(uint256 id, bytes32 outcome) external {
-        _close(id, _requests[id].patient, State.Approved);
-
-        emit AccessApproved(id, outcome);
+    /// @dev Reverts for everybody but active practitioners.
+    function _checkPractitioner(address account) private view {
+        if (!_IDENTITIES.isActive(account, IIdentityRegistry.Role.Practitioner)) {
+            revert RequestNotActivePractitioner(account);
+        }
     }
-
-    /// @inheritdoc IAccessRequests
-    function deny(uint256 id) external {
-        _close(id, _requests[id].patient, State.Denied);
-
-        emit AccessDenied(id);
-    }
-
-    /// @inheritdoc IAccessRequests
-    function withdraw(uint256 id) external {
-        _close(id, _requests[id].requester, State.Withdrawn);
-
-        emit AccessWithdrawn(id);
-    }
-
-    /* VIEWS */
-
-    /// @inheritdoc IAccessRequests
-    function requestOf(uint256 id) external view returns (Request memory) {
-        return _requests[id];
-    }
-
-    /// @inheritdoc IAccessRequests
-    function stateOf(uint256 id) public view returns (State) {
-        Request storage asked = _requests[id];
-        if (asked.state == State.Open && block.timestamp >= asked.expiresAt) return State.Expired;
-        return asked.state;
-    }
-
-    /// @inheritdoc IAccessRequests
-    function requestCount() external view returns (uint256) {
-        return _count;
-    }
-
-    /* INTERNAL */
 
     /// @dev The places of the caller with a patient, without what the first free one held, and the bit where that
     /// begins; reverts when none is free.
@@ -132,9 +161,9 @@ contract AccessRequests is IAccessRequests, ERC2771Context {
         if (state == State.Open && time < held.expiresAt) return held.expiresAt;
     }
 
-    function _close(uint256 id, address allowed, State next) private {
-        // An unknown request has the zero address on both sides, which can't call: it fails here.
-        if (_msgSender() != allowed) revert RequestNotYours(id, _msgSender());
+    function _close(uint256 id, bool allowed, State next) private {
+        // An unknown request has the zero address on all sides, which can't call: it fails here.
+        if (!allowed) revert RequestNotYours(id, _msgSender());
         State actual = stateOf(id);
         if (actual != State.Open) revert RequestNotOpen(id, actual);
 

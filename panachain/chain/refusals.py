@@ -45,6 +45,7 @@ _WORDS: Final = {
     "RequestNotActivePractitioner": "{account} is no practitioner whom the registrar admits now",
     "RequestNotOpen": "request {id} is {state} already",
     "RequestNotYours": "request {id} isn't yours to answer or withdraw",
+    "RequestReferredToOneself": "{account} can't refer to themselves: `panachain request` asks in one's own name",
     "RequestTooManyOpen": "as many requests to {patient} wait as one practitioner may have; there is room for one"
     " once the patient answers, or at {freeAt}",
     "RequestTooOften": "{requester} asked too often; the next request can be made at {nextAt}",

@@ -77,6 +77,7 @@ FIELDS: Final[Mapping[str, Field]] = {
     "publisher": Field("published by", "who"),
     "purpose": Field("why", "purposes"),
     "purposes": Field("why", "purposes"),
+    "referrer": Field("referred by", "who", Role.PRACTITIONER),
     "requester": Field("who", "who"),
     "practitioner": Field("asked by", "who", Role.PRACTITIONER),
     "cosigner": Field("co-signed by", "who", Role.PRACTITIONER),

@@ -68,6 +68,7 @@ COMMANDS: Final = {
     "open": (f"{_COMMANDS}practitioner:open_", "Open the records of a policy into a folder."),
     "emergency": (f"{_COMMANDS}emergency:emergency", "Prepare for an emergency, or break the glass."),
     "request": (f"{_COMMANDS}practitioner:request", "Ask a patient for access."),
+    "refer": (f"{_COMMANDS}practitioner:refer", "Ask a patient to let a specialist read."),
     "group": (f"{_COMMANDS}group:group", "Manage care teams and departments."),
     "export": (f"{_COMMANDS}export:export", "Take your own records along: a folder to print, or one Bundle."),
     "share": (f"{_COMMANDS}share:share", "Share records by a link, with whoever has no PanaChain."),
@@ -98,7 +99,9 @@ SECTIONS: Final = {
         *("blocked", "convict"),
     ),
     "Hospitals": ("classify", "assign", "upload", "records", "withdraw", "rewrap", "settle", "viewer", "storage"),
-    "Practitioners": ("inbox", "open", "summary", "request", "requests", "policy", "group", "emergency", "block"),
+    "Practitioners": (
+        *("inbox", "open", "summary", "request", "refer", "requests", "policy", "group", "emergency", "block"),
+    ),
     "Researchers": ("query", "inbox", "open", "policy", "viewer", "block"),
     "Operators": ("devnet", "deploy", "network", "proxy", "relay", "gate", "sidechain", "index", "storage", "backup"),
 }

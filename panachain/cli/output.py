@@ -71,6 +71,7 @@ _ACTING: Final = frozenset(
         "inbox",
         "open",
         "request",
+        "refer",
         "group",
         "emergency",
         "query",

@@ -453,16 +453,22 @@ def settle() -> None:
     """,
 )
 def requests() -> None:
-    """List requests for access: those to you as a patient, or those that you made as a practitioner."""
+    """List requests for access: those to you as a patient, or those that you or a colleague made as a practitioner.
+
+    One that a practitioner made in a specialist's name says who referred; what you approve goes to the specialist.
+    """
     app = current()
     with app.acting(Role.PATIENT, Role.PRACTITIONER) as actor:
         # Each sees the other side; who they are themselves, they know.
         other = "requester" if actor.role is Role.PATIENT else "patient"
         found = actor.requests()
+        # A list without a referral looks as it always did; of one's own referrals it says in whose name they are.
+        referred = ["referrer"] if any(one.referrer for one in found) else []
+        named = ["requester"] if referred and other == "patient" else []
         app.output.many(
             found,
             empty="There are no requests.",
-            columns=("id", "state", other, "categories", "purpose", "note", "until"),
+            columns=("id", "state", other, *named, *referred, "categories", "purpose", "note", "until"),
             more=("granted", "policy_id", "organisation", "expires_at"),
             titles={"id": "request", "expires_at": "lapses"},
         )

@@ -1,4 +1,4 @@
-"""What practitioners type: `inbox`, `open`, `request`.
+"""What practitioners type: `inbox`, `open`, `request`, `refer`.
 
 Never writes a record that wasn't verified: the SDK hands out nothing else. Follows docs/spec/cli.md.
 """
@@ -172,3 +172,43 @@ def request(
         made = practitioner.request(patient, flat(categories), purpose, note, until=until)
     app.output.one(made, titles={"id": "request"})
     app.output.say("The patient decides. `panachain requests` shows the answer.")
+
+
+@command(
+    "refer",
+    unchanged="requests that were made before stayed as they were",
+    after="panachain requests shows whether it was made",
+    examples="panachain --profile doctor refer me cardiologist --category vitals --purpose TREAT --reason 'murmur'",
+)
+@click.argument("patient")
+@click.argument("specialist")
+@click.option(
+    "--category",
+    "categories",
+    required=True,
+    multiple=True,
+    type=Categories(special=True),
+    help="What the specialist shall read.",
+)
+@click.option(
+    "--purpose", default=Purpose.TREAT.value, type=Purposes(), help="Why: a word or a code; TREAT if left out."
+)
+@click.option("--reason", required=True, metavar="TEXT", help="Sealed to the patient, the specialist and you.")
+@click.option("--until", type=Moment(), help="Until when the specialist wants to read; 30 days if left out.")
+def refer(
+    patient: str,
+    specialist: str,
+    categories: tuple[tuple[str, ...], ...],
+    purpose: Purpose,
+    reason: str,
+    until: int | None,
+) -> None:
+    """Ask PATIENT, in the name of SPECIALIST, to let SPECIALIST read.
+
+    The patient approves with `panachain approve ID`, and the specialist reads by that alone. You read nothing by it.
+    """
+    app = current()
+    with app.acting(Role.PRACTITIONER) as practitioner:
+        made = practitioner.request(patient, flat(categories), purpose, reason, until=until, specialist=specialist)
+    app.output.one(made, titles={"id": "request"})
+    app.output.say("The patient decides. `panachain requests` shows the answer, to the specialist too.")

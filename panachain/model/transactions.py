@@ -155,6 +155,8 @@ class AccessRequest:
     """Unix seconds, exclusive."""
     state: str
     """`none`, `open`, `approved`, `denied`, `withdrawn` or `expired`."""
+    referrer: Address | None = None
+    """Who made it in the requester's name; nobody if they did themselves."""
 
 
 @dataclass(frozen=True)

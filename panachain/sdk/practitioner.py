@@ -60,38 +60,79 @@ class Practitioner(ReadingSession):
         note: str = "",
         *,
         until: Moment | None = None,
+        specialist: str | None = None,
     ) -> RequestReport:
-        """Ask a patient for access.
+        """Ask a patient for access, for oneself or, as a referral, in a specialist's name.
+
+        A patient approves either with one word. What they approve of a referral goes to the specialist alone: whoever
+        refers learns that it was approved, and reads nothing by it. It takes the referrer's own places at the patient.
 
         Args:
             patient: profile name, handle or address.
             categories: words or members of `Category`, or `all`.
             purpose: for what.
-            note: why, in words; sealed to the patient.
+            note: why, in words; sealed to the patient, and to the specialist. A referral needs one.
             until: until when access is wanted; None means 30 days.
+            specialist: another practitioner who shall read: profile name, handle or address; None asks for oneself.
 
         Raises:
-            UsageError: no category, a note of more than 2,000 characters, or a moment that can't be meant.
-            UnknownActorError: nobody is registered under this name.
+            UsageError: no category, a note of more than 2,000 characters or a referral without one, a moment that can't
+                be meant, or oneself as the specialist.
+            UnknownActorError: nobody is registered under a name.
+            SuspendedError: the specialist isn't active.
+
+        Examples:
+            >>> with connect("doctor", role="practitioner") as doctor:
+            ...     referred = doctor.request("me", "vitals", note="a murmur", specialist="nurse")
+            >>> with connect("me", role="patient") as patient:
+            ...     patient.approve(referred).grantee_name
+            'nurse'
         """
         self._check_registered()
         words = category_words(categories)
         if not words or len(note) > MAX_NOTE:
             raise UsageError("a request needs at least one category, and its note at most 2000 characters")
-        who = self.network.keys.check(self.network.resolve(patient, Role.PATIENT))
+        keys = self.network.keys
+        who = keys.check(self.network.resolve(patient, Role.PATIENT))
+        other = None if specialist is None else self._specialist(specialist, note)
         now = int(self.network.clock())
         expires_at = now + _REQUEST_DAYS * _DAY
         wanted = expires_at if until is None else seconds(until, at=now, name="until")
-        readers = [who.sealing_key, self._seed.sealing().public]
+        readers = [who.sealing_key, *([other.sealing_key] if other else []), self._seed.sealing().public]
         cid = keep(self.network.store, seal_request(words, purpose_of(purpose), note, wanted, readers=readers))
-        requests = self.network.sidechain.requests
-        return RequestReport(requests.request(self._person(), who.address, cid.digest, expires_at))
+        requests, person = self.network.sidechain.requests, self._person()
+        if other is None:
+            return RequestReport(requests.request(person, who.address, cid.digest, expires_at))
+        return RequestReport(requests.refer(person, who.address, other.address, cid.digest, expires_at))
+
+    def _specialist(self, name: str, note: str) -> Actor:
+        """Return to whom a referral goes, with keys that are proven."""
+        if not note.strip():
+            raise UsageError("a referral needs a reason, and nothing was asked")
+        found = self.network.keys.check(self.network.resolve(name, Role.PRACTITIONER))
+        if found.address == self.address:
+            raise UsageError(
+                "nobody refers to themselves, and nothing was asked", hint="panachain request asks for you"
+            )
+        return found
 
     def requests(self) -> Listing[RequestView]:
-        """Return the requests that this practitioner made; `left_out` of the list names those that can't be read."""
-        made = self.network.sidechain.requests.find(requester=self.address)
-        found = open_requests(self.network, made, self._seed.sealing(), self._opened_requests)
-        return Listing(self._names.fill(found), found.left_out)
+        """Return the requests that this practitioner made, or a colleague in their name, oldest first.
+
+        Those that this practitioner made in others' names are among them; referrals by blocked colleagues aren't.
+        `left_out` of the list names those that can't be read.
+        """
+        made, blocked = self.network.sidechain.requests, self.blocked.accounts()
+        found = {one.request_id: one for one in made.find(requester=self.address) if one.referrer not in blocked}
+        found |= {one.request_id: one for one in made.find(referrer=self.address)}
+        opened = open_requests(
+            self.network,
+            [found[number] for number in sorted(found)],
+            self._seed.sealing(),
+            self._opened_requests,
+            referrer=self.address,
+        )
+        return Listing(self._names.fill(opened), opened.left_out)
 
     @cached_property
     def _opened_requests(self) -> Opened:
@@ -99,6 +140,8 @@ class Practitioner(ReadingSession):
 
     def withdraw_request(self, request: AnyRequest) -> WithdrawnRequestReport:
         """Take back a request that nobody answered; what it took of the patient's places stays taken for a day.
+
+        A referral is taken back by whoever made it, or by the specialist in whose name it was made.
 
         Args:
             request: from `request` or `requests`, or its number.

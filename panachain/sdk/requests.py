@@ -33,6 +33,10 @@ from panachain.storage.blocks import keep
 _LOG: Final = logging.getLogger(__name__)
 MAX_NOTE: Final = 2000
 """Characters of a request's note."""
+OF_REQUEST: Final = 2
+"""Who reads a request or an outcome: patient and requester."""
+OF_REFERRAL: Final = 3
+"""Who reads a referral: patient, specialist and who referred."""
 _MAX_WORDS: Final = 4096
 """Categories, or scopes of an outcome: each category has one for each year."""
 _MAX_WORD: Final = 64
@@ -43,7 +47,7 @@ _KEPT: Final = 1024
 def seal_request(
     categories: Sequence[str], purpose: Purpose, note: str, until: int, *, readers: Sequence[bytes]
 ) -> bytes:
-    """Return the details of a request, sealed to two sealing keys (1,216 bytes each)."""
+    """Return the details of a request, sealed to two sealing keys (1,216 bytes each), or of a referral to three."""
     body = {"categories": list(categories), "purpose": purpose.value, "note": note, "until": until}
     return box.seal_to_each(readers, dagcbor.encode(body), labels.REQUEST)
 
@@ -59,7 +63,13 @@ Opened = dict[tuple[bytes, bytes], dict[str, Any]]
 
 
 def open_request(
-    network: Network, request: AccessRequest, secret: SealingKey, organisation: str, opened: Opened | None = None
+    network: Network,
+    request: AccessRequest,
+    secret: SealingKey,
+    organisation: str,
+    opened: Opened | None = None,
+    *,
+    told: bool = True,
 ) -> RequestView:
     """Fetch and open a request's details, and its outcome when it was approved.
 
@@ -69,16 +79,19 @@ def open_request(
         secret: the sealing key of the patient or of the requester.
         organisation: the requester's, as the registry knows it.
         opened: what was opened with this key already, which is added to; None keeps nothing.
+        told: whether the outcome is sealed to this key; it isn't to whoever referred to somebody else.
 
     Raises:
         IntegrityError: they aren't sealed to this key, or say nonsense.
         BlockNotFoundError: nobody has them.
     """
     opened = {} if opened is None else opened
-    body = _open(network, request.details, secret, labels.REQUEST, opened)
+    readers = OF_REQUEST if request.referrer is None else OF_REFERRAL
+    body = _open(network, request.details, secret, labels.REQUEST, opened, readers=readers)
     outcome = network.sidechain.requests.outcome_of(request.request_id) if request.state == "approved" else None
     nothing: dict[str, Any] = {"policy": b"", "categories": []}
-    granted = _open(network, outcome, secret, labels.OUTCOME, opened) if outcome else nothing
+    # Whoever referred isn't told what was granted: it is the specialist's and the patient's.
+    granted = _open(network, outcome, secret, labels.OUTCOME, opened) if outcome and told else nothing
     try:
         return RequestView(
             request_id=request.request_id,
@@ -93,21 +106,28 @@ def open_request(
             organisation=organisation,
             policy_id=_policy_id(granted["policy"]),
             granted=_words(granted["categories"]),
+            referrer=request.referrer or "",
         )
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise IntegrityError(f"request {request.request_id} lacks a field or has one of the wrong type") from exc
 
 
 def open_requests(
-    network: Network, requests: Iterable[AccessRequest], secret: SealingKey, opened: Opened | None = None
+    network: Network,
+    requests: Iterable[AccessRequest],
+    secret: SealingKey,
+    opened: Opened | None = None,
+    *,
+    referrer: Address | None = None,
 ) -> Listing[RequestView]:
     """Return the requests that can be read, in their order: whoever makes one that can't keeps nobody from the rest.
 
     Args:
         network: with the store.
         requests: as the chain has them.
-        secret: the sealing key of the patient or of the requester.
+        secret: the sealing key of the patient, of the requester or of who referred.
         opened: as for `open_request`.
+        referrer: whose key it is, if they made some of these in others' names.
     """
     found, left_out = [], []
     wanted = list(requests)
@@ -117,9 +137,11 @@ def open_requests(
     for request in wanted:
         try:
             organisation = organisations.get(request.requester, "")
-            found.append(open_request(network, request, secret, organisation, opened))
+            told = referrer is None or request.referrer != referrer
+            found.append(open_request(network, request, secret, organisation, opened, told=told))
         except UNREADABLE as exc:
-            left = LeftOut("request", str(request.request_id), f"{request.state}; {exc}", request.requester)
+            sender = request.referrer or request.requester
+            left = LeftOut("request", str(request.request_id), f"{request.state}; {exc}", sender)
             _LOG.info("%s", left)
             left_out.append(left)
     return Listing(found, left_out)
@@ -137,10 +159,10 @@ class ReceivedRequests:
         self._opened: Opened = {}
 
     def all(self) -> Listing[RequestView]:
-        """Return all of them that can be read, oldest first, but those of blocked practitioners."""
+        """Return all of them that can be read, oldest first, but those of or by blocked practitioners."""
         blocked = self._blocked.accounts()
         made = self._network.sidechain.requests.find(patient=self._patient)
-        wanted = (request for request in made if request.requester not in blocked)
+        wanted = (request for request in made if not {request.requester, request.referrer} & blocked)
         return open_requests(self._network, wanted, self._seed.sealing(), self._opened)
 
     def find(self, request_id: int) -> RequestView:
@@ -217,11 +239,13 @@ class ReceivedRequests:
         return self._network.person(self._seed.account_key())
 
 
-def _open(network: Network, digest: bytes, secret: SealingKey, label: bytes, opened: Opened) -> dict[str, Any]:
+def _open(
+    network: Network, digest: bytes, secret: SealingKey, label: bytes, opened: Opened, *, readers: int = OF_REQUEST
+) -> dict[str, Any]:
     if (digest, label) in opened:
         return opened[digest, label]
     block = network.store.get_block(CID(RAW, digest))
-    fields = dagcbor.decode(box.open_shared(secret, block, label, readers=2))
+    fields = dagcbor.decode(box.open_shared(secret, block, label, readers=readers))
     if not isinstance(fields, dict):
         raise IntegrityError("a request's details aren't a map")
     # Strangers make requests: what they send isn't kept without end.

@@ -97,6 +97,49 @@ class TestRequest:
             requests.request(people["patient"], DETAILS, expires_at, sender=people["doctor"])
 
 
+class TestRefer:
+    def test_a_practitioner_asks_in_a_specialists_name(
+        self, requests: Any, people: dict[str, Any], expires_at: int
+    ) -> None:
+        doctor, nurse, patient = people["doctor"], people["nurse"], people["patient"]
+
+        receipt = requests.refer(patient, nurse, DETAILS, expires_at, sender=doctor)
+
+        assert tuple(requests.requestOf(1)) == (nurse.address, expires_at, OPEN, patient.address, DETAILS)
+        assert requests.referrerOf(1) == doctor.address
+        event = next(iter(receipt.decode_logs(requests.AccessReferred)))
+        assert (event.id, event.referrer) == (1, doctor.address)
+        requests.approve(1, OUTCOME, sender=patient)
+        assert requests.stateOf(1) == APPROVED
+
+    def test_nobody_refers_to_themselves_and_a_patient_to_nobody(
+        self, requests: Any, people: dict[str, Any], expires_at: int
+    ) -> None:
+        doctor, patient = people["doctor"], people["patient"]
+        with ape.reverts(requests.RequestReferredToOneself, account=doctor.address):
+            requests.refer(patient, doctor, DETAILS, expires_at, sender=doctor)
+        with ape.reverts(requests.RequestNotActivePractitioner, account=patient.address):
+            requests.refer(patient, doctor, DETAILS, expires_at, sender=patient)
+        with ape.reverts(requests.RequestNotActivePractitioner, account=patient.address):
+            requests.refer(patient, patient, DETAILS, expires_at, sender=doctor)
+        assert requests.requestCount() == 0
+
+    def test_both_practitioners_withdraw_it_and_nobody_else(
+        self, requests: Any, people: dict[str, Any], expires_at: int, stranger: Any
+    ) -> None:
+        doctor, nurse, patient = people["doctor"], people["nurse"], people["patient"]
+        for _ in range(2):
+            requests.refer(patient, nurse, DETAILS, expires_at, sender=doctor)
+
+        for caller in (stranger, patient, people["elsewhere"]):
+            with ape.reverts(requests.RequestNotYours, id=1, caller=caller.address):
+                requests.withdraw(1, sender=caller)
+        requests.withdraw(1, sender=doctor)
+        requests.withdraw(2, sender=nurse)
+
+        assert [requests.stateOf(number) for number in (1, 2)] == [WITHDRAWN, WITHDRAWN]
+
+
 class TestPlaces:
     def test_three_requests_of_one_practitioner_wait_at_one_patient(
         self, requests: Any, people: dict[str, Any], expires_at: int, chain: Any

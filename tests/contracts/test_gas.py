@@ -61,6 +61,7 @@ def test_no_transaction_became_dearer_or_cheaper_unseen(
     later = int(chain.pending_timestamp) + 1000
     note("AccessRequests.request, first", requests.request(patient, b"d" * 32, later, sender=doctor))
     note("AccessRequests.request", requests.request(patient, b"d" * 32, later, sender=doctor))
+    note("AccessRequests.refer", requests.refer(patient, nurse, b"d" * 32, later, sender=doctor))
     note("AccessRequests.approve", requests.approve(1, b"o" * 32, sender=patient))
     note("EmergencyAccess.request", emergency.request(patient, b"r" * 32, sender=doctor))
     note("EmergencyAccess.cosign", emergency.cosign(1, sender=nurse))

@@ -323,6 +323,99 @@ contract AccessRequestsTest is Base {
         _request(PRACTITIONER, PATIENT, DETAILS, START + 30 days);
     }
 
+    /* REFERRALS */
+
+    function testFuzz_AReferralIsARequestInASpecialistsName(bytes32 details, uint256 expiresAt) public {
+        VM.assume(details != bytes32(0));
+        expiresAt = bound(expiresAt, START + 1, type(uint48).max);
+        _expectEvent();
+        emit IAccessRequests.AccessRequested(1, OTHER_PRACTITIONER, PATIENT, details, uint48(expiresAt));
+        _expectEvent();
+        emit IAccessRequests.AccessReferred(1, PRACTITIONER);
+        assert(_refer(PRACTITIONER, PATIENT, OTHER_PRACTITIONER, details, expiresAt) == 1);
+
+        IAccessRequests.Request memory asked = requests.requestOf(1);
+        assert(asked.requester == OTHER_PRACTITIONER && asked.patient == PATIENT && asked.details == details);
+        assert(requests.referrerOf(1) == PRACTITIONER);
+        _open(START + 1);
+        assert(requests.referrerOf(2) == address(0));
+    }
+
+    function testFuzz_OnlyActivePractitionersReferAndAreReferredTo(address stranger) public {
+        VM.assume(stranger != FORWARDER && stranger != PRACTITIONER && stranger != OTHER_PRACTITIONER);
+        bytes4 refused = IAccessRequests.RequestNotActivePractitioner.selector;
+        address[2] memory others = [stranger, PATIENT];
+        for (uint256 i = 0; i < 2; ++i) {
+            VM.expectRevert(abi.encodeWithSelector(refused, others[i]));
+            _refer(others[i], PATIENT, PRACTITIONER, DETAILS, START + 1);
+            VM.expectRevert(abi.encodeWithSelector(refused, others[i]));
+            _refer(PRACTITIONER, PATIENT, others[i], DETAILS, START + 1);
+        }
+        identities.suspend(OTHER_PRACTITIONER);
+        VM.expectRevert(abi.encodeWithSelector(refused, OTHER_PRACTITIONER));
+        _refer(PRACTITIONER, PATIENT, OTHER_PRACTITIONER, DETAILS, START + 1);
+        VM.expectRevert(abi.encodeWithSelector(refused, OTHER_PRACTITIONER));
+        _refer(OTHER_PRACTITIONER, PATIENT, PRACTITIONER, DETAILS, START + 1);
+        assert(requests.requestCount() == 0);
+    }
+
+    function test_NobodyRefersToThemselvesOrToWhoIsNoPatient() public {
+        VM.expectRevert(abi.encodeWithSelector(IAccessRequests.RequestReferredToOneself.selector, PRACTITIONER));
+        _refer(PRACTITIONER, PATIENT, PRACTITIONER, DETAILS, START + 1);
+        VM.expectRevert(
+            abi.encodeWithSelector(IAccessRequests.RequestUnknownPatient.selector, OTHER_PRACTITIONER)
+        );
+        _refer(PRACTITIONER, OTHER_PRACTITIONER, OTHER_PRACTITIONER, DETAILS, START + 1);
+        VM.expectRevert(
+            abi.encodeWithSelector(IAccessRequests.RequestInvalid.selector, bytes32(0), START + 1, START)
+        );
+        _refer(PRACTITIONER, PATIENT, OTHER_PRACTITIONER, bytes32(0), START + 1);
+    }
+
+    function testFuzz_AReferralTakesThePlacesOfWhoRefers(uint256 expiresAt) public {
+        expiresAt = bound(expiresAt, START + LEAST_HELD, START + 30 days);
+        for (uint256 i = 0; i < PLACES; ++i) {
+            _refer(PRACTITIONER, PATIENT, OTHER_PRACTITIONER, DETAILS, expiresAt);
+        }
+        _expectTooManyOpen(expiresAt);
+        _refer(PRACTITIONER, PATIENT, OTHER_PRACTITIONER, DETAILS, expiresAt);
+        _expectTooManyOpen(expiresAt);
+        _open(expiresAt);
+        for (uint256 i = 0; i < PLACES; ++i) {
+            _request(OTHER_PRACTITIONER, PATIENT, DETAILS, expiresAt);
+        }
+        callAs(PATIENT);
+        requests.deny(1);
+        _open(expiresAt);
+    }
+
+    function testFuzz_ThePatientAnswersAReferralAndBothPractitionersTakeItBack(address stranger, bool byReferrer) public {
+        VM.assume(stranger != PRACTITIONER && stranger != OTHER_PRACTITIONER && stranger != PATIENT);
+        uint256 id = _refer(PRACTITIONER, PATIENT, OTHER_PRACTITIONER, DETAILS, START + 1);
+        address[3] memory callers = [stranger, PRACTITIONER, OTHER_PRACTITIONER];
+        for (uint256 i = 0; i < 3; ++i) {
+            callAs(callers[i]);
+            _expectNotYours(id, callers[i]);
+            requests.approve(id, bytes32(0));
+            callAs(callers[i]);
+            _expectNotYours(id, callers[i]);
+            requests.deny(id);
+        }
+        callAs(stranger);
+        _expectNotYours(id, stranger);
+        requests.withdraw(id);
+        callAs(PATIENT);
+        _expectNotYours(id, PATIENT);
+        requests.withdraw(id);
+        callAs(byReferrer ? PRACTITIONER : OTHER_PRACTITIONER);
+        requests.withdraw(id);
+        _assertState(id, IAccessRequests.State.Withdrawn);
+        id = _refer(PRACTITIONER, PATIENT, OTHER_PRACTITIONER, DETAILS, START + 1);
+        callAs(PATIENT);
+        requests.approve(id, bytes32(0));
+        _assertState(id, IAccessRequests.State.Approved);
+    }
+
     /* NO REQUEST */
 
     function testFuzz_AnUnknownRequestIsNobodys(uint256 id, address caller) public {
@@ -363,6 +456,14 @@ contract AccessRequestsTest is Base {
     {
         callAs(requester);
         return requests.request(patient, details, uint48(expiresAt));
+    }
+
+    function _refer(address referrer, address patient, address specialist, bytes32 details, uint256 expiresAt)
+        private
+        returns (uint256)
+    {
+        callAs(referrer);
+        return requests.refer(patient, specialist, details, uint48(expiresAt));
     }
 
     function _open(uint256 expiresAt) private returns (uint256) {

@@ -691,21 +691,35 @@ class AccessRequests:
         self._requests: list[list[Any]] = []
         """Requester, patient, end, state and when it was made."""
         self._rested: dict[str, int] = {}
+        self._makers: list[str] = []
+        """Who made each request, in whoever's name."""
 
     def request(self, sender: str, patient: str, details: bytes, expires_at: int) -> None:
+        self._ask(sender, sender, patient, details, expires_at)
+
+    def refer(self, sender: str, patient: str, specialist: str, details: bytes, expires_at: int) -> None:
         identities: IdentityRegistry = self._chain.contracts["IdentityRegistry"]
+        need(specialist != sender, "RequestReferredToOneself")
         need(identities.is_active(sender, PRACTITIONER), "RequestNotActivePractitioner")
+        self._ask(sender, specialist, patient, details, expires_at)
+        self._chain.emit("AccessRequests", "AccessReferred", id=len(self._requests), referrer=sender)
+
+    def _ask(self, sender: str, requester: str, patient: str, details: bytes, expires_at: int) -> None:
+        identities: IdentityRegistry = self._chain.contracts["IdentityRegistry"]
+        need(identities.is_active(requester, PRACTITIONER), "RequestNotActivePractitioner")
         need(identities.is_active(patient, PATIENT), "RequestUnknownPatient")
         need(any(details) and expires_at > self._chain.head.time, "RequestInvalid")
         now = self._chain.head.time
-        held = [one for one in self._requests if one[:2] == [sender, patient] and self._held_until(one) > now]
+        made = [one for one, maker in zip(self._requests, self._makers, strict=True) if maker == sender]
+        held = [one for one in made if one[1] == patient and self._held_until(one) > now]
         need(len(held) < PLACES, "RequestTooManyOpen")
         rested = max(self._rested.get(sender, 0), now)
         need(rested <= now + (IN_A_ROW - 1) * INTERVAL, "RequestTooOften")
         self._rested[sender] = rested + INTERVAL
-        self._requests.append([sender, patient, expires_at, "open", now])
+        self._requests.append([requester, patient, expires_at, "open", now])
+        self._makers.append(sender)
         names = ("id", "requester", "patient", "details", "expiresAt")
-        log = dict(zip(names, (len(self._requests), sender, patient, details, expires_at), strict=True))
+        log = dict(zip(names, (len(self._requests), requester, patient, details, expires_at), strict=True))
         self._chain.emit("AccessRequests", "AccessRequested", **log)
 
     def approve(self, sender: str, number: int, outcome: bytes) -> None:
@@ -734,7 +748,8 @@ class AccessRequests:
 
     def _close(self, sender: str, number: int, side: int, following: str) -> None:
         need(0 < number <= len(self._requests), "RequestNotYours")
-        need(self._requests[number - 1][side] == sender, "RequestNotYours")
+        allowed = {self._requests[number - 1][side], *([] if side else [self._makers[number - 1]])}
+        need(sender in allowed, "RequestNotYours")
         need(self.STATES[self.stateOf(number, at=None)] == "open", "RequestNotOpen")
         self._requests[number - 1][3] = following
 

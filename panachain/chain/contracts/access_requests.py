@@ -24,7 +24,14 @@ class AccessRequests(Adapter):
 
     def request(self, sender: Sends, patient: Address, details: bytes, expires_at: int) -> int:
         """Ask for access and return the request's ID; `details` is the digest of the sealed details' CID."""
-        receipt = self.bound.send(sender, "request", patient, details, expires_at, what="the request")
+        return self._number(self.bound.send(sender, "request", patient, details, expires_at, what="the request"))
+
+    def refer(self, sender: Sends, patient: Address, specialist: Address, details: bytes, expires_at: int) -> int:
+        """Ask for access in a specialist's name and return the request's ID; arguments as for `request`."""
+        arguments = (patient, specialist, details, expires_at)
+        return self._number(self.bound.send(sender, "refer", *arguments, what="the referral"))
+
+    def _number(self, receipt: Receipt) -> int:
         for log in receipt.logs:
             decoded = self.bound.abi.event(log)
             if decoded is not None and decoded[0] == "AccessRequested":
@@ -40,14 +47,31 @@ class AccessRequests(Adapter):
         return self.bound.send(sender, "deny", request_id, what=f"denying request {request_id}")
 
     def withdraw(self, sender: Sends, request_id: int) -> Receipt:
-        """Take one's own request back."""
+        """Take a request back that one made, or that a colleague made in one's name."""
         return self.bound.send(sender, "withdraw", request_id, what=f"withdrawing request {request_id}")
 
-    def find(self, *, patient: Address | None = None, requester: Address | None = None) -> Iterator[AccessRequest]:
-        """Yield requests in the order in which they were made, with their states at the newest block."""
-        asked = list(self.bound.events("AccessRequested", where=[None, requester, patient]))
+    def find(
+        self,
+        *,
+        patient: Address | None = None,
+        requester: Address | None = None,
+        referrer: Address | None = None,
+    ) -> Iterator[AccessRequest]:
+        """Yield requests in the order in which they were made, with their states at the newest block.
+
+        Args:
+            patient: only those to this one.
+            requester: only those in this one's name, whoever made them.
+            referrer: only those that this one made in somebody else's name.
+        """
+        numbers: list[int | None] = [None]
+        if referrer is not None:
+            numbers = [event.values["id"] for event in self.bound.events("AccessReferred", where=[None, referrer])]
+        wanted = [[number, requester, patient] for number in numbers]
+        asked = [event for where in wanted for event in self.bound.events("AccessRequested", where=where)]
         if not asked:
             return
+        referred = self._referrers([event.values["id"] for event in asked])
         answers = self._answers([event.values["id"] for event in asked])
         now = self.bound.source.head().time
         for event in asked:
@@ -60,7 +84,14 @@ class AccessRequests(Adapter):
                 values["details"],
                 values["expiresAt"],
                 answers.get(values["id"], over),
+                referred.get(values["id"]),
             )
+
+    def _referrers(self, numbers: Sequence[int]) -> dict[int, Address]:
+        """Return who made those of some requests that others than their requesters made."""
+        pieces = [numbers[start : start + MANY] for start in range(0, len(numbers), MANY)]
+        made = [event for piece in pieces for event in self.bound.events("AccessReferred", where=[piece])]
+        return {event.values["id"]: Address(address(event.values["referrer"])) for event in made}
 
     def _answers(self, numbers: Sequence[int]) -> dict[int, str]:
         """Return what became of those of some requests that were answered or withdrawn."""

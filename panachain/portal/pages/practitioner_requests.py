@@ -80,14 +80,30 @@ async def ask(request: Request, seat: Asking, form: Checked) -> Response:
     purpose, note, days = Purpose.parse(form["purpose"]), form.get("note", ""), _days(form.get("days", ""))
     if len(note) > MAX_NOTE:
         raise said(UsageError(_("The note has more than %(most)d characters; nothing was asked.", most=MAX_NOTE)))
+    to_whom = form.get("specialist", "").strip()[:200]
+    if to_whom and not note.strip():
+        raise said(UsageError(_("A referral needs a reason: write it into the note; nothing was asked.")))
     if not confirmed(request, form):
         name = form["patient"].strip()[:200]
         found: Actor = await seat.run(lambda actor: actor.network.resolve(name, Role.PATIENT))
+        if to_whom:
+            other: Actor = await seat.run(lambda actor: actor.network.resolve(to_whom, Role.PRACTITIONER))
+            to_whom = other.address
         return confirm(
             request,
             title=_("Ask for access"),
             sentences=[
                 _("You ask %(who)s.", who=await called(seat, found.address, Role.PATIENT)),
+                *(
+                    [
+                        _(
+                            "You ask in the name of %(who)s, who alone reads what is granted.",
+                            who=await called(seat, Address(to_whom), Role.PRACTITIONER),
+                        )
+                    ]
+                    if to_whom
+                    else []
+                ),
                 _("You ask for: %(what)s.", what=", ".join(label(CATEGORIES, word) for word in words)),
                 _("The purpose is: %(purpose)s.", purpose=label(PURPOSES, purpose)),
                 ngettext("You want to read for one day.", "You want to read for %(num)d days.", days),
@@ -101,6 +117,7 @@ async def ask(request: Request, seat: Asking, form: Checked) -> Response:
                 "purpose": purpose.value,
                 "days": str(days),
                 "note": note,
+                "specialist": to_whom,
             },
             button=_("Ask"),
             back="/asked/new",
@@ -110,7 +127,7 @@ async def ask(request: Request, seat: Asking, form: Checked) -> Response:
 
     def work(actor: Practitioner, progress: Any) -> object:
         until = int(actor.network.clock()) + days * _DAY
-        return actor.request(who, words, purpose, note, until=until)
+        return actor.request(who, words, purpose, note, until=until, specialist=to_whom or None)
 
     return to(seat.start(_("Asking"), work, template="practitioner/asked.html", patient=who))
 

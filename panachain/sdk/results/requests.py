@@ -37,18 +37,22 @@ class RequestView:
     """What the approval granted, for the two who may know."""
     granted: tuple[str, ...] = ()
     """Which categories it granted."""
+    referrer: str = ""
+    """Account of the practitioner who made it in the requester's name; empty if they asked themselves."""
     patient_name: str = field(default="", compare=False)
     """What the reader of this result calls the patient (sdk/names.py): for people; a program takes `patient`."""
     requester_name: str = field(default="", compare=False)
+    referrer_name: str = field(default="", compare=False)
 
     def strangers(self) -> tuple[str, ...]:
-        """Return whose name a registry has to be asked for: nobody's, as both roles are known."""
+        """Return whose name a registry has to be asked for: nobody's, as all roles are known."""
         return ()
 
     def named(self, names: People) -> RequestView:
         """Return the view with names for its people."""
         patient, requester = names.of(self.patient, Role.PATIENT), names.of(self.requester, Role.PRACTITIONER)
-        return replace(self, patient_name=patient, requester_name=requester)
+        referrer = names.of(self.referrer, Role.PRACTITIONER) if self.referrer else ""
+        return replace(self, patient_name=patient, requester_name=requester, referrer_name=referrer)
 
     @property
     def expires(self) -> datetime:
@@ -76,6 +80,7 @@ class RequestView:
             "organisation": self.organisation,
             "policy_id": self.policy_id,
             "granted": list(self.granted),
+            "referrer": self.referrer,
         }
 
 

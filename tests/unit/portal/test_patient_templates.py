@@ -90,7 +90,22 @@ VIEW = PolicyView(
     grantee_name="doctor",
 )
 REQUEST = RequestView(
-    1, "open", WHO, WHO, ("laboratory",), "TREAT", "a note", 9, 8, WHO, POLICY, ("laboratory",), "me", "doctor"
+    1,
+    "open",
+    WHO,
+    WHO,
+    ("laboratory",),
+    "TREAT",
+    "a note",
+    9,
+    8,
+    WHO,
+    POLICY,
+    ("laboratory",),
+    WHO,
+    "me",
+    "doctor",
+    "nurse",
 )
 LEFT = tuple(LeftOut(kind, "7", "nobody has it", WHO) for kind in ("request", "policy", "pairing", "other"))
 OMITTED = (Omission(WHO, "record bafy", PanaChainError("torn")),)

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from panachain.crypto import box, labels
-from panachain.errors import IntegrityError, TransactionError, UnknownActorError, UsageError
+from panachain.errors import (
+    IntegrityError,
+    PanaChainError,
+    PolicyUnknownError,
+    TransactionError,
+    UnknownActorError,
+    UsageError,
+)
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, RAW
 from panachain.model.scope import Purpose
@@ -182,7 +189,9 @@ def test_an_answer_opens_one_request_and_no_other(world: World, monkeypatch: pyt
     for _ in range(2):
         ask(world)
     opened, kept = [], requests_module._open
-    monkeypatch.setattr(requests_module, "_open", lambda *args: (opened.append(args[1]), kept(*args))[1])
+    monkeypatch.setattr(
+        requests_module, "_open", lambda *args, **more: (opened.append(args[1]), kept(*args, **more))[1]
+    )
     world.patient.approve(number)
     assert len(set(opened)) == 1
 
@@ -216,3 +225,120 @@ def test_a_requester_takes_an_open_request_back_and_nobody_else_does(world: Worl
     assert [asked.state for asked in world.patient.requests()] == ["withdrawn"]
     with pytest.raises(TransactionError):
         world.clinician.withdraw_request(number)
+
+
+class TestReferral:
+    """Security rule 33: a referral asks, in a specialist's name; what is approved is the specialist's alone."""
+
+    def refer(self, world: World, *categories: str, reason: str = "a murmur") -> int:
+        made: RequestReport = world.clinician.request(
+            world.patient.address,
+            categories or ("laboratory",),
+            note=reason,
+            until=world.now + DAY,
+            specialist=world.nurse.address,
+        )
+        return made.request_id
+
+    def test_the_patient_approves_with_one_word_and_the_specialist_reads(self, world: World) -> None:
+        upload(world)
+        number = self.refer(world)
+        (seen,) = world.patient.requests()
+        assert (seen.request_id, seen.requester, seen.referrer) == (
+            number,
+            world.nurse.address,
+            world.clinician.address,
+        )
+        assert (seen.note, seen.state) == ("a murmur", "open")
+
+        made = world.patient.approve(number)
+
+        assert made.grantee == world.nurse.address
+        (asked,) = world.nurse.requests()
+        assert (asked.state, asked.policy_id, asked.granted) == ("approved", made.policy_id, ("laboratory",))
+        assert len(list(world.nurse.open(made.policy_id))) == 1
+
+    def test_whoever_refers_reads_nothing_by_it_and_is_not_told_the_policy(self, world: World) -> None:
+        upload(world)
+        number = self.refer(world)
+        made = world.patient.approve(number)
+
+        (sent,) = world.clinician.requests()
+
+        assert (sent.request_id, sent.state, sent.policy_id, sent.granted) == (number, "approved", "", ())
+        assert list(world.clinician.inbox()) == []
+        with pytest.raises(PolicyUnknownError):
+            list(world.clinician.open(made.policy_id))
+        # Not by the digest on chain, either: the outcome isn't sealed to them.
+        outcome = world.network.sidechain.requests.outcome_of(number)
+        assert outcome is not None
+        block = world.network.store.get_block(CID(RAW, outcome))
+        with pytest.raises(IntegrityError):
+            box.open_shared(seed_of("clinician").sealing(), block, labels.OUTCOME, readers=2)
+
+    def test_nobody_refers_to_themselves_to_a_stranger_or_without_a_reason(self, world: World) -> None:
+        with pytest.raises(UsageError, match="nobody refers to themselves"):
+            world.clinician.request(world.patient.address, ["vitals"], note="why", specialist=world.clinician.address)
+        with pytest.raises(UnknownActorError):
+            world.clinician.request(world.patient.address, ["vitals"], note="why", specialist=world.patient.address)
+        for reason in ("", "  ", "x" * 2001):
+            with pytest.raises(UsageError):
+                self.refer(world, reason=reason)
+        assert world.patient.requests() == []
+
+    def test_a_suspended_specialist_is_referred_to_by_nobody(self, world: World) -> None:
+        world.registrar.suspend(world.nurse.address)
+        with pytest.raises(PanaChainError):
+            self.refer(world)
+        assert world.patient.requests() == []
+
+    def test_one_that_is_denied_opens_nothing(self, world: World) -> None:
+        number = self.refer(world)
+        world.patient.deny(number)
+        assert [one.state for one in world.nurse.requests()] == ["denied"]
+        with pytest.raises(UsageError, match="is denied"):
+            world.patient.approve(number)
+
+    def test_the_referrer_and_the_specialist_may_take_it_back_and_nobody_else(self, world: World) -> None:
+        first, second = self.refer(world), self.refer(world)
+        with pytest.raises(TransactionError, match="RequestNotYours"):
+            world.stranger.withdraw_request(first)
+        world.clinician.withdraw_request(first)
+        world.nurse.withdraw_request(second)
+        assert [one.state for one in world.patient.requests()] == ["withdrawn", "withdrawn"]
+
+    def test_it_takes_the_places_of_whoever_refers_and_none_of_the_specialists(self, world: World) -> None:
+        for _ in range(3):
+            self.refer(world)
+        with pytest.raises(TransactionError, match="RequestTooManyOpen"):
+            self.refer(world)
+        with pytest.raises(TransactionError, match="RequestTooManyOpen"):
+            ask(world)
+        assert ask(world, who="nurse") == 4
+
+    def test_a_blocked_referrer_is_heard_by_neither_patient_nor_specialist(self, world: World) -> None:
+        self.refer(world)
+        world.patient.blocked.add(world.clinician.address)
+        world.nurse.blocked.add(world.clinician.address)
+        assert world.patient.requests() == []
+        assert world.nurse.requests() == []
+        assert len(world.clinician.requests()) == 1
+
+    def test_others_can_not_read_the_reason(self, world: World) -> None:
+        number = self.refer(world)
+        (event,) = world.network.sidechain.requests.find(patient=world.patient.address)
+        block = world.network.store.get_block(CID(RAW, event.details))
+        assert b"murmur" not in block
+        assert event.referrer == world.clinician.address
+        with pytest.raises(IntegrityError):
+            box.open_shared(seed_of("clinic").sealing(), block, labels.REQUEST, readers=3)
+        assert event.request_id == number
+
+    def test_a_request_that_claims_to_be_a_referral_is_none(self, world: World) -> None:
+        """The chain says who referred, not the sealed words: two readers are two, three are three."""
+        readers = [seed_of(name).sealing().public for name in ("patient", "clinician", "nurse")]
+        block = seal_request(["laboratory"], Purpose.TREAT, "", world.now + DAY, readers=readers)
+        _made_by_hand(world, block)
+        found = world.patient.requests()
+        assert found == []
+        assert [one.kind for one in found.left_out] == ["request"]

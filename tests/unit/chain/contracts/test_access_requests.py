@@ -42,6 +42,12 @@ class TestRequest:
             with pytest.raises(IntegrityError, match="shows no request"):
                 node.adapter(AccessRequests).request(Sender(node, logs=logs), PATIENT, DETAILS, 50)  # type: ignore[arg-type]
 
+    def test_a_referral_names_patient_and_specialist(self, node: Node) -> None:
+        sender = Sender(node, logs=[ask(node, 8), node.emit("AccessReferred", id=8, referrer=STRANGER)])
+
+        assert node.adapter(AccessRequests).refer(sender, PATIENT, DOCTOR, DETAILS, 50) == 8
+        assert sender.sent == [("refer", (*low(PATIENT, DOCTOR), DETAILS, 50))]
+
     def test_answers_name_the_request(self, node: Node) -> None:
         requests, sender = node.adapter(AccessRequests), Sender(node)
 
@@ -90,6 +96,18 @@ class TestFind:
         list(node.adapter(AccessRequests).find())
         # The first question, the one for answers, and the one for the time.
         assert len(asked) - alone >= alone + 2
+
+    def test_a_referral_says_who_made_it_and_is_found_by_them(self, node: Node) -> None:
+        ask(node, 1)
+        ask(node, 2)
+        node.emit("AccessReferred", id=2, referrer=STRANGER)
+        ask(node, 3, requester=STRANGER)
+        requests = node.adapter(AccessRequests)
+
+        assert [one.referrer for one in requests.find()] == [None, STRANGER, None]
+        assert [one.request_id for one in requests.find(referrer=STRANGER)] == [2]
+        assert list(requests.find(referrer=PATIENT)) == []
+        assert list(requests.find(referrer=STRANGER, patient=STRANGER)) == []
 
     def test_what_was_answered_never_expires(self, node: Node) -> None:
         ask(node, 1, expires_at=NOW - 1)

@@ -44,6 +44,7 @@ OWN: dict[str, dict[str, str]] = {
         "requestCount": "find yields the requests themselves",
         "requestOf": "the event AccessRequested has the same fields, and the answers' events the state",
         "stateOf": "the answers' events and the newest block's time say it",
+        "referrerOf": "AccessReferred says it",
     },
     "ActorRegistry": {
         "isActive": "actor_of says it together with the keys",

@@ -114,3 +114,19 @@ def test_is_for_practitioners(portal: Portal) -> None:
 
 def test_every_category_can_be_asked_for() -> None:
     assert {one.value for one in Category} < set(WORDS)
+
+
+def test_refers_to_a_specialist_with_a_reason_and_not_without(portal: Portal, world: World) -> None:
+    client, nurse = portal.client_of(Role.PRACTITIONER), world.nurse.address
+    named = {"patient": world.patient.address, "specialist": nurse}
+    client.submit("/asked/new", 400, **(FIELDS | named | {"note": " "}))
+    client.submit("/asked/new", 404, **(FIELDS | named | {"specialist": world.hospital.address}))
+    asked = client.submit("/asked/new", **(FIELDS | named))
+    assert "who alone reads what is granted" in text_of(asked.text)
+    assert world.patient.requests() == []
+    client.finish(client.agree(asked))
+    (made,) = world.patient.requests()
+    assert (made.requester, made.referrer) == (nurse, world.clinician.address)
+    assert "Referred by" in text_of(client.page("/asked"))
+    shown = text_of(portal.client_of(Role.PATIENT).page("/requests"))
+    assert "Referred by" in shown
