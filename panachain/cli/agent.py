@@ -43,7 +43,7 @@ def unlock(seconds: int) -> None:
 
     app = current()
     profile = app.profile()
-    state = start_agent(app.home, profile, app.passphrase(f"profile {profile.name}", profile=profile), seconds)
+    state = start_agent(app.home, profile, app.secret(profile, agent=False), seconds)
     fields = {
         "schema": "panachain/unlocked/1",
         "profile": profile.name,
