@@ -270,16 +270,26 @@ def start_agent(home: Path, profile: Profile, secret: str | DataKey, seconds: in
     """
     from panachain.agent import client
 
+    return client.start(home, profile.name, data_key(profile, secret).reveal(), seconds)
+
+
+def data_key(profile: Profile, secret: str | DataKey) -> DataKey:
+    """Return what opens a profile's key store from now on; raises as `start_agent`.
+
+    Args:
+        profile: whose.
+        secret: its passphrase, or the data key, which is tried.
+    """
     if isinstance(secret, DataKey):
         unlock(profile, secret)
-        return client.start(home, profile.name, secret.reveal(), seconds)
+        return secret
     _, key = keystore.unlock(profile.folder / "seed.json", secret)
     if key is None:
         raise LockedError(
             f"the key store of profile {profile.name!r} kept the lock of an earlier program; it stays locked",
             hint="make its folder writable, or give the passphrase to each command",
         )
-    return client.start(home, profile.name, key.reveal(), seconds)
+    return key
 
 
 def _folder(home: Path, name: str) -> Path:
