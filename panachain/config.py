@@ -48,6 +48,7 @@ _DEFAULTS: Final[Mapping[str, str]] = {
     "passphrase_file": "",
     "passphrase_command": "",
     "passphrase_keychain": "no",
+    "security_key": "yes",
     "record_limit": "1G",
     "opening_limit": "16G",
 }
@@ -95,6 +96,8 @@ class Config:
     """A program and its arguments that print the passphrase; empty for none."""
     passphrase_keychain: bool = False
     """Whether the system's keychain is asked for the passphrase of a profile."""
+    security_key: bool = True
+    """Whether a profile's security key is asked before its passphrase is (docs/spec/cli.md, "Passphrases")."""
     record_limit: int = 1 << 30
     """Bytes that one record may have, unpacked and with its attachments; more only if the store holds as much."""
     opening_limit: int = 16 << 30
@@ -177,6 +180,7 @@ class Config:
             passphrase_command=values["passphrase_command"],
             passphrase_keychain=_one_of(values["passphrase_keychain"], ("yes", "no"), "passphrase_keychain", origins)
             == "yes",
+            security_key=_one_of(values["security_key"], ("yes", "no"), "security_key", origins) == "yes",
             record_limit=_size(values["record_limit"], "record_limit", origins),
             opening_limit=_size(values["opening_limit"], "opening_limit", origins),
             origins=origins,

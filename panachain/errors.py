@@ -18,6 +18,8 @@ Follows the exit codes of the command line (docs/spec/cli.md).
     │   └── ConfigurationError          2
     ├── PartlyDoneError                 3
     ├── LockedError                     4   wrong passphrase, no passphrase, no such key
+    │   └── SecurityKeyError            4   a security key is missing, refuses, or wasn't touched
+    │       └── SecurityKeyMissingError 4   none that is plugged in opens this
     ├── AccessDeniedError               5
     │   ├── PolicyUnknownError          5
     │   ├── PolicyNotActiveError        5   before its window
@@ -208,6 +210,18 @@ class LockedError(PanaChainError):
 
     exit_code = 4
     usual_hint = "give the passphrase of this profile; nobody can restore it"
+
+
+class SecurityKeyError(LockedError):
+    """A security key didn't answer as it has to: a wrong PIN, no touch in time, no such function."""
+
+    usual_hint = 'try again; with the setting `security_key = "no"` the passphrase is asked for'
+
+
+class SecurityKeyMissingError(SecurityKeyError):
+    """No security key that is plugged in opens this."""
+
+    usual_hint = "plug in the security key of this profile, or give its passphrase"
 
 
 class AccessDeniedError(PanaChainError):

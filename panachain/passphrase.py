@@ -59,6 +59,12 @@ class Sources:
     """Under which name the system's keychain may hold it; empty asks none."""
 
 
+def is_named(sources: Sources) -> bool:
+    """Tell whether the environment or the settings name where a passphrase comes from, so that nobody is asked."""
+    named = os.environ.get(FILE) or os.environ.get(COMMAND)
+    return bool(named or sources.file or sources.command or sources.keychain)
+
+
 def read_passphrase(
     what: str,
     *,

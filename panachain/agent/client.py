@@ -21,13 +21,15 @@ from typing import Final
 
 from panachain.agent import process
 from panachain.errors import LockedError, UsageError
-from panachain.private_files import make_private_folder
+from panachain.private_files import make_private_folder, write_private
 
 FOLDER: Final = "agent"
 """Below the home: one socket for each profile that is unlocked."""
 _LOG: Final = logging.getLogger(__name__)
 _PATIENCE: Final = 2.0
 """Seconds for an answer, which takes less than one of its thousandths."""
+_NOTE: Final = ".locked"
+"""End of the name of an empty file beside the sockets: its time says when a profile was locked."""
 _START: Final = 20.0
 """Seconds for a start, on a busy machine."""
 
@@ -103,6 +105,27 @@ def status(home: Path, name: str) -> AgentState | None:
 def lock(home: Path, name: str) -> bool:
     """Have a profile's agent forget its key and end; tell whether there was one."""
     return _exchange(home, name, process.LOCK, len(process.DONE)) == process.DONE
+
+
+def tell_locked(home: Path, name: str) -> None:
+    """Note that somebody locked a profile, whether or not it had an agent: portals that have it open lock it, too.
+
+    Raises:
+        LockedError: the note can't be written.
+    """
+    try:
+        make_private_folder(home / FOLDER)
+        write_private(home / FOLDER / f"{name}{_NOTE}", b"")
+    except OSError as exc:
+        raise LockedError(f"{home / FOLDER} can't be written: {exc.strerror}; a portal may have it open still") from exc
+
+
+def locked_at(home: Path, name: str) -> int:
+    """Return when somebody locked a profile last, as a number that changes each time; 0 for never."""
+    try:
+        return (home / FOLDER / f"{name}{_NOTE}").lstat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def names(home: Path) -> list[str]:

@@ -6,6 +6,7 @@ Never shows a key, and never keeps one in this process. Follows docs/spec/agent.
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Final
 
 import click
@@ -43,7 +44,7 @@ def unlock(seconds: int) -> None:
 
     app = current()
     profile = app.profile()
-    state = start_agent(app.home, profile, app.passphrase(f"profile {profile.name}", profile=profile), seconds)
+    state = start_agent(app.home, profile, app.secret(profile, agent=False), seconds)
     fields = {
         "schema": "panachain/unlocked/1",
         "profile": profile.name,
@@ -62,15 +63,26 @@ def unlock(seconds: int) -> None:
 @command("lock", unchanged="what was locked stays locked", examples="panachain --profile me lock\npanachain lock --all")
 @click.option("--all", "everyone", is_flag=True, help="Lock every profile of this home.")
 def lock(everyone: bool) -> None:
-    """Lock the profile again; its agent forgets what it held, and ends."""
+    """Lock the profile again; its agent forgets what it held, and ends.
+
+    A portal that has it open locks it at its next request, at the latest after 20 seconds.
+    """
     from panachain.agent import client
 
     app = current()
-    names = client.names(app.home) if everyone else [app.profile().name]
+    names = sorted({*client.names(app.home), *_profiles(app.home)}) if everyone else [app.profile().name]
     rows = [
         {"schema": "panachain/locked/1", "profile": name, "was_unlocked": client.lock(app.home, name)} for name in names
     ]
+    for name in names:
+        client.tell_locked(app.home, name)
     locked = [str(row["profile"]) for row in rows if row["was_unlocked"]]
     if app.output.as_json:
         app.output.many(rows, empty="")
     app.output.say(f"Locked: {', '.join(locked)}." if locked else "Nothing was unlocked.")
+
+
+def _profiles(home: Path) -> list[str]:
+    from panachain.sdk.profiles import list_profiles
+
+    return [one.name for one in list_profiles(home)]

@@ -145,7 +145,7 @@ class App:
         profile = self.profile(*roles)
         # Before anything is done: a damaged address book mustn't be noticed when a result is to be shown.
         names = Names(self.home)
-        secret = self._secret(profile)
+        secret = self.secret(profile)
         from panachain.sdk import open_actor
 
         with self.network() as network, open_actor(network, profile, secret) as actor:
@@ -159,13 +159,23 @@ class App:
             finally:
                 names.registry = None
 
-    def _secret(self, profile: Profile) -> str | DataKey:
-        """Return what opens a profile: what its agent holds, or else the passphrase."""
-        # A descriptor that was given counts. Who registers may need the registrar's profile, too, under one passphrase.
-        if self.config.agent and self.descriptor is None and self.command != "register":
-            from panachain.sdk.profiles import unlocked_by_agent
+    def secret(self, profile: Profile, *, agent: bool = True) -> str | DataKey:
+        """Return what opens a profile: what its agent holds, what its security key opens, or else the passphrase.
 
-            if (key := unlocked_by_agent(self.home, profile)) is not None:
+        Args:
+            profile: whose.
+            agent: whether its agent is asked; not where somebody is to show anew that they may.
+        """
+        # A descriptor that was given counts. Who registers may need the registrar's profile, too, under one passphrase.
+        if self.descriptor is None and self.command != "register":
+            if agent and self.config.agent:
+                from panachain.sdk.profiles import unlocked_by_agent
+
+                if (key := unlocked_by_agent(self.home, profile)) is not None:
+                    return key
+            from panachain.sdk.locks import unlocked_by_security_key
+
+            if (key := unlocked_by_security_key(self.config, profile)) is not None:
                 return key
         return self.passphrase(f"profile {profile.name}", profile=profile)
 

@@ -1,16 +1,21 @@
-"""`key status|passphrase|upgrade`: the lock of a key store.
+"""`key status|list|add|remove|passphrase|upgrade`: the locks of a key store.
 
-Never shows a seed, and never leaves a key store without a lock that was read back. Follows docs/spec/cli.md.
+Never shows a seed or takes a PIN as an argument, and never leaves a key store without a lock that was read back.
+Follows docs/spec/cli.md.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from panachain.cli.app import App, LazyGroup, command, current
+
+if TYPE_CHECKING:
+    from panachain.crypto.keystore import LockInfo, Opened
+    from panachain.sdk.locks import Locks
 
 _FILE = click.option(
     "--file",
@@ -19,11 +24,15 @@ _FILE = click.option(
     help="A service's key store, in place of the profile's.",
 )
 _TITLES: Final = {"kind": "opened by", "derivation": "protected by", "current": "today's strength"}
+_LABEL: Final = click.option("--label", metavar="TEXT", default="", help="What it is called, such as 'blue key'.")
+_KINDS: Final = {"passphrase": "a passphrase", "drawn": "a passphrase", "security-key": "a security key"} | {
+    "passkey": "a passkey"
+}
 
 
 @click.group("key", cls=LazyGroup, epilog="panachain key status")
 def key() -> None:
-    """Look at the lock of a profile's seed, and change its passphrase."""
+    """Look at the locks of a profile's seed, and change them: a passphrase, security keys, passkeys."""
 
 
 @command("status", examples="panachain --profile me key status")
@@ -155,5 +164,155 @@ def forget() -> None:
     )
 
 
-for _command in (status, passphrase, upgrade, remember, forget):
+@command("list", examples="panachain --profile me key list")
+def list_() -> None:
+    """Show what opens the profile: each of these does by itself."""
+    from panachain.sdk.locks import Locks
+
+    app = current()
+    rows = [
+        {
+            "schema": "panachain/lock/1",
+            "number": number,
+            "kind": lock.kind,
+            "label": lock.label,
+            "derivation": lock.derivation,
+        }
+        for number, lock in enumerate(Locks(app.profile()).all(), 1)
+    ]
+    app.output.many(rows, empty="", columns=("number", "kind", "label", "derivation"), titles=_TITLES)
+    if len(rows) == 1:
+        app.output.say("It is the only one: without it, nothing but recovery shares brings the profile back.")
+        app.output.next("panachain key add security-key")
+
+
+@click.group("add", cls=LazyGroup, epilog="panachain key add security-key")
+def add() -> None:
+    """Let something else open the profile, too."""
+
+
+@command(
+    "security-key",
+    unchanged="the profile opens as before",
+    examples="""
+        panachain --profile me key add security-key
+        panachain --profile me key add security-key --label "blue key"
+    """,
+)
+@_LABEL
+@click.option(
+    "--touch-only", is_flag=True, help="Ask for no PIN or fingerprint: whoever has the key opens the profile."
+)
+def security_key(label: str, touch_only: bool) -> None:
+    """Let a FIDO2 security key open the profile, too (with hmac-secret, such as most since 2019).
+
+    The profile's passphrase, or a security key that it has, is asked for first. The new key is asked three times: to
+    make something that is for this profile alone, to answer, and to answer the same once more, which is read back.
+    A fingerprint unlocks the key and never leaves it. What the key checks, its PIN or a finger, it checks each time.
+    """
+    from panachain.security_keys import Terminal
+
+    app = current()
+    locks, opened = _opened(app)
+    made = locks.add_security_key(opened, Terminal(), label=label, verified=not touch_only)
+    app.output.say(f"The security key {made.label!r} opens profile {locks.profile.name} now, and was read back.")
+    if touch_only:
+        app.output.warn("whoever has this key and this machine opens the profile: the key checks no PIN and no finger")
+    app.output.next("panachain key list")
+
+
+@command(
+    "passphrase",
+    unchanged="the profile opens as before",
+    examples="panachain --profile me key add passphrase",
+)
+@click.option(
+    "--new-passphrase-fd", metavar="N", type=click.IntRange(0), help="Read the new passphrase from this descriptor."
+)
+@click.option(
+    "--new-passphrase-file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The new passphrase is this file's first line.",
+)
+def another_passphrase(new_passphrase_fd: int | None, new_passphrase_file: Path | None) -> None:
+    """Let a passphrase open the profile, too, where only security keys do now."""
+    from panachain.passphrase import read_new_passphrase
+
+    app = current()
+    locks, opened = _opened(app)
+    what = f"profile {locks.profile.name}"
+    locks.add_passphrase(opened, read_new_passphrase(what, descriptor=new_passphrase_fd, file=new_passphrase_file))
+    app.output.say(f"The new passphrase opens {what}, too.")
+
+
+@command(
+    "remove",
+    unchanged="the profile opens as before",
+    examples="""
+        panachain --profile me key list
+        panachain --profile me key remove "blue key"
+    """,
+)
+@click.argument("lock", metavar="LOCK")
+@click.option("--yes", is_flag=True, help="Ask nothing.")
+def remove(lock: str, yes: bool) -> None:
+    """Take one of the things that open the profile away; LOCK is its number or label in `key list`.
+
+    The profile is opened first by one that stays: so what is left is known to open. A copy of the key store from
+    before, as in a backup, still opens with what was taken away.
+    """
+    from panachain.errors import UsageError
+    from panachain.sdk.locks import Locks
+
+    app = current()
+    locks = Locks(app.profile())
+    found = locks.named(lock)
+    if len(locks.all()) == 1:
+        raise UsageError("this is the only one that opens the profile; it stays", hint="panachain key add security-key")
+    what = f"{_KINDS.get(found.kind, 'a lock')}{f' {found.label!r}' if found.label else ''}"
+    app.check_can_confirm(yes=yes)
+    locks, opened = _opened(app, found)
+    left = sum(1 for one in locks.all() if one.mark != found.mark)
+    app.confirm(f"Profile {locks.profile.name} won't open with {what} any more; {left} will. Go on?", yes=yes)
+    locks.remove(opened, found)
+    app.output.say(f"Profile {locks.profile.name} doesn't open with {what} any more.")
+    if not any(one.kind in ("passphrase", "drawn") for one in locks.all()):
+        app.output.warn("no passphrase opens this profile: who loses the keys needs recovery shares")
+        app.output.next("panachain recovery status")
+
+
+def _opened(app: App, goes: LockInfo | None = None) -> tuple[Locks, Opened]:
+    """Open the profile's key store by one of its locks, but not by the one that goes; no agent is asked.
+
+    Raises:
+        LockedError: none opens.
+    """
+    from panachain.errors import SecurityKeyMissingError
+    from panachain.passphrase import is_named
+    from panachain.sdk.locks import Locks
+    from panachain.sdk.profiles import passphrase_sources
+    from panachain.security_keys import Terminal
+
+    profile = app.profile()
+    locks = Locks(profile)
+    given = app.descriptor is not None or is_named(passphrase_sources(app.config, profile))
+    others = [one for one in locks.all() if goes is None or one.mark != goes.mark]
+    by_passphrase = any(one.kind in ("passphrase", "drawn") for one in others) or not locks.credentials("security-key")
+    if not (given and by_passphrase) and app.config.security_key:
+        kept = [one for one in locks.credentials("security-key") if goes is None or one.mark != goes.mark]
+        try:
+            if kept:
+                app.output.say(f"A security key of profile {profile.name} is asked first.")
+                return locks, locks.open_by_security_key(Terminal(), kept)
+        except SecurityKeyMissingError:
+            if not by_passphrase:
+                raise
+    return locks, locks.open(app.passphrase(f"profile {profile.name}", profile=profile))
+
+
+for _command in (security_key, another_passphrase):
+    add.add_command(_command)
+key.add_command(add)
+for _command in (status, list_, remove, passphrase, upgrade, remember, forget):
     key.add_command(_command)

@@ -29,7 +29,7 @@ COMMANDS: Final = {
     "init": (f"{_COMMANDS}identity:init", "Make a profile: one actor with one seed."),
     "register": (f"{_COMMANDS}identity:register", "Enter the profile's actor on its chain."),
     "whoami": (f"{_COMMANDS}identity:whoami", "Show the profile's actor."),
-    "key": (f"{_COMMANDS}key:key", "Look at the lock of a profile's seed, and change its passphrase."),
+    "key": (f"{_COMMANDS}key:key", "What opens a profile: its passphrase, security keys and passkeys."),
     "recovery": (f"{_COMMANDS}recovery:recovery", "Keep the seed as shares on paper."),
     "restore": (f"{_COMMANDS}recovery:restore", "Make a profile again from its shares."),
     "unlock": (f"{_COMMANDS}agent:unlock", "Keep a profile unlocked for a while."),

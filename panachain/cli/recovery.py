@@ -112,8 +112,11 @@ def shares(threshold: int, count: int, files: tuple[Path, ...], together: bool) 
         _check_files(files, count, together=together)
     elif app.output.as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError("there is no terminal to show shares on", hint="name a file for each of them with -o")
-    hidden = Hidden(app.passphrase(f"profile {profile.name}"))
-    backup = Recovery(profile, lambda: unlock(profile, hidden.reveal()))
+    secret = app.secret(profile, agent=False)
+    # Hidden, since a traceback that shows variables must not show it.
+    hidden = Hidden(secret) if isinstance(secret, str) else secret
+    del secret
+    backup = Recovery(profile, lambda: unlock(profile, hidden.reveal() if isinstance(hidden, Hidden) else hidden))
     made = backup.shares(threshold=threshold, of=count)
     try:
         if files:

@@ -55,10 +55,13 @@ KEPT: Final = b"panachain/kept/1"
 PERSONS: Final = b"panachain/persons/1"
 RESOURCES: Final = b"panachain/resources/1"
 
-# Derivations from what opens a key store: from a passphrase by Argon2id, and from its data key (HKDF-SHA256).
+# Derivations from what opens a key store: from a passphrase by Argon2id, from an authenticator's answer, and from its
+# data key (HKDF-SHA256).
 KEY_STORE_WRAP: Final = b"panachain/key-store/2/wrap"
 KEY_STORE_COMMITMENT: Final = b"panachain/key-store/2/commitment"
 KEY_STORE_SEED: Final = b"panachain/key-store/2/seed"
+KEY_STORE_SECURITY_KEY: Final = b"panachain/key-store/2/security-key"
+KEY_STORE_PASSKEY: Final = b"panachain/key-store/2/passkey"
 
 # Prefixes of signed messages.
 HEADER_SIGNATURE: Final = b"panachain/header/3/signature"

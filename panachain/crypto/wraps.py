@@ -3,11 +3,13 @@
 Total: raises what it says and nothing else, whatever the bytes are, and derives nothing before the cost of all locks
 together is known. Never keeps a lock that wasn't asked for: the seed's seal covers the list of locks, so one that was
 added, changed, taken out or put back from an older file is noticed.
-Follows docs/spec/formats.md, section "Key stores". Argon2id: RFC 9106; AES-256-GCM: NIST SP 800-38D; HKDF: RFC 5869.
+Follows docs/spec/formats.md, section "Key stores". Argon2id: RFC 9106; AES-256-GCM: NIST SP 800-38D; HKDF: RFC 5869;
+`hmac-secret`: CTAP 2.1 section 12.5; PRF: WebAuthn level 3 section 10.1.4.
 """
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import json
 import os
@@ -23,8 +25,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from panachain.crypto import labels
-from panachain.crypto.kdf import derive
+from panachain.crypto.kdf import derive, hkdf
 from panachain.errors import IntegrityError, LockedError
+from panachain.model.credentials import MAX_CREDENTIAL, MAX_LABEL, PASSKEY, SECURITY_KEY, Answer, Credential
 from panachain.model.sizes import KEY_SIZE
 from panachain.wire.json_text import read_json
 
@@ -36,9 +39,12 @@ PASSPHRASE: Final = "passphrase"  # noqa: S105 - the name of a kind.
 """Kind of a lock whose passphrase a person thought of."""
 DRAWN: Final = "drawn"
 """Kind of a lock whose passphrase a program drew at random, of 80 bits or more."""
-_MAX_WRAPS: Final = 8
+MAX_WRAPS: Final = 8
+"""Locks of one key store."""
 _ID_SIZE, _SALT_SIZE, _NONCE_SIZE, _TAG_SIZE = 16, 32, 12, 16
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
+"""A host name, as a passkey is bound to one."""
 _NUMBER_LIMIT: Final = 1 << 31
 _ALONE: Final = Lock()
 """One derivation at a time in a process: each takes a quarter of a gigabyte."""
@@ -102,14 +108,14 @@ class Wrap:
     """All of it, as the file has it."""
 
     @property
-    def is_known(self) -> bool:
-        """Whether a passphrase opens it."""
-        return self.kind in (PASSPHRASE, DRAWN)
+    def mark(self) -> str:
+        """What tells it apart from every other lock: 16 digits."""
+        return hashlib.sha256(_canonical(self.fields)).hexdigest()[:16]
 
     @property
     def cost(self) -> Cost | None:
         """What opening it costs; None if no passphrase does."""
-        if not self.is_known:
+        if self.kind not in (PASSPHRASE, DRAWN):
             return None
         memory, iterations, lanes = (self.fields[name] for name in ("memory", "iterations", "lanes"))
         return Cost(int(memory), int(iterations), int(lanes))
@@ -158,7 +164,7 @@ def parse(fields: Mapping[str, Any]) -> Sealed:
     body = fields["seed"]
     if set(body) != {"nonce", "sealed"}:
         raise ValueError("other fields of the seed")
-    if not isinstance(fields["wraps"], list) or not 1 <= len(fields["wraps"]) <= _MAX_WRAPS:
+    if not isinstance(fields["wraps"], list) or not 1 <= len(fields["wraps"]) <= MAX_WRAPS:
         raise ValueError("another number of locks")
     wraps = tuple(_wrap(one) for one in fields["wraps"])
     costs = [cost for wrap in wraps if (cost := wrap.cost) is not None]
@@ -232,6 +238,73 @@ def lock(store: Sealed, data_key: DataKey, passphrase: str, *, kind: str) -> Wra
     return Wrap(kind, fields | {"sealed": sealed.hex()})
 
 
+def lock_by(store: Sealed, data_key: DataKey, credential: Credential, answer: Answer) -> Wrap:
+    """Return a new lock of a key store's data key that an authenticator opens, and which isn't in it yet.
+
+    Args:
+        store: the key store.
+        data_key: its own.
+        credential: what the authenticator is asked.
+        answer: what it answered.
+
+    Raises:
+        ValueError: a value has a size or a form that no file has.
+    """
+    nonce, pepper = os.urandom(_NONCE_SIZE), os.urandom(KEY_SIZE)
+    fields: dict[str, str | int] = {
+        "kind": credential.kind,
+        "label": credential.label.encode().hex(),
+        "credential": credential.id.hex(),
+        "salt": credential.salt.hex(),
+        "pepper": pepper.hex(),
+        "verified": int(credential.verified),
+        "host": credential.host,
+        "nonce": nonce.hex(),
+    }
+    key = _key_of(answer, pepper)
+    fields["commitment"] = derive(key, labels.KEY_STORE_COMMITMENT).hex()
+    cipher = AESGCM(derive(key, labels.KEY_STORE_WRAP))
+    sealed = cipher.encrypt(nonce, data_key.reveal(), _associated(store, fields))
+    return _wrap(fields | {"sealed": sealed.hex()})
+
+
+def credential_of(wrap: Wrap) -> Credential | None:
+    """Return what opens a lock if an authenticator does; None for every other kind."""
+    if wrap.kind not in _ASKED:
+        return None
+    return Credential(
+        wrap.kind,
+        wrap.bytes_of("credential"),
+        wrap.bytes_of("salt"),
+        bool(wrap.fields["verified"]),
+        str(wrap.fields["host"]),
+        wrap.bytes_of("label").decode(),
+        wrap.mark,
+    )
+
+
+def unlock_by(store: Sealed, answer: Answer) -> tuple[DataKey, Wrap]:
+    """Return the data key, and the lock that an authenticator's answer opened.
+
+    Raises:
+        ValueError: no lock of its kind opens.
+    """
+    for wrap in store.wraps:
+        if wrap.kind != answer.kind or wrap.bytes_of("credential") != answer.credential:
+            continue
+        key = _key_of(answer, wrap.bytes_of("pepper"))
+        if hmac.compare_digest(derive(key, labels.KEY_STORE_COMMITMENT), wrap.bytes_of("commitment")):
+            return _opened(store, wrap, key), wrap
+    raise ValueError("no lock opens")
+
+
+def _key_of(answer: Answer, pepper: bytes) -> bytes:
+    if len(answer.secret) != KEY_SIZE:
+        raise ValueError("no answer of an authenticator's")
+    # The pepper is in the file and is shown to no browser: whoever had the answer alone has nothing.
+    return hkdf(answer.secret, salt=pepper, info=_ASKED[answer.kind], size=KEY_SIZE)
+
+
 def unlock(store: Sealed, passphrase: str) -> tuple[DataKey, Wrap]:
     """Return the data key, and the lock that the passphrase opened.
 
@@ -248,14 +321,17 @@ def unlock(store: Sealed, passphrase: str) -> tuple[DataKey, Wrap]:
         # "Partitioning Oracle Attacks", 2021).
         if not hmac.compare_digest(derive(key, labels.KEY_STORE_COMMITMENT), wrap.bytes_of("commitment")):
             continue
-        fields = {name: value for name, value in wrap.fields.items() if name != "sealed"}
-        cipher = AESGCM(derive(key, labels.KEY_STORE_WRAP))
-        try:
-            opened = cipher.decrypt(wrap.bytes_of("nonce"), wrap.bytes_of("sealed"), _associated(store, fields))
-        except InvalidTag:
-            raise ValueError("the lock is damaged") from None
-        return DataKey(opened), wrap
+        return _opened(store, wrap, key), wrap
     raise ValueError("no lock opens")
+
+
+def _opened(store: Sealed, wrap: Wrap, key: bytes) -> DataKey:
+    fields = {name: value for name, value in wrap.fields.items() if name != "sealed"}
+    cipher = AESGCM(derive(key, labels.KEY_STORE_WRAP))
+    try:
+        return DataKey(cipher.decrypt(wrap.bytes_of("nonce"), wrap.bytes_of("sealed"), _associated(store, fields)))
+    except InvalidTag:
+        raise ValueError("the lock is damaged") from None
 
 
 def open_seed(store: Sealed, data_key: DataKey) -> bytes:
@@ -278,14 +354,16 @@ def _wrap(fields: Any) -> Wrap:
     kind = fields["kind"]
     if not isinstance(kind, str) or not _NAME.fullmatch(kind):
         raise ValueError("no kind of lock")
+    if kind in _ASKED:
+        return _asked(kind, fields)
     if kind not in (PASSPHRASE, DRAWN):
         # Flat, and of values with one spelling: all that has to be known of it to keep it.
         if not all(_NAME.fullmatch(name) and _is_plain(value) for name, value in fields.items()):
             raise ValueError("values of another kind")
         return Wrap(kind, fields)
-    if set(fields) != {"kind", "kdf", *_NUMBERS, *_SIZES} or fields["kdf"] != "argon2id":
+    if set(fields) != {"kind", "kdf", *_NUMBERS, "salt", *_SIZES} or fields["kdf"] != "argon2id":
         raise ValueError("other fields of a lock")
-    for name, size in _SIZES.items():
+    for name, size in (_SIZES | {"salt": _SALT_SIZE}).items():
         _bytes(fields[name], size)
     for name in _NUMBERS:
         # A bool is an int in Python, and no number in JSON.
@@ -296,9 +374,32 @@ def _wrap(fields: Any) -> Wrap:
     return Wrap(kind, fields)
 
 
+def _asked(kind: str, fields: Mapping[str, Any]) -> Wrap:
+    if set(fields) != {"kind", "label", "credential", "salt", "pepper", "verified", "host", *_SIZES}:
+        raise ValueError("other fields of a lock")
+    for name, size in (_SIZES | {"salt": _SALT_SIZE, "pepper": KEY_SIZE}).items():
+        _bytes(fields[name], size)
+    for name, least, most in (("credential", 1, MAX_CREDENTIAL), ("label", 0, MAX_LABEL)):
+        if not isinstance(fields[name], str) or not least <= len(fields[name]) // 2 <= most:
+            raise ValueError("bytes of another size")
+        found = _bytes(fields[name], len(fields[name]) // 2)
+        if name == "label" and not found.decode().isprintable():
+            raise ValueError("a label that can't be shown")
+    if type(fields["verified"]) is not int or fields["verified"] not in (0, 1):
+        raise ValueError("a checking that is neither yes nor no")
+    host = fields["host"]
+    if not isinstance(host, str) or bool(_HOST.fullmatch(host)) != (kind == PASSKEY) or (host and kind != PASSKEY):
+        raise ValueError("a name that doesn't fit")
+    return Wrap(kind, fields)
+
+
+_ASKED: Final[Mapping[str, bytes]] = {
+    SECURITY_KEY: labels.KEY_STORE_SECURITY_KEY,
+    PASSKEY: labels.KEY_STORE_PASSKEY,
+}
+"""Kinds that an authenticator opens, and under which label."""
 _NUMBERS: Final = ("memory", "iterations", "lanes")
-_SIZES: Final[Mapping[str, int]] = {
-    "salt": _SALT_SIZE,
+_SIZES: Final[dict[str, int]] = {
     "commitment": KEY_SIZE,
     "nonce": _NONCE_SIZE,
     "sealed": KEY_SIZE + _TAG_SIZE,

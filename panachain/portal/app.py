@@ -33,6 +33,7 @@ _LOG: Final = logging.getLogger(__name__)
 FILES: Final = {
     "portal.css": "text/css; charset=utf-8",
     "portal.js": "text/javascript; charset=utf-8",
+    "passkeys.js": "text/javascript; charset=utf-8",
     "upload.js": "text/javascript; charset=utf-8",
     "running.js": "text/javascript; charset=utf-8",
     "htmx.min.js": "text/javascript; charset=utf-8",

@@ -19,6 +19,7 @@ from panachain.errors import UsageError
 if TYPE_CHECKING:
     import socket
 
+    from panachain.crypto.wraps import DataKey
     from panachain.passphrase import Hidden
     from panachain.portal.site import Way
     from panachain.sdk.profiles import Profile
@@ -69,7 +70,7 @@ def portal(
     """Show everything in a browser: who can read what, and what waits for you.
 
     Keys stay in this process, which ends with Ctrl-C. Without --profile one chooses among this machine's profiles;
-    the passphrase is typed in the browser.
+    the passphrase is typed in the browser, or a passkey touched. A profile that `unlock` keeps open needs neither.
     """
     app = current()
     if listen is None and (certificate or key or bind):
@@ -85,26 +86,24 @@ def portal(
 
 
 def _serve_one(app: App, port: int | None, *, numeric: bool, browser: bool, minutes: int) -> None:
-    import secrets
-
     from panachain.portal.security import Origin
-    from panachain.portal.site import Site, Way
-    from panachain.sdk.profiles import load_profile
+    from panachain.portal.site import Site, Way, kept_name
+    from panachain.sdk.profiles import list_profiles, load_profile
 
     only = app.config.profile
-    if only:
-        # Refused now, and not in the browser.
-        load_profile(app.home, only)
+    # Refused now, and not in the browser.
+    profiles = [load_profile(app.home, only)] if only else list_profiles(app.home)
     ports = [0] * _TRIED if not port else [port]
     if port is None:
         ports = [*range(PORT, PORT + _TRIED), *ports]
     # Held before there is a secret: whoever else had one of the name's addresses would be sent it.
     held = _hold(ports, both=not numeric)
-    name = "127.0.0.1" if numeric else f"{secrets.token_hex(8)}.localhost"
+    # Drawn anew each time, until a passkey is bound to one.
+    name = "127.0.0.1" if numeric else kept_name(profiles)
     origin = Origin.of(name, held[0].getsockname()[1])
     way = Way(app.home / "portal", origin)
     try:
-        site = Site(app.home, origin, _opener(app), way, only=only, idle=minutes * 60.0)
+        site = Site(app.home, origin, _opener(app), way, only=only, idle=minutes * 60.0, agent=app.config.agent)
         _told(app, way)
         if browser:
             _show(way)
@@ -178,13 +177,13 @@ def _opener(app: App) -> Any:
     """Return what unlocks a profile: as `connect` does, with this run's settings."""
     config = app.config
 
-    def open_profile(profile: Profile, passphrase: Hidden) -> Any:
+    def open_profile(profile: Profile, secret: Hidden | DataKey) -> Any:
         from panachain.sdk.actors import open_actor
         from panachain.sdk.network import Network
 
         network = Network.open(config)
         try:
-            return open_actor(network, profile, passphrase, owns_network=True)
+            return open_actor(network, profile, secret, owns_network=True)
         except BaseException:
             network.close()
             raise

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from fastapi import Request
 
+from panachain.crypto.wraps import DataKey
 from panachain.errors import LockedError, PanaChainError
 from panachain.model.actors import Address, Role
 from panachain.passphrase import Hidden
@@ -53,7 +54,7 @@ _SECRET: Final = 32
 class Opener(Protocol):
     """Unlocks a profile and connects it: the SDK's actor comes out, of the thread that asked."""
 
-    def __call__(self, profile: Profile, passphrase: Hidden) -> AnyActor:
+    def __call__(self, profile: Profile, secret: Hidden | DataKey, /) -> AnyActor:
         """Open it; raises what `connect` raises."""
         ...
 
@@ -121,9 +122,25 @@ class Seat:
     page never waits for an upload, and no session of the SDK is shared between threads.
     """
 
-    def __init__(self, profile: Profile, passphrase: Hidden, opener: Opener, home: Path) -> None:
-        """Take what opens the profile; `sit` opens it."""
+    def __init__(
+        self,
+        profile: Profile,
+        secret: Hidden | DataKey,
+        opener: Opener,
+        home: Path,
+        lasts: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Take what opens the profile; `sit` opens it.
+
+        Args:
+            profile: whose.
+            secret: its passphrase, or the data key of its key store.
+            opener: opens it.
+            home: the folder of all state.
+            lasts: tells whether it may stay open: an agent that it came from may have been locked since.
+        """
         self.profile = profile
+        self.lasts = lasts
         self.role = profile.role
         self.address: Address = profile.address
         self.home = home
@@ -135,7 +152,7 @@ class Seat:
         self._images = Worker()
         """Draws what this seat opens, and no other's: a hostile picture makes only its own seat wait."""
         self.put("images", self._images)
-        self._passphrase = passphrase
+        self._secret: Hidden | DataKey = secret
         self._open_actor = opener
         self._desk = ThreadPoolExecutor(1, f"desk {profile.name}")
         self._bench = ThreadPoolExecutor(1, f"bench {profile.name}")
@@ -149,7 +166,7 @@ class Seat:
 
         def unlock() -> None:
             # Set here: it is closed also if nobody waits for it any more.
-            self._at_desk = self._open_actor(self.profile, self._passphrase)
+            self._at_desk = self._open_actor(self.profile, self._secret)
 
         try:
             await _in(self._desk, unlock)
@@ -246,7 +263,7 @@ class Seat:
                 # What waited doesn't begin after a lock, and nothing is unlocked for it anew.
                 self._check_open()
                 if self._at_bench is None:
-                    self._at_bench = self._open_actor(self.profile, self._passphrase)
+                    self._at_bench = self._open_actor(self.profile, self._secret)
                     self._check_open()
                 with drawing_by(self._images):
                     job.finish(function(self._at_bench, job.progress))
@@ -269,7 +286,7 @@ class Seat:
             self.closed = True
             kept = list(self._kept.values())
             self._kept.clear()
-        self._passphrase = Hidden("")
+        self._secret = Hidden("")
         try:
             # At once: what runs may take a while, and what came of the others isn't for anybody any more.
             self.jobs.drop()
@@ -417,10 +434,11 @@ class Desk:
     def _lock_if_idle(self, session: Session) -> None:
         if session.seat is None:
             return
-        if session.seat.jobs.running and not session.seat.closed:
+        over = session.seat.closed or not session.seat.lasts()
+        if session.seat.jobs.running and not over:
             # What was begun goes on, and counts as use until its end.
             session.used = self._clock()
-        elif session.seat.closed or self._clock() - session.used >= self.idle:
+        elif over or self._clock() - session.used >= self.idle:
             seat, session.seat = session.seat, None
             # Forms and confirmations of the time before count no more, whoever comes with the old name.
             session.key, session.ended = secrets.token_bytes(_SECRET), True

@@ -111,6 +111,14 @@ FILES: Final[Mapping[str, str]] = {
 }
 """By media type."""
 
+LOCKS: Final[Mapping[str, str]] = {
+    "passphrase": N_("passphrase"),
+    "drawn": N_("passphrase that a program drew"),
+    "security-key": N_("security key"),
+    "passkey": N_("passkey"),
+}
+"""What opens a profile."""
+
 
 def label(table: Mapping[str, str], value: object) -> str:
     """Return what a value is called in the language of this request.

@@ -78,6 +78,14 @@ SENTENCES: Final[Mapping[type[PanaChainError], tuple[str, str]]] = {
         N_("The profile stays locked: its passphrase is missing or isn't right."),
         N_("Unlock it with its passphrase. Nobody can restore that."),
     ),
+    errors.SecurityKeyError: (
+        N_("A security key didn't answer as it has to."),
+        N_("Try again, or give the passphrase."),
+    ),
+    errors.SecurityKeyMissingError: (
+        N_("No security key that is plugged in opens this."),
+        N_("Plug in the profile's security key, or give the passphrase."),
+    ),
     errors.AccessDeniedError: (N_("The rules don't allow this."), _ASK),
     errors.PolicyUnknownError: (N_("This wasn't granted to you, or isn't on the chain."), _ASK),
     errors.PolicyNotActiveError: (N_("The time of this grant hasn't come yet."), N_("Try again when it has begun.")),

@@ -10,20 +10,24 @@ import fcntl
 import hmac
 import html
 import os
+import re
 import secrets
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from panachain.agent import client
 from panachain.errors import DiskError, LockedError
 from panachain.model.actors import Role
+from panachain.model.credentials import PASSKEY, Credential
 from panachain.portal.desk import Opener
 from panachain.portal.security import Origin
 from panachain.private_files import open_private, own_folder, write_private
+from panachain.sdk.locks import Locks
 from panachain.sdk.profiles import Profile, create_profile, list_profiles
 
 _PAGE: Final = """<!doctype html>
@@ -37,6 +41,8 @@ _PAGE: Final = """<!doctype html>
 _WAY: Final = "open-"
 _HELD: Final = ".lock"
 """End of the file beside a way in, which its portal has locked."""
+_NAME: Final = re.compile(r"[0-9a-f]{16}\.localhost")
+"""A name of a portal's own."""
 _ROLES: Final = frozenset({"patient", "hospital", "practitioner", "researcher", "registrar"})
 """Roles that the SDK acts for."""
 
@@ -146,6 +152,24 @@ def _hold(folder: Path) -> tuple[Path, int]:
         os.close(descriptor)
 
 
+def kept_name(profiles: Sequence[Profile]) -> str:
+    """Return the name to which passkeys of these profiles are bound, or a new one where there are none.
+
+    Args:
+        profiles: those that the portal unlocks. If they have several names, the first one's counts.
+    """
+    hosts = (one.host for profile in profiles for one in _passkeys(profile) if _NAME.fullmatch(one.host))
+    return next(hosts, None) or f"{secrets.token_hex(8)}.localhost"
+
+
+def _passkeys(profile: Profile) -> list[Credential]:
+    try:
+        return Locks(profile).credentials(PASSKEY)
+    except LockedError:
+        # Whoever unlocks it is told what is wrong with its key store.
+        return []
+
+
 @contextmanager
 def nobody() -> Iterator[Profile]:
     """Yield a profile that nobody can unlock: a guess at a name that isn't there is tried at it, and takes as long."""
@@ -171,6 +195,8 @@ class Site:
     """Wrong passphrases of one profile, or from one address, within a minute."""
     nobody: Profile | None = None
     """Whose profile a passphrase is tried at where there is none of its name; None where profiles are listed."""
+    agent: bool = True
+    """Whether the settings let an agent keep a profile unlocked."""
     debug: bool = False
     """Whether what nobody foresaw goes through to the server, as tests want it."""
     listed: bool = field(init=False)
@@ -178,6 +204,25 @@ class Site:
 
     def __post_init__(self) -> None:
         self.listed = self.way is not None
+
+    @property
+    def host(self) -> str:
+        """The name to which passkeys are bound: this portal's own below `localhost`; empty where there is none."""
+        name = self.origin.host.partition(":")[0]
+        return name if self.way is not None and name.endswith(".localhost") else ""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether an agent counts here: where one person sits at their own machine, and nowhere else."""
+        return self.way is not None and self.agent and client.is_possible()
+
+    def passkeys(self, profile: Profile) -> list[Credential]:
+        """Return the passkeys that open a profile under this portal's name."""
+        return [one for one in _passkeys(profile) if self.host and one.host == self.host]
+
+    def kept_until(self, profile: Profile) -> client.AgentState | None:
+        """Return how the agent of a profile is; None where there is none that counts here."""
+        return client.status(self.home, profile.name) if self.keeps else None
 
     def profiles(self) -> list[Profile]:
         """Return the profiles that can be unlocked here, by name."""

@@ -18,6 +18,7 @@ from panachain.crypto.wraps import DataKey
 from panachain.errors import UsageError
 from panachain.model.actors import Role
 from panachain.passphrase import Hidden, read_passphrase
+from panachain.sdk.locks import unlocked_by_security_key
 from panachain.sdk.network import Network
 from panachain.sdk.profiles import Profile, choose_profile, passphrase_sources, unlocked_by_agent
 
@@ -94,8 +95,8 @@ def connect(
         profile: its name on this machine; None takes the one of the settings, or the only one that fits `role`.
         role: what the profile must be, such as "patient"; None takes any.
         passphrase: opens the profile. None, and no other source here, follows the settings as the command line does:
-            the profile's agent, PANACHAIN_PASSPHRASE_FILE, PANACHAIN_PASSPHRASE_COMMAND, the settings of these names, a
-            prompt on a terminal.
+            the profile's agent, PANACHAIN_PASSPHRASE_FILE, PANACHAIN_PASSPHRASE_COMMAND, the settings of these names,
+            the profile's security key, a prompt on a terminal.
         passphrase_file: a file whose first line is the passphrase, readable by its owner only.
         passphrase_fd: an open file descriptor that gives the passphrase.
         home: the folder of all state; None takes the one of the settings.
@@ -122,6 +123,8 @@ def connect(
     chosen = choose_profile(config.home, config.profile, roles)
     if given is None and passphrase_file is None and passphrase_fd is None and config.agent:
         given = unlocked_by_agent(config.home, chosen)
+    if given is None and passphrase_file is None and passphrase_fd is None:
+        given = unlocked_by_security_key(config, chosen)
     if given is None:
         # Before the network: a locked profile never talks to a service.
         file = None if passphrase_file is None else Path(passphrase_file)

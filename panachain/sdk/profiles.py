@@ -255,28 +255,41 @@ def unlocked_by_agent(home: Path, profile: Profile) -> DataKey | None:
     return key if keys.address_of(seed.account_key()) == profile.address else None
 
 
-def start_agent(home: Path, profile: Profile, passphrase: str, seconds: int) -> AgentState:
+def start_agent(home: Path, profile: Profile, secret: str | DataKey, seconds: int) -> AgentState:
     """Keep a profile unlocked for a while, in an agent of its own.
 
     Args:
         home: the folder of all state.
         profile: whose.
-        passphrase: opens it.
+        secret: its passphrase, or the data key that a security key or a passkey opened.
         seconds: for how long, 12 hours at most.
 
     Raises:
-        LockedError: wrong passphrase, or the key store kept the lock of an earlier program, since the disk refuses.
+        LockedError: it doesn't open it, or the key store kept the lock of an earlier program, since the disk refuses.
         UsageError: this system can't have an agent, or the time isn't one.
     """
     from panachain.agent import client
 
-    _, key = keystore.unlock(profile.folder / "seed.json", passphrase)
+    return client.start(home, profile.name, data_key(profile, secret).reveal(), seconds)
+
+
+def data_key(profile: Profile, secret: str | DataKey) -> DataKey:
+    """Return what opens a profile's key store from now on; raises as `start_agent`.
+
+    Args:
+        profile: whose.
+        secret: its passphrase, or the data key, which is tried.
+    """
+    if isinstance(secret, DataKey):
+        unlock(profile, secret)
+        return secret
+    _, key = keystore.unlock(profile.folder / "seed.json", secret)
     if key is None:
         raise LockedError(
             f"the key store of profile {profile.name!r} kept the lock of an earlier program; it stays locked",
             hint="make its folder writable, or give the passphrase to each command",
         )
-    return client.start(home, profile.name, key.reveal(), seconds)
+    return key
 
 
 def _folder(home: Path, name: str) -> Path:

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from panachain import security_keys
+from panachain.agent import client
 from panachain.crypto import keystore
 from panachain.errors import LockedError
 from panachain.model.actors import Role
 from panachain.sdk.profiles import create_profile
 from tests.cli.twin import Outcome
+from tests.ctap import SoftKey
 from tests.golden.formats import FOLDER as GOLDEN
 from tests.keystores import make_cheap
 from tests.unit.test_passphrase import Memory
@@ -135,3 +138,146 @@ def test_the_keychain_remembers_what_opens_the_profile_and_forgets_it(
     assert run("lock").code == 0
     assert (run("key", "forget").code, chain.held) == (0, {})
     assert run("unlock").code == 4
+
+
+PIN = "471147"
+
+
+class Typist:
+    """Whoever sits at the terminal: a key on USB, and what is typed at each prompt."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, key: SoftKey, *typed: str) -> None:
+        self.asked: list[str] = []
+        self.typed = list(typed)
+        self.keys = [key]
+        monkeypatch.setattr(security_keys, "usb_devices", lambda: self.keys)
+        monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+        monkeypatch.setattr("click.prompt", self._prompt)
+
+    def _prompt(self, text: str, **options: object) -> str:
+        assert options["hide_input"] is True
+        assert options["err"] is True
+        self.asked.append(text)
+        return self.typed.pop(0)
+
+
+@pytest.fixture
+def typist(monkeypatch: pytest.MonkeyPatch) -> Typist:
+    monkeypatch.delenv("PANACHAIN_PASSPHRASE_FILE")
+    return Typist(monkeypatch, SoftKey(PIN))
+
+
+def added(run: Run, typist: Typist, *options: str) -> Outcome:
+    typist.typed = ["the old one", PIN]
+    return run("--profile", "me", "key", "add", "security-key", *options)
+
+
+def test_a_security_key_opens_the_profile_and_its_pin_is_never_an_argument(
+    run: Run, home: Path, typist: Typist
+) -> None:
+    done = added(run, typist, "--label", "blue key")
+    assert done.code == 0, done.err
+    assert "'blue key' opens profile me now, and was read back" in done.err
+    assert done.err.count("Touch") == 2
+    assert typist.asked == ["Passphrase of profile me", "PIN of the security key"]
+    for secret in (PIN, "the old one"):
+        assert secret not in done.out + done.err
+    told = [json.loads(line) for line in run("--profile", "me", "key", "list", "--json").out.splitlines()]
+    assert [(one["number"], one["kind"], one["label"]) for one in told] == [
+        (1, "passphrase", ""),
+        (2, "security-key", "blue key"),
+    ]
+    shown = run("--profile", "me", "key", "list").out
+    assert "blue key" in shown
+    assert "PIN or fingerprint" in shown
+    # An agent is started with it, and no passphrase is asked for.
+    typist.asked, typist.typed = [], [PIN]
+    try:
+        done = run("--profile", "me", "unlock", "--for", "1m")
+        assert done.code == 0, done.err
+        assert typist.asked == ["PIN of the security key"]
+        assert "Touch your security key now" in done.err
+        assert client.ask(home, "me") is not None
+        # What the agent holds adds no lock: it is opened anew.
+        typist.asked, typist.typed = [], [""]
+        done = run("--profile", "me", "key", "add", "passphrase")
+        assert (done.code, typist.asked) == (4, ["PIN of the security key"])
+    finally:
+        client.lock(home, "me")
+
+
+def test_a_key_that_isnt_there_leaves_the_passphrase(run: Run, typist: Typist) -> None:
+    assert added(run, typist).code == 0
+    typist.keys, typist.asked, typist.typed = [], [], ["wrong"]
+    assert run("--profile", "me", "unlock").code == 4
+    assert typist.asked == ["Passphrase of profile me"]
+    typist.keys, typist.asked, typist.typed = [SoftKey(PIN)], [], ["wrong"]
+    assert run("--profile", "me", "unlock").code == 4
+    assert typist.asked == ["Passphrase of profile me"]
+
+
+def test_a_blocked_or_forgotten_pin_leaves_the_passphrase_and_says_why(run: Run, typist: Typist) -> None:
+    assert added(run, typist).code == 0
+    typist.keys[0].tries = 0
+    typist.asked, typist.typed = [], ["wrong"]
+    done = run("--profile", "me", "unlock")
+    assert (done.code, typist.asked) == (4, ["Passphrase of profile me"])
+    assert "too many wrong PINs" in done.err
+    typist.keys[0].tries = 8
+    typist.asked, typist.typed = [], ["0000", "", "wrong"]
+    done = run("--profile", "me", "unlock")
+    assert (done.code, typist.asked[:2]) == (4, ["PIN of the security key", "PIN of the security key"])
+    assert "no PIN was given" in done.err
+
+
+def test_the_setting_leaves_the_key_alone(run: Run, typist: Typist, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert added(run, typist).code == 0
+    monkeypatch.setenv("PANACHAIN_SECURITY_KEY", "no")
+    typist.keys[0].asked, typist.asked, typist.typed = [], [], ["wrong"]
+    assert run("--profile", "me", "unlock").code == 4
+    assert (typist.asked, typist.keys[0].asked) == (["Passphrase of profile me"], [])
+
+
+def test_what_goes_is_never_what_opened_it(run: Run, home: Path, typist: Typist) -> None:
+    assert added(run, typist, "--label", "blue").code == 0
+    path = home / "profiles" / "me" / "seed.json"
+    # The passphrase goes: the key opens, and stays.
+    typist.asked, typist.typed = [], [PIN]
+    done = run("--profile", "me", "key", "remove", "passphrase", "--yes")
+    assert done.code == 0, done.err
+    assert typist.asked == ["PIN of the security key"]
+    assert "needs recovery shares" in done.err
+    with pytest.raises(LockedError):
+        keystore.open(path, "the old one")
+    done = run("--profile", "me", "key", "remove", "blue", "--yes")
+    assert (done.code, "only one that opens the profile" in done.err) == (2, True)
+    assert "It is the only one" in run("--profile", "me", "key", "list").err
+    # A passphrase comes back by the key, and the key goes by the passphrase.
+    typist.asked, typist.typed = [], [PIN, "new words"]
+    assert run("--profile", "me", "key", "add", "passphrase").code == 0
+    typist.asked, typist.typed = [], ["new words"]
+    assert run("--profile", "me", "key", "remove", "blue", "--yes").code == 0
+    assert typist.asked == ["Passphrase of profile me"]
+    assert keystore.open(path, "new words")
+    assert keystore.credentials(path) == []
+
+
+def test_nothing_is_removed_without_a_word_or_a_lock(run: Run, home: Path, typist: Typist) -> None:
+    assert added(run, typist, "--label", "blue").code == 0
+    before = (home / "profiles" / "me" / "seed.json").read_bytes()
+    assert "0 locks of profile 'me' are called 'green'" in run("--profile", "me", "key", "remove", "green").err
+    typist.typed = ["wrong"]
+    assert run("--profile", "me", "key", "remove", "blue", "--yes").code == 4
+    assert (home / "profiles" / "me" / "seed.json").read_bytes() == before
+
+
+def test_a_touch_alone_is_said_to_be_one(run: Run, typist: Typist) -> None:
+    typist.keys = [SoftKey()]
+    done = added(run, typist, "--touch-only")
+    assert done.code == 0, done.err
+    assert "whoever has this key and this machine opens the profile" in done.err
+    assert "touch alone" in run("--profile", "me", "key", "list").out
+    typist.keys = [SoftKey()]
+    typist.typed = ["the old one"]
+    done = run("--profile", "me", "key", "add", "security-key")
+    assert (done.code, "neither a PIN nor a fingerprint" in done.err) == (4, True)

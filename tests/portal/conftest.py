@@ -20,15 +20,12 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from panachain.errors import LockedError
 from panachain.model.actors import Role
-from panachain.passphrase import Hidden
 from panachain.portal.app import create_app
 from panachain.portal.desk import Desk
 from panachain.portal.security import Origin
 from panachain.portal.site import Site, Way
-from panachain.sdk import open_actor
-from panachain.sdk.profiles import Profile
+from tests.portal.keyed import lock_up, opener_of
 from tests.twin.world import World, running_world
 
 PASSPHRASE = "a passphrase of the tests"
@@ -183,14 +180,9 @@ def make_portal(world: World, *, way: bool = True, **options: Any) -> Portal:
     for name, session in world.sessions.items():
         place = world.home / "profiles" / name / "profile.json"
         place.write_text(json.dumps(session.profile.to_json()))
-
-    def unlock(profile: Profile, passphrase: Hidden) -> Any:
-        if passphrase.reveal() != PASSPHRASE:
-            raise LockedError("the passphrase is wrong")
-        return open_actor(world.network, profile, passphrase)
-
+    lock_up(world, PASSPHRASE)
     made_way = Way(world.home / "portal", ORIGIN) if way else None
-    site = Site(world.home, ORIGIN, unlock, made_way, guesses=1_000, debug=True)
+    site = Site(world.home, ORIGIN, opener_of(world, PASSPHRASE), made_way, guesses=1_000, debug=True)
     for name, value in options.items():
         setattr(site, name, value)
     clock = Clock()

@@ -21,19 +21,16 @@ from unittest.mock import patch
 
 import uvicorn
 
-from panachain.errors import LockedError
 from panachain.model.actors import Role
-from panachain.passphrase import Hidden
 from panachain.portal import guesses
 from panachain.portal.app import create_app
 from panachain.portal.security import Origin
 from panachain.portal.site import Site, Way
 from panachain.records.samples import sample_bundle
-from panachain.sdk import open_actor
 from panachain.sdk.patient import Patient
-from panachain.sdk.profiles import Profile
 from tests.portal import showing
 from tests.portal.browser import Window
+from tests.portal.keyed import lock_up, opener_of
 from tests.twin import world as twin
 from tests.twin.world import World, running_world
 
@@ -164,18 +161,13 @@ def served_world(name: str = "portal-of-the-tests.localhost", *, paired: bool = 
         stack.callback(listening.close)
         port = listening.getsockname()[1]
         origin = Origin.of(name, port)
-
-        def opener(profile: Profile, passphrase: Hidden) -> Any:
-            if passphrase.reveal() != PASSPHRASE:
-                raise LockedError("the passphrase is wrong")
-            return open_actor(world.network, profile, passphrase)
-
+        lock_up(world, PASSPHRASE)
         way = Way(world.home / "way", origin)
         stack.callback(way.close)
         for person, session in world.sessions.items():
             place = world.home / "profiles" / person / "profile.json"
             place.write_text(json.dumps(session.profile.to_json()))
-        site = Site(world.home, origin, opener, way, guesses=10_000, debug=True)
+        site = Site(world.home, origin, opener_of(world, PASSPHRASE), way, guesses=10_000, debug=True)
         stack.enter_context(serving(site, listening))
         yield Served(world, site, port)
 

@@ -21,6 +21,8 @@ INSIDE = {
     *("Refused", "_BrokenAnswerError", "LateFailureError"),
     # Which page a request of a browser gets: nobody but the portal's application sees them.
     *("RefusedError", "LockedPageError"),
+    # What a security key says that whoever asks it foresaw.
+    "_PassedError",
     # What the viewer says of a part that can't be shown; the part says so in its place.
     *("UnreadableError", "_UnshownError"),
 }

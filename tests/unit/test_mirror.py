@@ -39,6 +39,7 @@ ELSEWHERE = {
     "portal/refusals.py": "../portal/test_attacks.py",
     "portal/site.py": "../portal/test_attacks.py",
     "portal/software.py": "../portal/test_viewers.py",
+    "portal/unlocking.py": "../portal/test_keys.py",
     # Their claims need whole documents, or a patient's records in a store: these files hold them.
     "consent/fhir_elements.py": "consent/test_fhir_consent.py",
     "consent/fhir_provisions.py": "consent/test_fhir_consent.py",

@@ -5,6 +5,8 @@ Follows docs/spec/portal.md, sections "The way in" and "Pages".
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request
@@ -13,7 +15,6 @@ from markupsafe import Markup
 
 from panachain.errors import LockedError, PartlyDoneError
 from panachain.model.actors import Actor, PolicyId, Role, Status
-from panachain.passphrase import Hidden
 from panachain.portal import i18n
 from panachain.portal.desk import Desk, Seat, Session, seated
 from panachain.portal.failures import failure
@@ -24,6 +25,7 @@ from panachain.portal.pages import Page, navigation
 from panachain.portal.refusals import RefusedError
 from panachain.portal.rendering import own_path, render, to
 from panachain.portal.site import Site
+from panachain.portal.unlocking import PERIODS, lock_agent, seat_of
 from panachain.sdk.qr import inline
 
 router = APIRouter()
@@ -109,17 +111,26 @@ async def unlocking(request: Request) -> Response:
 def _unlock_page(request: Request, *, chosen: str = "", wrong: str = "", status: int = 200) -> Response:
     site = _site(request)
     wanted = request.query_params.get("next", "")
+    profiles = site.profiles() if site.listed else []
+    now = int(time.time())
+    kept = [(one, now + state.seconds) for one in profiles if (state := site.kept_until(one)) is not None]
+    asked = [(one, [f"{key.id.hex()}:{key.salt.hex()}" for key in site.passkeys(one)]) for one in profiles]
+    passkeys = [(one, " ".join(known)) for one, known in asked if known]
     return render(
         request,
         "unlock.html",
         status,
         title=_("Unlock"),
-        profiles=site.profiles() if site.listed else [],
+        profiles=profiles,
         listed=site.listed,
         # Strangers learn of no profile, not of the only one either.
         chosen=chosen or (site.only if site.listed else ""),
         wrong=wrong,
         next=wanted if own_path(wanted) else "",
+        periods=PERIODS if site.keeps else (),
+        kept=kept,
+        passkeys=passkeys,
+        host=site.host,
     )
 
 
@@ -127,7 +138,7 @@ def _unlock_page(request: Request, *, chosen: str = "", wrong: str = "", status:
 async def unlock(request: Request, form: Filled) -> Response:
     """Unlock a profile; the session gets another name, so that nobody who knew the old one is in."""
     site, desk = _site(request), request.state.desk
-    name, hidden = form["profile"][:64], Hidden(form["passphrase"])
+    name = form["profile"][:64]
     address = _address(request)
     if wait := request.app.state.guesses.take(address, name):
         told = i18n.ngettext(
@@ -138,10 +149,13 @@ async def unlock(request: Request, form: Filled) -> Response:
         return _unlock_page(request, chosen=name, wrong=told, status=429)
     try:
         async with request.app.state.guesses.turn:
-            seat = Seat(site.profile(name), hidden, site.opener, site.home)
-            await seat.sit()
+            seat = await seat_of(site, site.profile(name), form)
     except LockedError:
         told = _("The passphrase isn't right.") if site.listed else _("The profile or its passphrase isn't right.")
+        if "agent" in form:
+            told = _("This profile isn't kept unlocked any more.")
+        elif "answer" in form:
+            told = _("This passkey doesn't open the profile.")
         return _unlock_page(request, chosen=name, wrong=told, status=403)
     request.app.state.guesses.right(address, name)
     request.state.session = desk.rotate(request.state.session, seat)
@@ -168,7 +182,10 @@ def _go_on(seat: Seat) -> None:
 
 @router.post("/lock")
 async def lock(request: Request, form: Filled) -> Response:
-    """Forget the seed and all that was opened."""
+    """Forget the seed and all that was opened; an agent that kept the profile unlocked forgets, too."""
+    seat = request.state.session.seat
+    if seat is not None:
+        await asyncio.to_thread(lock_agent, _site(request), seat.profile)
     request.state.session = request.state.desk.rotate(request.state.session, None)
     locked = to("/unlock")
     # Nor can what was shown be had by going back.

@@ -5,6 +5,8 @@ Asks for no passphrase and changes nothing. Follows docs/spec/cli.md, sections "
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request
@@ -16,6 +18,7 @@ from panachain.portal.i18n import N_, _
 from panachain.portal.jobs import JobProgress
 from panachain.portal.pages import Page
 from panachain.portal.rendering import render, to
+from panachain.portal.site import Site
 
 router = APIRouter()
 PAGES: Final = (
@@ -58,5 +61,14 @@ async def settings(request: Request, seat: Anybody) -> Response:
     """Show each setting and where it comes from."""
     fields = await seat.run(lambda actor: actor.network.config.to_json())
     desk: Desk = request.state.desk
+    site: Site = request.app.state.site
+    agent = await asyncio.to_thread(site.kept_until, seat.profile)
     rows = [(name, part["value"], part["origin"]) for name, part in fields.items() if isinstance(part, dict)]
-    return render(request, "everyone/settings.html", title=_("Settings"), rows=rows, minutes=round(desk.idle / 60))
+    return render(
+        request,
+        "everyone/settings.html",
+        title=_("Settings"),
+        rows=rows,
+        minutes=round(desk.idle / 60),
+        until=int(time.time()) + agent.seconds if agent else None,
+    )

@@ -8,6 +8,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from panachain.crypto import keystore, web3_storage, wraps
 from panachain.crypto.keys import Seed
 from panachain.crypto.wraps import DataKey
 from panachain.errors import DiskError, LockedError, UsageError
+from panachain.model.credentials import PASSKEY, SECURITY_KEY, Answer, Credential
 from tests.golden.formats import FOLDER as GOLDEN
 from tests.keystores import make_cheap
 
@@ -395,8 +397,191 @@ class TestChange:
         assert names(tmp_path) == {"seed.json"}
 
 
+def asked(number: int = 1, **other: Any) -> tuple[Credential, Answer]:
+    """Return what an authenticator is asked, and its answer."""
+    credential = Credential(**{"kind": SECURITY_KEY, "id": bytes([number]) * 48, "salt": bytes(32)} | other)
+    return credential, Answer(credential.kind, credential.id, bytes([number]) * 32)
+
+
+def added(path: Path, secret: str | Answer = PASSPHRASE, number: int = 1, **other: Any) -> Answer:
+    """Add a lock that an authenticator opens, and return what opens it."""
+    credential, answer = asked(number, **other)
+    keystore.add_authenticator(path, keystore.authenticate(path, secret), credential, answer, answer)
+    return answer
+
+
+class TestLocks:
+    """Several locks: each opens, each was read back, and one that was seen to open always stays."""
+
+    def test_each_opens_the_same_seed_and_no_other_answer_does(self, tmp_path: Path) -> None:
+        path = made(tmp_path)
+        key = added(path, label="blue")
+        passkey = added(path, key, 2, kind=PASSKEY, host="x.localhost", label="laptop")
+        for secret in (PASSPHRASE, key, passkey):
+            opened = keystore.authenticate(path, secret)
+            assert opened.seed.reveal() == keystore.open_with(path, opened.key).reveal() == SEED
+        assert [(one.kind, one.label) for one in keystore.inspect(path)[1]] == [
+            ("passphrase", ""),
+            ("security-key", "blue"),
+            ("passkey", "laptop"),
+        ]
+        assert [one.id[0] for one in keystore.credentials(path)] == [1, 2]
+        for wrong in (asked(3)[1], replace(key, secret=bytes(32)), replace(key, kind=PASSKEY)):
+            with pytest.raises(LockedError, match="another key's answer"):
+                keystore.authenticate(path, wrong)
+
+    def test_one_that_doesnt_answer_the_same_twice_is_not_added(self, tmp_path: Path) -> None:
+        path = made(tmp_path)
+        before = path.read_bytes()
+        credential, answer = asked()
+        opened = keystore.authenticate(path, PASSPHRASE)
+        with pytest.raises(LockedError, match="the same twice"):
+            keystore.add_authenticator(path, opened, credential, answer, replace(answer, secret=bytes(32)))
+        assert path.read_bytes() == before
+
+    def test_one_that_was_written_wrong_is_noticed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = made(tmp_path)
+        before = path.read_bytes()
+        # As with memory that fails: the file would be as it was meant, and its new lock open for nobody.
+        real, times = wraps._key_of, iter((bytes(32),))
+        monkeypatch.setattr(wraps, "_key_of", lambda *given: next(times, None) or real(*given))
+        with pytest.raises(DiskError, match="doesn't open when it is read back"):
+            added(path)
+        assert path.read_bytes() == before
+        assert names(tmp_path) == {"seed.json"}
+
+    def test_the_same_authenticator_the_same_label_and_a_ninth_are_refused(self, tmp_path: Path) -> None:
+        path = made(tmp_path)
+        added(path, label="blue")
+        with pytest.raises(UsageError, match="opens the key store already"):
+            added(path)
+        with pytest.raises(UsageError, match="another lock is called 'blue'"):
+            added(path, number=2, label="blue")
+        for number in range(2, 8):
+            added(path, number=number)
+        before = path.read_bytes()
+        with pytest.raises(UsageError, match="8 locks at most"):
+            added(path, number=8)
+        assert path.read_bytes() == before
+
+    def test_the_one_that_opened_stays_and_every_other_can_go(self, tmp_path: Path) -> None:
+        path = made(tmp_path)
+        key = added(path)
+        words, device = (one.mark for one in keystore.inspect(path)[1])
+        with pytest.raises(UsageError, match="was opened to remove it"):
+            keystore.remove_lock(path, keystore.authenticate(path, PASSPHRASE), words)
+        keystore.remove_lock(path, keystore.authenticate(path, key), words)
+        with pytest.raises(LockedError):
+            keystore.open(path, PASSPHRASE)
+        with pytest.raises(UsageError, match="was opened to remove it"):
+            keystore.remove_lock(path, keystore.authenticate(path, key), device)
+        with pytest.raises(UsageError, match="no such lock"):
+            keystore.remove_lock(path, keystore.authenticate(path, key), words)
+        assert keystore.authenticate(path, key).seed.reveal() == SEED
+
+    def test_a_passphrase_comes_back_where_there_is_none(self, tmp_path: Path) -> None:
+        path = made(tmp_path)
+        key = added(path)
+        with pytest.raises(UsageError, match="has a passphrase"):
+            keystore.add_passphrase(path, keystore.authenticate(path, key), "other")
+        keystore.remove_lock(path, keystore.authenticate(path, key), keystore.inspect(path)[1][0].mark)
+        keystore.add_passphrase(path, keystore.authenticate(path, key), "other")
+        assert keystore.open(path, "other").reveal() == SEED
+        with pytest.raises(UsageError, match="empty"):
+            keystore.add_passphrase(path, keystore.authenticate(path, key), "")
+
+    def test_another_passphrase_leaves_the_keys(self, tmp_path: Path) -> None:
+        path = made(tmp_path)
+        key = added(path)
+        keystore.change_passphrase(path, PASSPHRASE, "new")
+        assert keystore.authenticate(path, key).seed.reveal() == keystore.open(path, "new").reveal() == SEED
+
+    def test_what_opened_another_key_store_changes_nothing_of_this_one(self, tmp_path: Path) -> None:
+        path = made(tmp_path)
+        opened = keystore.authenticate(path, PASSPHRASE)
+        path.unlink()
+        made(tmp_path)
+        before = path.read_bytes()
+        credential, answer = asked()
+        with pytest.raises(LockedError, match="another one than the one that was opened"):
+            keystore.add_authenticator(path, opened, credential, answer, answer)
+        assert path.read_bytes() == before
+
+    def test_a_lock_that_is_put_back_from_an_older_file_opens_nothing(self, tmp_path: Path) -> None:
+        path = made(tmp_path)
+        key = added(path)
+        before = json.loads(path.read_bytes())
+        keystore.remove_lock(path, keystore.authenticate(path, PASSPHRASE), keystore.inspect(path)[1][1].mark)
+        forged = json.loads(path.read_bytes())
+        forged["wraps"] = before["wraps"]
+        path.write_text(json.dumps(forged))
+        for secret in (key, PASSPHRASE):
+            with pytest.raises(LockedError):
+                keystore.authenticate(path, secret)
+
+    def test_a_disk_that_refuses_leaves_the_locks(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = made(tmp_path)
+        before = path.read_bytes()
+        monkeypatch.setattr(keystore.os, "replace", _refuses(28))
+        with pytest.raises(DiskError, match="locked as before"):
+            added(path)
+        assert path.read_bytes() == before
+        assert names(tmp_path) == {"seed.json"}
+
+    @pytest.mark.usefixtures("quick_scrypt")
+    def test_a_file_of_an_earlier_program_gets_todays_lock_first(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = old(tmp_path)
+        assert keystore.credentials(path) == []
+        with pytest.raises(LockedError):
+            keystore.authenticate(path, asked()[1])
+        with monkeypatch.context() as patch:
+            patch.setattr(keystore.os, "replace", _refuses(30))
+            with pytest.raises(DiskError, match="can't stand beside"):
+                keystore.authenticate(path, OLD_PASSPHRASE)
+        answer = added(path, OLD_PASSPHRASE)
+        assert keystore.authenticate(path, answer).seed.reveal() == OLD_SEED
+
+    def test_nothing_of_what_opened_is_in_a_repr(self, tmp_path: Path) -> None:
+        path = made(tmp_path)
+        opened = keystore.authenticate(path, PASSPHRASE)
+        assert opened.key.reveal().hex() not in repr(opened)
+        assert SEED.hex() not in repr(opened)
+        assert "seed" not in repr(opened)
+
+
 CALLS = ("open", "fdopen", "fsync", "replace", "link", "unlink", "close")
 """What a change does to the disk; a process that is killed at one of them does none of the later ones."""
+
+
+@pytest.mark.parametrize("what", ["add", "remove"])
+def test_a_crash_at_any_call_leaves_the_locks_as_they_were_or_as_they_were_to_be(tmp_path: Path, what: str) -> None:
+    crashed = 0
+    credential, answer = asked()
+    for at in range(100):
+        folder = tmp_path / str(at)
+        folder.mkdir(mode=0o700)
+        path = made(folder)
+        if what == "remove":
+            added(path)
+        opened = keystore.authenticate(path, PASSPHRASE)
+        mark = keystore.inspect(path)[1][-1].mark
+
+        def work(path: Path = path, opened: keystore.Opened = opened, mark: str = mark) -> None:
+            if what == "add":
+                keystore.add_authenticator(path, opened, credential, answer, answer)
+            else:
+                keystore.remove_lock(path, opened, mark)
+
+        done = _killed_at(at, work)
+        # Whole, whatever happened.
+        assert keystore.open(path, PASSPHRASE).reveal() == SEED
+        assert len(keystore.inspect(path)[1]) in (1, 2)
+        if done:
+            break
+        crashed += 1
+    assert crashed >= 6
 
 
 @pytest.mark.parametrize("what", ["create", "upgrade", "change"])

@@ -13,10 +13,13 @@ import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from panachain.crypto import wraps
 from panachain.crypto.wraps import DRAWN, PASSPHRASE, Cost, DataKey, Sealed
 from panachain.errors import LockedError
+from panachain.model.credentials import PASSKEY, SECURITY_KEY, Answer, Credential
 from tests.keystores import make_cheap
 
 SEED = bytes(range(32))
@@ -148,7 +151,7 @@ class TestSeveral:
 
     def test_one_of_a_kind_that_is_unknown_is_kept_and_covered(self) -> None:
         store, key = self.two()
-        strange = wraps.Wrap("security-key", {"kind": "security-key", "credential": "ab", "counter": 7})
+        strange = wraps.Wrap("smart-card", {"kind": "smart-card", "certificate": "ab", "counter": 7})
         store = wraps.seal_again(replace(store, wraps=(strange, *store.wraps)), key, SEED)
         read = again(as_fields(store))
         assert read == store
@@ -167,9 +170,9 @@ class TestSeveral:
             wraps.open_seed(store, wraps.unlock(other, WORDS)[0])
 
 
-def mutations(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def mutations(fields: dict[str, Any], lock: int = 0) -> Iterator[dict[str, Any]]:
     """Yield the content with each value changed by one bit, or put where it doesn't belong."""
-    for where in ((), ("seed",), ("wraps", 0)):
+    for where in ((), ("seed",), ("wraps", lock)):
         for name, value in _at(fields, where).items():
             if isinstance(value, str) and value and all(letter in "0123456789abcdef" for letter in value):
                 flipped = f"{int(value[0], 16) ^ 1:x}"
@@ -202,6 +205,193 @@ def test_nothing_that_was_changed_opens() -> None:
             opened(again(fields))
         tried += 1
     assert tried > 60
+
+
+class TestAsked:
+    """Locks that an authenticator opens: by the answer of their own kind, credential and file, and by nothing else."""
+
+    def of(self, kind: str = SECURITY_KEY, host: str = "") -> tuple[Sealed, DataKey, Credential, Answer]:
+        store, key = wraps.seal(SEED, WORDS, kind=PASSPHRASE)
+        credential = Credential(kind, b"\x01" * 48, b"\x02" * 32, True, host, "blauer Schlüssel")
+        answer = Answer(kind, credential.id, b"\x03" * 32)
+        store = replace(store, wraps=(*store.wraps, wraps.lock_by(store, key, credential, answer)))
+        return wraps.seal_again(store, key, SEED), key, credential, answer
+
+    def passkey(self) -> tuple[Sealed, DataKey, Credential, Answer]:
+        return self.of(PASSKEY, "0123456789abcdef.localhost")
+
+    @pytest.mark.parametrize("which", ["of", "passkey"])
+    def test_its_answer_opens_it_and_its_file_says_what_to_ask(self, which: str) -> None:
+        store, _, credential, answer = getattr(self, which)()
+        read = again(as_fields(store))
+        key, lock = wraps.unlock_by(read, answer)
+        assert wraps.open_seed(read, key) == opened(read) == SEED
+        found = wraps.credential_of(lock)
+        assert found == replace(credential, mark=lock.mark)
+        assert wraps.credential_of(read.wraps[0]) is None
+        assert answer.secret.hex() not in json.dumps(as_fields(store))
+        assert lock.cost is None
+
+    @pytest.mark.parametrize("kind", [SECURITY_KEY, PASSKEY])
+    def test_a_second_reader_of_the_specification_opens_it(self, kind: str) -> None:
+        store, _, _, answer = self.of() if kind == SECURITY_KEY else self.passkey()
+        fields = as_fields(store)
+        lock = fields["wraps"][1]
+
+        def expand(key: bytes, info: bytes) -> bytes:
+            return hmac.digest(key, info + b"\x01", hashlib.sha256)
+
+        def labelled(key: bytes, label: bytes) -> bytes:
+            return expand(key, bytes([len(label)]) + label)
+
+        def canonical(value: object) -> bytes:
+            return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+        # HKDF-Extract with the pepper as salt, then HKDF-Expand under the label of its kind (RFC 5869).
+        extracted = hmac.digest(bytes.fromhex(lock["pepper"]), answer.secret, hashlib.sha256)
+        key = expand(extracted, b"panachain/key-store/2/" + kind.encode())
+        assert labelled(key, b"panachain/key-store/2/commitment").hex() == lock["commitment"]
+        data_key = AESGCM(labelled(key, b"panachain/key-store/2/wrap")).decrypt(
+            bytes.fromhex(lock["nonce"]),
+            bytes.fromhex(lock["sealed"]),
+            canonical(
+                {
+                    "schema": fields["schema"],
+                    "id": fields["id"],
+                    "wrap": {name: value for name, value in lock.items() if name != "sealed"},
+                }
+            ),
+        )
+        assert wraps.open_seed(store, DataKey(data_key)) == SEED
+
+    def test_no_other_answer_opens_it(self) -> None:
+        store, _, _, answer = self.of()
+        other, _, _, _ = self.passkey()
+        for wrong in (
+            replace(answer, secret=b"\x04" * 32),
+            replace(answer, secret=b"\x03" * 31),
+            replace(answer, credential=b"\x01" * 47),
+            replace(answer, kind=PASSKEY),
+        ):
+            with pytest.raises(ValueError, match=r"no lock opens|no answer"):
+                wraps.unlock_by(store, wrong)
+        # What a page got from a passkey opens no lock of a security key, under whatever name.
+        with pytest.raises(ValueError, match="no lock opens"):
+            wraps.unlock_by(other, answer)
+        # Nor does it open another key store's, without that one's file.
+        copied = replace(store, wraps=(store.wraps[0], again(as_fields(self.of()[0])).wraps[1]))
+        with pytest.raises(ValueError, match="the lock is damaged"):
+            wraps.unlock_by(copied, answer)
+
+    def test_the_answer_alone_is_nothing_without_what_the_file_keeps(self) -> None:
+        # Two locks of one answer: what differs is drawn for each, and no page is ever sent it.
+        (one, _, _, answer), (other, _, _, _) = self.of(), self.of()
+        locks = [store.wraps[1].fields for store in (one, other)]
+        assert locks[0]["pepper"] != locks[1]["pepper"]
+        assert locks[0]["commitment"] != locks[1]["commitment"]
+        assert wraps._key_of(answer, one.wraps[1].bytes_of("pepper")) != wraps._key_of(answer, bytes(32))
+
+    @pytest.mark.parametrize("which", ["of", "passkey"])
+    def test_nothing_that_was_changed_opens(self, which: str) -> None:
+        store, _, _, answer = getattr(self, which)()
+        tried = 0
+
+        def opens(fields: dict[str, Any]) -> bytes:
+            changed = again(fields)
+            return wraps.open_seed(changed, wraps.unlock_by(changed, answer)[0])
+
+        for fields in mutations(as_fields(store), 1):
+            with pytest.raises((LockedError, ValueError, KeyError, TypeError)):
+                opens(fields)
+            tried += 1
+        assert tried > 80
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"credential": ""},
+            {"credential": "ab" * 513},
+            {"label": "c3"},
+            {"label": b"\x1b[2J".hex()},
+            {"label": "61" * 65},
+            {"verified": 2},
+            {"verified": True},
+            {"host": "evil.example"},
+            {"kind": "passkey"},
+            {"kind": "passkey", "host": "UPPER.example"},
+            {"kind": "passkey", "host": "a..."},
+            {"kind": "passkey", "host": "x" * 64},
+        ],
+        ids=str,
+    )
+    def test_values_that_no_lock_has_are_refused(self, change: dict[str, Any]) -> None:
+        fields = as_fields(self.of()[0])
+        fields["wraps"][1] |= change
+        with pytest.raises(ValueError):  # noqa: PT011 - that it is refused is all.
+            again(fields)
+
+    def test_eight_of_the_largest_fit_into_a_file(self) -> None:
+        store, key = wraps.seal(SEED, WORDS, kind=PASSPHRASE)
+        for number in range(7):
+            credential = Credential(PASSKEY, bytes([number]) * 512, bytes(32), True, "x" * 63, "ü" * 32)
+            lock = wraps.lock_by(store, key, credential, Answer(PASSKEY, credential.id, bytes(32)))
+            store = replace(store, wraps=(*store.wraps, lock))
+        content = wraps.seal_again(store, key, SEED).encode()
+        assert len(content) <= wraps.MAX_SIZE
+        assert opened(wraps.parse(wraps.read(content))) == SEED
+
+    def test_a_weak_lock_beside_it_is_refused_as_ever(self) -> None:
+        fields = as_fields(self.of()[0])
+        fields["wraps"][0] |= {"memory": 8, "iterations": 0}
+        with pytest.raises((LockedError, ValueError)):
+            again(fields)
+
+    def test_an_answer_shows_nothing_of_it(self) -> None:
+        _, _, _, answer = self.of()
+        assert "\\x03" not in repr(answer)
+
+
+HOSTILE = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=40)
+    | st.binary(max_size=600).map(bytes.hex)
+)
+
+
+@HOSTILE
+@given(
+    fields=st.dictionaries(
+        st.sampled_from(
+            [
+                "kind",
+                "label",
+                "credential",
+                "salt",
+                "pepper",
+                "verified",
+                "host",
+                "nonce",
+                "commitment",
+                "sealed",
+                "more",
+            ]
+        ),
+        VALUES | st.sampled_from([SECURITY_KEY, PASSKEY, "x.localhost", "00" * 32, 1]) | st.lists(VALUES, max_size=2),
+    )
+)
+def test_whatever_stands_in_a_lock_is_refused_or_a_lock(fields: dict[str, Any]) -> None:
+    whole = as_fields(TestAsked().of()[0])
+    for lock in (fields, whole["wraps"][1] | fields):
+        try:
+            store = again(whole | {"wraps": [whole["wraps"][0], lock]})
+        except (LockedError, ValueError, KeyError, TypeError):
+            continue
+        found = wraps.credential_of(store.wraps[1])
+        assert found is None or (1 <= len(found.id) <= 512 and len(found.salt) == 32 and found.label.isprintable())
 
 
 @pytest.mark.parametrize(

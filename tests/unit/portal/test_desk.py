@@ -99,7 +99,7 @@ def test_a_page_waits_for_no_upload(seat: Seat) -> None:
 
 
 def test_a_wrong_passphrase_leaves_no_seat(tmp_path: Path, seat: Seat) -> None:
-    seat._passphrase = Hidden("wrong")
+    seat._secret = Hidden("wrong")
     with pytest.raises(LockedError):
         asyncio.run(seat.sit())
     assert seat.closed
@@ -337,7 +337,7 @@ def test_no_profile_is_unlocked_for_work_after_the_lock(seat: Seat, made: list[A
     ended(seat)
     assert [type(job.error) for job in jobs] == [LockedError] * 2
     assert not done
-    assert seat._passphrase.reveal() == ""
+    assert seat._secret.reveal() == ""
     assert all(one.closed for one in made)
 
 
