@@ -22,6 +22,8 @@ INSIDE = {
     *("Refused", "_BrokenAnswerError", "LateFailureError"),
     # Which page a request of a browser gets: nobody but the portal's application sees them.
     *("RefusedError", "LockedPageError"),
+    # What an implementation of Umbral raises, and its wrapper turns into an error of the tree.
+    "VerificationError",
     # What the viewer says of a part that can't be shown; the part says so in its place.
     *("UnreadableError", "_UnshownError"),
 }

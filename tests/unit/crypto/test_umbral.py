@@ -10,6 +10,7 @@ import pytest
 
 from panachain.crypto import umbral
 from panachain.errors import IntegrityError, UsageError
+from panachain.secp256k1 import HALF_ORDER
 from tests.support import shared
 
 LANE, GRANTEE = umbral.SecretKey.random(), umbral.SecretKey.random()
@@ -190,4 +191,4 @@ def test_signatures_are_checked_as_umbral_checks_them() -> None:
             except IntegrityError:
                 ours = False
             # We refuse the malleable twin that the library takes.
-            assert ours == (theirs and int.from_bytes(signature[32:], "big") <= umbral._HALF_ORDER)
+            assert ours == (theirs and int.from_bytes(signature[32:], "big") <= HALF_ORDER)
