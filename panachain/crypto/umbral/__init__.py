@@ -20,14 +20,16 @@ from panachain.errors import IntegrityError, UsageError
 from panachain.model.sizes import CAPSULE_SIZE, CFRAG_SIZE, KEY_SIZE, KFRAG_SIZE, PUBLIC_SIZE, UMBRAL_SIGNATURE_SIZE
 from panachain.secp256k1 import HALF_ORDER, Point, Scalar, verifies
 
+_backend: Final = chosen()
 if TYPE_CHECKING:
     # The names and types of both; which one it is at run time, backend.py decides.
     from panachain.crypto.umbral import scheme as _kits
     from panachain.crypto.umbral import scheme as _umbral
 else:
-    _backend = chosen()
     _umbral, _kits = _backend.library, _backend.kits
 
+PARALLEL: Final = _backend.parallel
+"""Whether several threads of one process compute at the same time."""
 VERSION: Final = 1
 """First byte of a wrap: another implementation of Umbral would get another one."""
 MESSAGE_KIT_SIZE: Final = 189
@@ -327,7 +329,7 @@ def check_cfrag(cfrag: bytes, capsule: bytes, *, verifying: bytes, delegating: b
     Raises:
         IntegrityError: it doesn't fit; the proxy that sent it lies.
     """
-    _verified_cfrag(cfrag, _capsule(capsule), _public(verifying), _public(delegating), _public(receiving))
+    _verified_cfrag(cfrag, capsule, verifying, delegating, receiving)
 
 
 def unwrap_reencrypted(
@@ -348,10 +350,10 @@ def unwrap_reencrypted(
     if not 2 <= threshold <= len(cfrags):
         raise UsageError(f"{len(cfrags)} cfrags, threshold {threshold}")
     kit = _message_kit(wrapped)
-    keys = _public(verifying), _public(delegating), secret._public_key
-    # Verified here too, although the client verified each when it came: the library combines verified ones only, and
-    # between the two they were bytes again.
-    verified = [_verified_cfrag(cfrag, kit.capsule, *keys) for cfrag in cfrags[:threshold]]
+    # Verified here too, although the client verified each when it came: between the two they were bytes again. Those of
+    # the same bytes are only looked up.
+    capsule = bytes(kit.capsule)
+    verified = [_verified_cfrag(one, capsule, verifying, delegating, secret.public) for one in cfrags[:threshold]]
     try:
         return _key32(kit.decrypt_reencrypted(secret._inner, _public(delegating), verified))
     except _OUTSIDE:
@@ -359,18 +361,28 @@ def unwrap_reencrypted(
 
 
 def _verified_cfrag(
-    cfrag: bytes,
-    capsule: _umbral.Capsule,
-    verifying: _umbral.PublicKey,
-    delegating: _umbral.PublicKey,
-    receiving: _umbral.PublicKey,
+    cfrag: bytes, capsule: bytes, verifying: bytes, delegating: bytes, receiving: bytes
 ) -> _umbral.VerifiedCapsuleFrag:
     _check_size(cfrag, CFRAG_SIZE, "cfrag")
+    _check_size(capsule, CAPSULE_SIZE, "capsule")
+    for key in (verifying, delegating, receiving):
+        _check_size(key, PUBLIC_SIZE, "public key")
+    return _found_good(cfrag, capsule, verifying, delegating, receiving)
+
+
+# A reader checks each cfrag when it comes, and once more when it opens: what was found good, of these very bytes and
+# for these very keys, is good. What isn't raises, and isn't kept. Nothing in it is secret.
+@lru_cache(maxsize=2048)
+def _found_good(
+    cfrag: bytes, capsule: bytes, verifying: bytes, delegating: bytes, receiving: bytes
+) -> _umbral.VerifiedCapsuleFrag:
+    keys = _public(verifying), _public(delegating), _public(receiving)
+    inside = _capsule(capsule)
     try:
         parsed = _umbral.CapsuleFrag.from_bytes(cfrag)
         if bytes(parsed) != cfrag:
             raise IntegrityError("the cfrag isn't in canonical form")
-        return parsed.verify(capsule, verifying, delegating, receiving)
+        return parsed.verify(inside, *keys)
     except _OUTSIDE:
         raise IntegrityError("the cfrag doesn't fit capsule and keys") from None
 
@@ -385,7 +397,8 @@ def _message_kit(wrapped: bytes) -> _kits.MessageKit:
 def _parsed_kit(wrapped: bytes) -> _kits.MessageKit:
     if wrapped[0] != VERSION:
         raise IntegrityError(f"wrap of version {wrapped[0]}, expected {VERSION}")
-    _check_points(wrapped[_CAPSULE_IN_WRAP])
+    # Read for itself too, and kept: what a proxy is asked for is the same capsule.
+    _capsule(wrapped[_CAPSULE_IN_WRAP])
     try:
         kit = _kits.MessageKit.from_bytes(wrapped[1:])
     except _OUTSIDE:

@@ -30,6 +30,8 @@ class Backend:
     """What has the names of `nucypher_core.umbral`."""
     kits: Any
     """What has `MessageKit`."""
+    parallel: bool
+    """Whether threads compute beside each other: nucypher_core never releases the GIL."""
 
 
 def chosen(setting: str | None = None) -> Backend:
@@ -54,7 +56,7 @@ def chosen(setting: str | None = None) -> Backend:
             if name == LIBSECP256K1:
                 raise ConfigurationError(f"{VARIABLE} is {name}, which can't be loaded: {exc}") from None
         else:
-            return Backend(LIBSECP256K1, scheme, scheme)
+            return Backend(LIBSECP256K1, scheme, scheme, parallel=True)
     try:
         import nucypher_core
         from nucypher_core import umbral
@@ -62,4 +64,4 @@ def chosen(setting: str | None = None) -> Backend:
         raise ConfigurationError(
             f"no implementation of Umbral can be loaded: {exc}", hint="pip install coincurve, or nucypher-core"
         ) from None
-    return Backend(NUCYPHER_CORE, umbral, nucypher_core)
+    return Backend(NUCYPHER_CORE, umbral, nucypher_core, parallel=False)

@@ -265,14 +265,9 @@ class Capsule:
         Raises:
             ValueError: they are no capsule, or its points cancel out.
         """
-        first, second, proof = _split(data, _CAPSULE)
-        e, v, s = Point.parse(first), Point.parse(second), _public_number(proof)
-        if first[1:] == second[1:] and first[0] != second[0]:
-            raise VerificationError("the capsule's points cancel out")
-        h = _public_scalar(b"CAPSULE_POINTS", first, second)
-        if generator_less(s, e, h) != v:
-            raise VerificationError("the capsule contradicts itself")
-        return cls(data, e, v, s, h)
+        # Before it is looked up: what is no bytes may have no hash.
+        _split(data, _CAPSULE)
+        return _read_capsule(data)
 
     @classmethod
     def make(cls, public: PublicKey) -> tuple[Capsule, bytes]:
@@ -296,6 +291,19 @@ class Capsule:
     def bound(self) -> bytes:
         """Return what the sealed key is bound to: the capsule without lengths."""
         return b"".join(_split(self._data, _CAPSULE))
+
+
+# A capsule is read for itself and within its kit, one after the other: the second time it is looked up.
+@lru_cache(maxsize=8)
+def _read_capsule(data: bytes) -> Capsule:
+    first, second, proof = _split(data, _CAPSULE)
+    e, v, s = Point.parse(first), Point.parse(second), _public_number(proof)
+    if first[1:] == second[1:] and first[0] != second[0]:
+        raise VerificationError("the capsule's points cancel out")
+    h = _public_scalar(b"CAPSULE_POINTS", first, second)
+    if generator_less(s, e, h) != v:
+        raise VerificationError("the capsule contradicts itself")
+    return Capsule(data, e, v, s, h)
 
 
 class KeyFrag:

@@ -22,7 +22,7 @@ MADE_HERE = {"SecretKeyFactory", "VerificationError", "VerifiedCapsuleFrag", "Ve
 @contextmanager
 def other() -> Iterator[None]:
     """Let the wrapper stand on the other implementation."""
-    caches = (umbral._parsed_kit, umbral._point, umbral._parsed_capsule, umbral._standard_u)
+    caches = (umbral._parsed_kit, umbral._point, umbral._parsed_capsule, umbral._standard_u, umbral._found_good)
     with pytest.MonkeyPatch.context() as patch:
         for cached in caches:
             cached.cache_clear()

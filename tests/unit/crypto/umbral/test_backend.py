@@ -95,4 +95,5 @@ def test_all_of_rule_8_holds_on_nucypher_core_too() -> None:
 
 def test_this_process_runs_on_the_one_that_its_environment_names() -> None:
     name = os.environ.get(backend.VARIABLE) or backend.LIBSECP256K1
-    assert umbral._backend.name == name  # type: ignore[attr-defined]
+    assert umbral._backend.name == name
+    assert (name == backend.LIBSECP256K1) is umbral.PARALLEL
