@@ -116,10 +116,11 @@ class NodeKey:
 
     def __init__(self, key: bytes) -> None:
         """Take the secret key, 32 bytes."""
-        import coincurve
+        # Imported here: who only asks a chain doesn't pay for it.
+        from panachain.secp256k1 import Scalar
 
-        self._key = coincurve.PrivateKey(key)
-        self.address = address_of_point(self._key.public_key.format(compressed=False))
+        self._key = Scalar(key)
+        self.address = address_of_point(self._key.public().uncompressed)
 
     def __repr__(self) -> str:
         return f"NodeKey({self.address})"
@@ -133,7 +134,7 @@ class NodeKey:
             now: Unix seconds.
         """
         expires_at, nonce, digest = int(now) + LIFE, os.urandom(NONCE_SIZE), hashlib.sha256(body).digest()
-        signature = self._key.sign_recoverable(domain.digest(self.address, expires_at, nonce, digest), hasher=None)
+        signature = self._key.sign_recoverable(domain.digest(self.address, expires_at, nonce, digest))
         # 27 is added to the parity as Ethereum's signatures have it, so that wallets and contracts can check a token
         # too.
         return Token(self.address, expires_at, nonce, digest, signature[:64] + bytes([signature[64] + 27]))

@@ -39,10 +39,10 @@ class Account:
             ValueError: it isn't a scalar of the curve.
         """
         # Imported here: readers of a chain don't pay for it.
-        import coincurve
+        from panachain.secp256k1 import Scalar
 
-        self._key = coincurve.PrivateKey(key)
-        self.address = address_of_point(self._key.public_key.format(compressed=False))
+        self._key = Scalar(key)
+        self.address = address_of_point(self._key.public().uncompressed)
 
     def __repr__(self) -> str:
         return f"Account({self.address})"
@@ -78,7 +78,7 @@ class Account:
 
     def sign_digest(self, digest: bytes) -> bytes:
         """Return the signature of a 32-byte digest that names its purpose (EIP-191, EIP-712), 65 bytes r ‖ s ‖ v."""
-        signature = self._key.sign_recoverable(digest, hasher=None)
+        signature = self._key.sign_recoverable(digest)
         return signature[:64] + bytes([signature[64] + 27])
 
 
@@ -98,21 +98,15 @@ def expanded(signature: bytes) -> bytes:
 
 def recover_digest(digest: bytes, signature: bytes) -> Address | None:
     """Return who signed a 32-byte digest, or None when the signature is none."""
-    import coincurve
+    from panachain.secp256k1 import signer_of
 
     if len(signature) != SIGNATURE_SIZE or signature[-1] not in (27, 28):
         return None
     # The contracts refuse a high s: what passes here must convict there.
     if int.from_bytes(signature[32:64], "big") > _HALF_ORDER:
         return None
-    try:
-        public = coincurve.PublicKey.from_signature_and_message(
-            signature[:64] + bytes([signature[64] - 27]), digest, hasher=None
-        )
-    except Exception:  # noqa: BLE001
-        # coincurve raises a bare Exception for a point that isn't on the curve: it is an answer, not a fault.
-        return None
-    return address_of_point(public.format(compressed=False))
+    signer = signer_of(digest, signature[:64] + bytes([signature[64] - 27]))
+    return None if signer is None else address_of_point(signer.uncompressed)
 
 
 def decode_transaction(raw: str) -> dict[str, Any]:

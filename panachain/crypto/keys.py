@@ -19,6 +19,7 @@ from panachain.model.actors import Address
 from panachain.model.key_block import PublicKeys
 from panachain.model.scope import Scope
 from panachain.model.sizes import KEY_SIZE
+from panachain.secp256k1 import Scalar
 
 
 class Seed:
@@ -108,11 +109,8 @@ def address_of(account_key: bytes) -> Address:
     Raises:
         UsageError: it isn't a scalar of the curve.
     """
-    # Imported here: code that only seals or opens records doesn't pay for it.
-    import coincurve
-
     try:
-        public = coincurve.PrivateKey(account_key).public_key.format(compressed=False)
+        public = Scalar(account_key).public().uncompressed
     except ValueError:
         raise UsageError("not an account key of 32 bytes") from None
     return address_of_point(public)

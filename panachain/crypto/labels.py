@@ -30,6 +30,9 @@ ENVELOPE_MASK: Final = b"panachain/envelope/3/mask"
 # Derivations from a Diffie-Hellman secret (HKDF-SHA256).
 NOTICE: Final = b"panachain/notice/1"
 
+# What a proof's random number is hashed under.
+UMBRAL_NONCE: Final = b"panachain/umbral/1/nonce"
+
 # Associated data of seals.
 HEADER_SLOT: Final = b"panachain/header/3/slot"
 HEADER_BODY: Final = b"panachain/header/3/body"

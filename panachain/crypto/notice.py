@@ -11,11 +11,12 @@ Never opens anything: the terms are sealed by themselves. Follows ERC-5564 (one-
 
 from __future__ import annotations
 
-import coincurve
+from hashlib import sha256
 
 from panachain.crypto import kdf, labels, umbral
 from panachain.errors import IntegrityError
 from panachain.model.actors import PolicyId
+from panachain.secp256k1 import Point, Scalar
 
 _EVEN = b"\x02"
 """First byte of a compressed point whose y is even, SEC 1 section 2.3.3."""
@@ -35,13 +36,14 @@ def announce(receiving: bytes, policy_id: PolicyId) -> tuple[bytes, int]:
         IntegrityError: `receiving` isn't a point.
     """
     while True:
-        one_time = coincurve.PrivateKey()
-        public = one_time.public_key.format()
+        one_time = Scalar.random()
+        public = one_time.public().encoded
         # Half of all keys have an even y; only x is published.
         if public[:1] == _EVEN:
             break
     try:
-        shared = one_time.ecdh(receiving)
+        # As libsecp256k1's own hash function has it: of the compressed point.
+        shared = sha256(one_time.times(Point.parse(receiving)).encoded).digest()
     except ValueError as exc:
         raise IntegrityError("the receiving key isn't a point of the curve") from exc
     return public[1:], _tag(shared, policy_id)

@@ -1,7 +1,7 @@
 """How long keys, signatures and Umbral's parts are, in bytes: what messages, chain and cryptography agree on.
 
 Imports nothing, so that a command which only reads a message needn't load the cryptography for it. The sizes of Umbral
-are those of nucypher_core, which a test of `crypto/umbral.py` measures; the others follow SEC 1, EIP-712 and ERC-2098.
+are those of nucypher_core, which a test of `crypto/umbral/` measures; the others follow SEC 1, EIP-712 and ERC-2098.
 """
 
 from __future__ import annotations

@@ -197,6 +197,7 @@ class TestLint:
             "check_dead.py",
             "check_dependencies.py",
             "check_clocks.py",
+            "check_secret_scalars.py",
             "check_secrets.py",
             "check_language.py",
             "check_listeners.py",

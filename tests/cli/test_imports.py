@@ -38,9 +38,11 @@ HEAVY = ORACLES | {
     *("jinja2", "babel", "segno", "nh3", "python_multipart", "PIL", "panachain.portal"),
     # Progress bars.
     "rich",
+    # Umbral by setting only.
+    "nucypher_core",
 }
 """What no command loads that shows no progress, starts no service and opens no such store or record."""
-ACTING = frozenset({"httpx", "cryptography", "coincurve", "nucypher_core", "panachain.sdk", "panachain.chain"})
+ACTING = frozenset({"httpx", "cryptography", "coincurve", "panachain.sdk", "panachain.chain"})
 """What a command loads that acts for somebody on a chain."""
 
 COMMANDS: dict[str, tuple[Role | None, frozenset[str]]] = {

@@ -23,6 +23,8 @@ INSIDE = {
     *("RefusedError", "LockedPageError"),
     # What a security key says that whoever asks it foresaw.
     "_PassedError",
+    # What an implementation of Umbral raises, and its wrapper turns into an error of the tree.
+    "VerificationError",
     # What the viewer says of a part that can't be shown; the part says so in its place.
     *("UnreadableError", "_UnshownError"),
 }

@@ -67,16 +67,21 @@ class Limits:
 
 
 def create_app(
-    service: ProxyService, limits: Limits | None = None, *, clock: Callable[[], float] = time.monotonic
+    service: ProxyService,
+    limits: Limits | None = None,
+    *,
+    threads: int = 1,
+    clock: Callable[[], float] = time.monotonic,
 ) -> FastAPI:
     """Return the application of one proxy process.
 
     Args:
         service: does the work.
         limits: how much one sender may ask.
+        threads: how many compute for openings and deposits.
         clock: seconds, for limits and durations.
     """
-    front = _Front(service, limits or Limits(), clock)
+    front = _Front(service, limits or Limits(), clock, threads)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -95,13 +100,14 @@ def create_app(
 class _Front:
     """What stands between HTTP and the service."""
 
-    def __init__(self, service: ProxyService, limits: Limits, clock: Callable[[], float]) -> None:
+    def __init__(self, service: ProxyService, limits: Limits, clock: Callable[[], float], threads: int) -> None:
         self._service = service
         self._limits = limits
         self._clock = clock
-        # One thread computes: nucypher_core never releases the GIL, and a second one would take half of the first one's
-        # time for somebody whose turn it isn't. Openings and deposits don't take each other's places in the queue.
-        self._work = FairPool(1, "work")
+        # No more threads than compute at the same time: one that waits for a processor would take part of another
+        # one's time for somebody whose turn it isn't. Openings and deposits don't take each other's places in the
+        # queue.
+        self._work = FairPool(threads, "work")
         # One thread for those of whom it isn't known yet whether they may ask: however many there are, they take no
         # more of the process than that.
         self._door = FairPool(1, "door")

@@ -22,7 +22,7 @@ from panachain.chain.revocations import registry_domain
 from panachain.chain.sidechain import Sidechain
 from panachain.chain.signing import Account
 from panachain.chain.typed import proxy_domain
-from panachain.crypto import keystore
+from panachain.crypto import keystore, umbral
 from panachain.crypto.keys import Seed
 from panachain.errors import PanaChainError, PolicyUnknownError, UnavailableError
 from panachain.follow.opening import following
@@ -44,6 +44,8 @@ _SWITCH: Final = 0.0005
 """Seconds after which a thread that computes lets the event loop have the GIL."""
 _KEEP_ALIVE: Final = 30
 """Seconds that an idle connection is kept."""
+_MOST_THREADS: Final = 4
+"""Threads of a worker that compute: beyond these, a second worker serves more than a fifth one."""
 _RPC_TIMEOUT: Final = 5.0
 """Seconds that a chain may take for one answer."""
 _log = logging.getLogger("panachain.proxy")
@@ -192,9 +194,15 @@ def _work(config: ProxyConfig, seed: Seed, listening: socket.socket, number: int
 
     sys.setswitchinterval(_SWITCH)
     with closing(Process(config, seed)) as process, _upkeep(config, process) if number == 0 else nullcontext():
-        app = create_app(process.service, Limits(config.sender_rate, config.address_rate))
-        limits = ConnectionLimits(most_per_source=config.connections_per_address)
-        serve(app, listening, tls=config.tls, grace=config.grace, limits=limits, timeout_keep_alive=_KEEP_ALIVE)
+        limits = Limits(config.sender_rate, config.address_rate)
+        app = create_app(process.service, limits, threads=_threads(config.workers, os.cpu_count() or 1))
+        connections = ConnectionLimits(most_per_source=config.connections_per_address)
+        serve(app, listening, tls=config.tls, grace=config.grace, limits=connections, timeout_keep_alive=_KEEP_ALIVE)
+
+
+def _threads(workers: int, processors: int) -> int:
+    """Return how many threads of a worker compute: its share of the machine, where they compute beside each other."""
+    return max(1, min(_MOST_THREADS, processors // workers)) if umbral.PARALLEL else 1
 
 
 def _upkeep(config: ProxyConfig, process: Process) -> AbstractContextManager[object]:

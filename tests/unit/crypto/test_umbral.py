@@ -10,6 +10,7 @@ import pytest
 
 from panachain.crypto import umbral
 from panachain.errors import IntegrityError, UsageError
+from panachain.secp256k1 import HALF_ORDER
 from tests.support import shared
 
 LANE, GRANTEE = umbral.SecretKey.random(), umbral.SecretKey.random()
@@ -132,6 +133,43 @@ def test_a_machine_that_computes_wrongly_hands_nothing_out(monkeypatch: pytest.M
     assert len(umbral.reencrypt_many([other], kfrag, **KEYS)) == 1
 
 
+def test_a_cfrag_is_computed_on_once_and_only_what_was_good_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrap = umbral.wrap(LANE.public, KEY)
+    capsule = umbral.capsule_of(wrap)
+    good = cfrags(wrap, umbral.delegate(LANE, GRANTEE.public, SIGNER, threshold=2, shares=2))
+    umbral._found_good.cache_clear()
+    read: list[bytes] = []
+    library = umbral._umbral
+
+    class Counting:
+        """The library, and which cfrags it reads."""
+
+        def __getattr__(self, name: str) -> Any:
+            return self if name == "CapsuleFrag" else getattr(library, name)
+
+        def from_bytes(self, data: bytes) -> Any:
+            read.append(data)
+            return library.CapsuleFrag.from_bytes(data)
+
+    monkeypatch.setattr(umbral, "_umbral", Counting())
+    for one in good:
+        umbral.check_cfrag(one, capsule, **KEYS)
+    keys = {"verifying": SIGNER.public, "delegating": LANE.public}
+    assert umbral.unwrap_reencrypted(GRANTEE, wrap, good, **keys, threshold=2) == KEY
+    assert read == good
+    # Each byte and each key counts: for another one nothing is remembered, however often it is asked.
+    bad = good[0][:-1] + bytes([good[0][-1] ^ 1])
+    for _ in range(2):
+        with pytest.raises(IntegrityError):
+            umbral.check_cfrag(bad, capsule, **KEYS)
+        for name in KEYS:
+            with pytest.raises(IntegrityError):
+                umbral.check_cfrag(good[0], capsule, **(KEYS | {name: umbral.SecretKey.random().public}))
+        with pytest.raises(IntegrityError):
+            umbral.check_cfrag(good[0], umbral.capsule_of(umbral.wrap(LANE.public, KEY)), **KEYS)
+    assert len(read) == 2 + 2 * 5
+
+
 def test_repr_shows_no_secret() -> None:
     secret = umbral.SecretKey.from_bytes(KEY)
     assert KEY.hex() not in repr(secret) + repr(umbral.Signer(secret))
@@ -190,4 +228,4 @@ def test_signatures_are_checked_as_umbral_checks_them() -> None:
             except IntegrityError:
                 ours = False
             # We refuse the malleable twin that the library takes.
-            assert ours == (theirs and int.from_bytes(signature[32:], "big") <= umbral._HALF_ORDER)
+            assert ours == (theirs and int.from_bytes(signature[32:], "big") <= HALF_ORDER)

@@ -22,12 +22,12 @@ MADE_HERE = {"SecretKeyFactory", "VerificationError", "VerifiedCapsuleFrag", "Ve
 @contextmanager
 def other() -> Iterator[None]:
     """Let the wrapper stand on the other implementation."""
-    caches = (umbral._parsed_kit, umbral._point, umbral._parsed_capsule, umbral._standard_u)
+    caches = (umbral._parsed_kit, umbral._point, umbral._parsed_capsule, umbral._standard_u, umbral._found_good)
     with pytest.MonkeyPatch.context() as patch:
         for cached in caches:
             cached.cache_clear()
         patch.setattr(umbral, "_umbral", umbral_other.LIBRARY)
-        patch.setattr(umbral, "nucypher_core", umbral_other.KITS)
+        patch.setattr(umbral, "_kits", umbral_other.KITS)
         try:
             yield
         finally:
@@ -112,4 +112,4 @@ def test_the_wrapper_asks_for_nothing_else() -> None:
     }
     names = {name for module, name in asked if module == "_umbral"} - MADE_HERE
     assert names == vars(umbral_other.LIBRARY).keys()
-    assert {name for module, name in asked if module == "nucypher_core"} == vars(umbral_other.KITS).keys()
+    assert {name for module, name in asked if module == "_kits"} == vars(umbral_other.KITS).keys()

@@ -1,4 +1,4 @@
-"""Another implementation of Umbral, in the shape in which `panachain/crypto/umbral.py` asks for one.
+"""Another implementation of Umbral, in the shape in which `panachain/crypto/umbral` asks for one.
 
 It is the slow oracle with the names of nucypher_core, and shows what an implementation has to bring: these names,
 errors that are `ValueError`, and the encodings of docs/spec/formats.md. What it doesn't bring is the derivation of keys
@@ -217,6 +217,6 @@ LIBRARY = SimpleNamespace(
     generate_kfrags=generate_kfrags,
     reencrypt=reencrypt,
 )
-"""What the wrapper calls `nucypher_core.umbral`."""
+"""What the wrapper calls `_umbral`."""
 KITS = SimpleNamespace(MessageKit=MessageKit)
-"""What the wrapper calls `nucypher_core`."""
+"""What the wrapper calls `_kits`."""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 from starlette.testclient import TestClient
 
+from panachain.crypto import umbral
 from panachain.model.proxy_requests import ReencryptRequest
 from panachain.proxy import client, messages
 from panachain.service import problems, shapes
 from panachain.service.proxy import app, models
 from panachain.service.proxy.app import Limits, create_app
 from panachain.service.standing import Rank, Standing
-from tests.unit.service.proxy_world import ProxyWorld
+from tests.unit.service.proxy_world import Policy, ProxyWorld
 
 
 @pytest.fixture
@@ -36,6 +38,10 @@ def send(http: TestClient, request: ReencryptRequest) -> httpx.Response:
     return http.post("/v1/reencrypt", json=messages.reencrypt_fields(request))
 
 
+def capsules_of(policy: Policy, count: int) -> tuple[bytes, ...]:
+    return tuple(umbral.capsule_of(wrap) for wrap in policy.wraps(count).values())
+
+
 def problem(response: httpx.Response) -> tuple[int, str]:
     """Return status and slug of a problem document, whose form is checked."""
     assert response.headers["content-type"] == "application/problem+json"
@@ -52,6 +58,22 @@ class TestEndpoints:
         answer = send(http, world.request(world.grant()))
         assert answer.status_code == 200
         models.ReencryptAnswer.model_validate(answer.json())
+
+    def test_several_threads_answer_several_people_rightly(self, world: ProxyWorld) -> None:
+        policies = [world.grant() for _ in range(4)]
+        requests = [world.request(policy, capsules=capsules_of(policy, 20)) for policy in policies for _ in range(2)]
+        with (
+            TestClient(create_app(world.services[0], threads=3)) as http,
+            ThreadPoolExecutor(len(requests)) as pool,
+        ):
+            answers = list(pool.map(lambda request: send(http, request), requests))
+        assert [answer.status_code for answer in answers] == [200] * len(requests)
+        for number, (request, answer) in enumerate(zip(requests, answers, strict=True)):
+            terms = policies[number // 2].terms
+            keys = {"verifying": terms.verifying_key, "receiving": terms.receiving_key}
+            found = [bytes.fromhex(cfrag) for cfrag in answer.json()["cfrags"]]
+            for cfrag, capsule in zip(found, request.capsules, strict=True):
+                umbral.check_cfrag(cfrag, capsule, delegating=terms.lanes[0].delegating_key, **keys)
 
     def test_a_thousand_capsules_pass_and_one_more_does_not(self, world: ProxyWorld, http: TestClient) -> None:
         policy = world.grant()

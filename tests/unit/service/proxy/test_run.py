@@ -25,6 +25,7 @@ from panachain.errors import UnavailableError
 from panachain.proxy import messages
 from panachain.proxy.client import Channels, read_answer
 from panachain.service.database import Place
+from panachain.service.proxy import run
 from panachain.service.proxy.store import ProxyStore
 from panachain.wire.endpoints import Reach
 from tests.unit.service.authority import Authority
@@ -34,6 +35,20 @@ from tests.unit.service.proxy_world import PASSPHRASE, ProxyWorld, address
 ROOT = Path(__file__).resolve().parents[4]
 HOST = Path(__file__).parents[1] / "worker_host.py"
 NEAR = Reach(development=True)
+
+
+@pytest.mark.parametrize(
+    ("workers", "processors", "parallel", "threads"),
+    [
+        *((1, 2, True, 2), (2, 2, True, 1), (3, 2, True, 1), (1, 16, True, 4), (4, 16, True, 4), (8, 16, True, 2)),
+        (1, 16, False, 1),
+    ],
+)
+def test_as_many_threads_compute_as_processors_fall_to_a_worker(
+    monkeypatch: pytest.MonkeyPatch, workers: int, processors: int, parallel: bool, threads: int
+) -> None:
+    monkeypatch.setattr(run.umbral, "PARALLEL", parallel)
+    assert run._threads(workers, processors) == threads
 
 
 class Host:

@@ -1,26 +1,35 @@
 """Umbral threshold proxy re-encryption behind one strict wrapper.
 
-The only file that imports nucypher_core. It never skips a verification, and it takes nothing from the wire that
-doesn't encode back to the same bytes. No curve arithmetic of our own.
-Follows Umbral (Nunez, "Umbral: a threshold proxy re-encryption scheme", 2018) and security rule 8.
+It stands on libsecp256k1 (`scheme.py`) or, by setting, on nucypher_core (`backend.py`): both make the same bytes, and
+none of the checks here relies on either. It never skips a verification, and it takes nothing from the wire that doesn't
+encode back to the same bytes. No curve arithmetic of our own.
+Follows Umbral (Nunez, "Umbral: a threshold proxy re-encryption scheme", 2018), security rules 8 and 39, and ADR 63.
 
-    wrap = 0x01 ‖ nucypher_core MessageKit of a 32-byte key (docs/spec/formats.md)
+    wrap = 0x01 ‖ MessageKit of a 32-byte key (docs/spec/formats.md)
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from typing import Final
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
 
-import coincurve
-import nucypher_core
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from nucypher_core import umbral as _umbral
-
+from panachain.crypto.umbral.backend import chosen
 from panachain.errors import IntegrityError, UsageError
 from panachain.model.sizes import CAPSULE_SIZE, CFRAG_SIZE, KEY_SIZE, KFRAG_SIZE, PUBLIC_SIZE, UMBRAL_SIGNATURE_SIZE
+from panachain.secp256k1 import HALF_ORDER, Point, Scalar, verifies
 
+_backend: Final = chosen()
+if TYPE_CHECKING:
+    # The names and types of both; which one it is at run time, backend.py decides.
+    from panachain.crypto.umbral import scheme as _kits
+    from panachain.crypto.umbral import scheme as _umbral
+else:
+    _umbral, _kits = _backend.library, _backend.kits
+
+PARALLEL: Final = _backend.parallel
+"""Whether several threads of one process compute at the same time."""
 VERSION: Final = 1
 """First byte of a wrap: another implementation of Umbral would get another one."""
 MESSAGE_KIT_SIZE: Final = 189
@@ -36,11 +45,11 @@ _FOR_RECEIVER: Final = slice(244, 308)
 _BOTH_SIGNED: Final = b"\xc3\xc3"
 """How an encoded kfrag ends that says of both keys, the delegating and the receiving, that they are signed."""
 # Where the x coordinates of a capsule's points stand in it.
+_CAPSULE_IN_WRAP: Final = slice(10, 115)
 _E_X: Final = slice(4, 36)
 _V_X: Final = slice(39, 71)
-_HALF_ORDER: Final = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
-"""Half the order of secp256k1: larger `s` values are malleable twins (SEC 1, BIP 62)."""
 _OUTSIDE: Final = (ValueError, TypeError, _umbral.VerificationError)
+"""What an implementation raises for what it doesn't take."""
 
 
 class SecretKey:
@@ -77,13 +86,13 @@ class SecretKey:
         SHA-256 of the compressed shared point, as libsecp256k1 gives it.
         """
         try:
-            return bytes(self._secp.ecdh(public))
+            return sha256(self._scalar.times(Point.parse(public)).encoded).digest()
         except ValueError:
             return None
 
     @cached_property
-    def _secp(self) -> coincurve.PrivateKey:
-        return coincurve.PrivateKey(self._inner.to_be_bytes())
+    def _scalar(self) -> Scalar:
+        return Scalar(self._inner.to_be_bytes())
 
     def reveal(self) -> bytes:
         """Return the key itself, 32 bytes, to be sealed to those who share it, and for nothing else."""
@@ -167,16 +176,11 @@ def verify(public: bytes, message: bytes, signature: bytes) -> None:
     """
     _check_size(signature, SIGNATURE_SIZE, "signature")
     # ECDSA accepts s and its negative. With both accepted, one receipt or header would have two valid encodings.
-    if int.from_bytes(signature[32:], "big") > _HALF_ORDER:
+    if int.from_bytes(signature[32:], "big") > HALF_ORDER:
         raise IntegrityError("the signature isn't in canonical form")
-    # Umbral's signature is ECDSA over SHA-256 on secp256k1, and libsecp256k1 checks it in 40 % of the time.
-    der = encode_dss_signature(int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big"))
-    try:
-        good = _secp_public(public).verify(der, message)
-    except Exception:  # noqa: BLE001
-        # coincurve raises a bare Exception for what isn't a signature: it is an answer, not a fault.
-        good = False
-    if not good:
+    _check_size(public, PUBLIC_SIZE, "public key")
+    # Umbral's signature is ECDSA over SHA-256 on secp256k1, whichever implementation made it.
+    if not verifies(_secp_public(public), sha256(message).digest(), signature):
         raise IntegrityError("the signature doesn't fit the key and the message")
 
 
@@ -189,7 +193,7 @@ def wrap(public: bytes, key: bytes) -> bytes:
     """
     if len(key) != KEY_SIZE:
         raise UsageError(f"a wrapped key has 32 bytes, got {len(key)}")
-    return bytes([VERSION]) + bytes(nucypher_core.MessageKit(_public(public), key, None))
+    return bytes([VERSION]) + bytes(_kits.MessageKit(_public(public), key, None))
 
 
 def unwrap(secret: SecretKey, wrapped: bytes) -> bytes:
@@ -325,7 +329,7 @@ def check_cfrag(cfrag: bytes, capsule: bytes, *, verifying: bytes, delegating: b
     Raises:
         IntegrityError: it doesn't fit; the proxy that sent it lies.
     """
-    _verified_cfrag(cfrag, _capsule(capsule), _public(verifying), _public(delegating), _public(receiving))
+    _verified_cfrag(cfrag, capsule, verifying, delegating, receiving)
 
 
 def unwrap_reencrypted(
@@ -346,10 +350,10 @@ def unwrap_reencrypted(
     if not 2 <= threshold <= len(cfrags):
         raise UsageError(f"{len(cfrags)} cfrags, threshold {threshold}")
     kit = _message_kit(wrapped)
-    keys = _public(verifying), _public(delegating), secret._public_key
-    # Verified here too, although the client verified each when it came: the library combines verified ones only, and
-    # between the two they were bytes again.
-    verified = [_verified_cfrag(cfrag, kit.capsule, *keys) for cfrag in cfrags[:threshold]]
+    # Verified here too, although the client verified each when it came: between the two they were bytes again. Those of
+    # the same bytes are only looked up.
+    capsule = bytes(kit.capsule)
+    verified = [_verified_cfrag(one, capsule, verifying, delegating, secret.public) for one in cfrags[:threshold]]
     try:
         return _key32(kit.decrypt_reencrypted(secret._inner, _public(delegating), verified))
     except _OUTSIDE:
@@ -357,39 +361,50 @@ def unwrap_reencrypted(
 
 
 def _verified_cfrag(
-    cfrag: bytes,
-    capsule: _umbral.Capsule,
-    verifying: _umbral.PublicKey,
-    delegating: _umbral.PublicKey,
-    receiving: _umbral.PublicKey,
+    cfrag: bytes, capsule: bytes, verifying: bytes, delegating: bytes, receiving: bytes
 ) -> _umbral.VerifiedCapsuleFrag:
     _check_size(cfrag, CFRAG_SIZE, "cfrag")
+    _check_size(capsule, CAPSULE_SIZE, "capsule")
+    for key in (verifying, delegating, receiving):
+        _check_size(key, PUBLIC_SIZE, "public key")
+    return _found_good(cfrag, capsule, verifying, delegating, receiving)
+
+
+# A reader checks each cfrag when it comes, and once more when it opens: what was found good, of these very bytes and
+# for these very keys, is good. What isn't raises, and isn't kept. Nothing in it is secret.
+@lru_cache(maxsize=2048)
+def _found_good(
+    cfrag: bytes, capsule: bytes, verifying: bytes, delegating: bytes, receiving: bytes
+) -> _umbral.VerifiedCapsuleFrag:
+    keys = _public(verifying), _public(delegating), _public(receiving)
+    inside = _capsule(capsule)
     try:
         parsed = _umbral.CapsuleFrag.from_bytes(cfrag)
         if bytes(parsed) != cfrag:
             raise IntegrityError("the cfrag isn't in canonical form")
-        return parsed.verify(capsule, verifying, delegating, receiving)
+        return parsed.verify(inside, *keys)
     except _OUTSIDE:
         raise IntegrityError("the cfrag doesn't fit capsule and keys") from None
 
 
-def _message_kit(wrapped: bytes) -> nucypher_core.MessageKit:
+def _message_kit(wrapped: bytes) -> _kits.MessageKit:
     _check_size(wrapped, WRAP_SIZE, "wrap")
     return _parsed_kit(wrapped)
 
 
 # Parsing a point, a capsule or a wrap verifies it, 20 to 250 microseconds: keep what is used again at once.
 @lru_cache(maxsize=4096)
-def _parsed_kit(wrapped: bytes) -> nucypher_core.MessageKit:
+def _parsed_kit(wrapped: bytes) -> _kits.MessageKit:
     if wrapped[0] != VERSION:
         raise IntegrityError(f"wrap of version {wrapped[0]}, expected {VERSION}")
+    # Read for itself too, and kept: what a proxy is asked for is the same capsule.
+    _capsule(wrapped[_CAPSULE_IN_WRAP])
     try:
-        kit = nucypher_core.MessageKit.from_bytes(wrapped[1:])
+        kit = _kits.MessageKit.from_bytes(wrapped[1:])
     except _OUTSIDE:
         raise IntegrityError("the wrap can't be read") from None
     if bytes(kit) != wrapped[1:]:
         raise IntegrityError("the wrap isn't in canonical form")
-    _check_points(bytes(kit.capsule))
     return kit
 
 
@@ -424,11 +439,9 @@ def _point(compressed: bytes) -> _umbral.PublicKey:
 
 
 @lru_cache(maxsize=256)
-def _secp_public(compressed: bytes) -> coincurve.PublicKey:
-    if len(compressed) != PUBLIC_SIZE:
-        raise IntegrityError(f"public key of {len(compressed)} bytes, expected {PUBLIC_SIZE}")
+def _secp_public(compressed: bytes) -> Point:
     try:
-        return coincurve.PublicKey(compressed)
+        return Point.parse(compressed)
     except ValueError as exc:
         raise IntegrityError("the public key isn't a point of the curve") from exc
 

@@ -1,0 +1,146 @@
+"""Umbral on libsecp256k1 against nucypher-core, step by step; what the time of a multiplication tells of its scalar.
+
+    ./pana bench umbral [--rounds 200] [--threads 2] [--quick]
+
+Prints medians of processor time, both in turns in one process, so that both see the same machine; then how much two
+threads do; then, for secret scalars of two classes (few bits set, random), Welch's t of the function that secrets meet
+and of the one that they must not. Fails nothing: a t beyond 4.5 in either direction is what dudect calls a leak.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import random
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import nucypher_core
+from nucypher_core import umbral as nucypher
+
+from panachain.crypto.umbral import scheme
+from panachain.secp256k1 import ORDER, Scalar
+
+
+def steps(library: Any, kits: Any) -> dict[str, Callable[[], object]]:
+    """Return each step of a delegation, as one implementation does it."""
+    lane, grantee, signing = (library.SecretKey.random() for _ in range(3))
+    signer = library.Signer(signing)
+    keys = signing.public_key(), lane.public_key(), grantee.public_key()
+    kit = kits.MessageKit(keys[1], bytes(32), None)
+    capsule = kit.capsule
+    made = library.generate_kfrags(lane, keys[2], signer, 2, 3, True, True)
+    encoded = [bytes(one) for one in made]
+    kfrags = [library.KeyFrag.from_bytes(one).verify(*keys) for one in encoded]
+    cfrags = [library.reencrypt(capsule, one) for one in kfrags]
+    answers = [bytes(one) for one in cfrags]
+    read = [library.CapsuleFrag.from_bytes(one).verify(capsule, *keys) for one in answers[:2]]
+    # So many that none is only looked up.
+    raw = itertools.cycle([bytes(kits.MessageKit(keys[1], bytes(32), None).capsule) for _ in range(32)])
+
+    def deposit() -> None:
+        scheme._check_signed.cache_clear()
+        library.KeyFrag.from_bytes(encoded[0]).verify(*keys)
+
+    def duty() -> bytes:
+        parsed = library.Capsule.from_bytes(next(raw))
+        return bytes(library.reencrypt(parsed, kfrags[0]).unverify().verify(parsed, *keys))
+
+    return {
+        "wrap": lambda: kits.MessageKit(keys[1], bytes(32), None),
+        "kfrags, 2 of 3": lambda: library.generate_kfrags(lane, keys[2], signer, 2, 3, True, True),
+        "check a kfrag": deposit,
+        "parse and check a capsule": lambda: library.Capsule.from_bytes(next(raw)),
+        "re-encrypt": lambda: library.reencrypt(capsule, kfrags[0]),
+        "check an own cfrag": lambda: cfrags[0].unverify().verify(capsule, *keys),
+        "check another's cfrag": lambda: library.CapsuleFrag.from_bytes(answers[0]).verify(capsule, *keys),
+        "open with two cfrags": lambda: kit.decrypt_reencrypted(grantee, keys[1], read),
+        "a proxy's whole duty": duty,
+    }
+
+
+def compare(rounds: int) -> None:
+    """Print the median of each step, and how many times faster ours is."""
+    ours, theirs = steps(scheme, scheme), steps(nucypher, nucypher_core)
+    print(f"processor time, median of {rounds}, in turns")
+    for name in ours:
+        taken: dict[str, list[float]] = {"ours": [], "theirs": []}
+        for _ in range(rounds):
+            for which, one in (("ours", ours[name]), ("theirs", theirs[name])):
+                started = time.thread_time()
+                one()
+                taken[which].append(time.thread_time() - started)
+        mine, other = (1e6 * statistics.median(taken[which]) for which in ("ours", "theirs"))
+        print(f"  {name:28} {mine:6.0f} us   nucypher-core {other:6.0f} us   {other / mine:5.2f} x")
+
+
+def threads(count: int, rounds: int) -> None:
+    """Print how much more several threads do than one, by the clock."""
+    duty = steps(scheme, scheme)["a proxy's whole duty"]
+
+    def work(_: int) -> None:
+        for _ in range(rounds):
+            duty()
+
+    def rate(number: int) -> float:
+        started = time.perf_counter()
+        with ThreadPoolExecutor(number) as pool:
+            list(pool.map(work, range(number)))
+        return number * rounds / (time.perf_counter() - started)
+
+    rates = [(rate(1), rate(count)) for _ in range(5)]
+    one, many = (statistics.median(column) for column in zip(*rates, strict=True))
+    print(f"\n  {count} threads: {many:.0f} duties/s, one thread {one:.0f}   {many / one:5.2f} x")
+
+
+def leakage(samples: int) -> None:
+    """Print Welch's t of two classes of scalars, for the function that secrets meet and for one that they must not."""
+    source = random.Random(1)
+    point = Scalar.random().public()
+    drawn: dict[str, list[int]] = {
+        "few bits": [1 << source.randrange(1, 40) for _ in range(64)],
+        "random": [source.randrange(1, ORDER) for _ in range(64)],
+    }
+    raw = {name: [one.to_bytes(32, "big") for one in numbers] for name, numbers in drawn.items()}
+    secret = {name: [Scalar(one) for one in numbers] for name, numbers in raw.items()}
+    ways: dict[str, Callable[[str, int], object]] = {
+        "secp256k1_ecdh (secrets meet it)": lambda name, at: secret[name][at].times(point),
+        "secp256k1_ec_pubkey_create (secrets meet it)": lambda name, at: secret[name][at].public(),
+        "secp256k1_ec_pubkey_tweak_mul (they must not)": lambda name, at: point.times(raw[name][at]),
+    }
+    print(f"\nWelch's t, {samples} calls of each class, the slowest tenth left out")
+    for title, call in ways.items():
+        times: dict[str, list[int]] = {name: [] for name in drawn}
+        for _ in range(samples):
+            # In an order that is drawn, so that no other program meets one class only.
+            for name in source.sample(list(drawn), 2):
+                at = source.randrange(64)
+                started = time.perf_counter_ns()
+                call(name, at)
+                times[name].append(time.perf_counter_ns() - started)
+        cut = [sorted(times[name])[: samples * 9 // 10] for name in drawn]
+        means = [statistics.fmean(one) for one in cut]
+        spread = sum(statistics.variance(one) / len(one) for one in cut)
+        t = (means[0] - means[1]) / spread**0.5
+        print(f"  {title:48} t = {t:8.1f}   {means[0] / 1000:6.1f} us, {means[1] / 1000:6.1f} us")
+
+
+def main() -> None:
+    """Print the tables."""
+    options = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    options.add_argument("--rounds", type=int, default=200)
+    options.add_argument("--threads", type=int, default=os.cpu_count() or 2)
+    options.add_argument("--quick", action="store_true")
+    given = options.parse_args()
+    rounds = 20 if given.quick else given.rounds
+    compare(rounds)
+    threads(given.threads, rounds)
+    leakage(50 * rounds)
+
+
+if __name__ == "__main__":
+    main()
