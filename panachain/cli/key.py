@@ -1,4 +1,4 @@
-"""`key status|passphrase|upgrade`: the lock of a key store.
+"""`key status|passphrase|upgrade`: the lock of a key store; `key rotate|list` are in cli/key_rotation.py.
 
 Never shows a seed, and never leaves a key store without a lock that was read back. Follows docs/spec/cli.md.
 """
@@ -11,6 +11,7 @@ from typing import Final
 import click
 
 from panachain.cli.app import App, LazyGroup, command, current
+from panachain.cli.key_rotation import generations, rotate
 
 _FILE = click.option(
     "--file",
@@ -23,7 +24,7 @@ _TITLES: Final = {"kind": "opened by", "derivation": "protected by", "current": 
 
 @click.group("key", cls=LazyGroup, epilog="panachain key status")
 def key() -> None:
-    """Look at the lock of a profile's seed, and change its passphrase."""
+    """Look at the lock of a profile's seed, change its passphrase, and change the actor's keys."""
 
 
 @command("status", examples="panachain --profile me key status")
@@ -157,3 +158,5 @@ def forget() -> None:
 
 for _command in (status, passphrase, upgrade, remember, forget):
     key.add_command(_command)
+key.add_command(rotate)
+key.add_command(generations)

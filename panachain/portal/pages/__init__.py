@@ -36,6 +36,7 @@ MODULES: Final[tuple[str, ...]] = (
     "patient_hospitals",
     "patient_export",
     "machine",
+    "keys",
     "recovery",
     "viewing",
     "viewers",
