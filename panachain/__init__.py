@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from panachain.sdk.recovery import Recovery, RecoveryShare
     from panachain.sdk.results.emergencies import EmergencyView
     from panachain.sdk.results.groups import GroupView, InvitationView
+    from panachain.sdk.results.keys import KeyBlockView, KeyRotationReport
     from panachain.sdk.results.listings import LeftOut
     from panachain.sdk.results.log import ConvictionReport, LogEntry
     from panachain.sdk.results.policies import PolicyView
@@ -81,6 +82,8 @@ _PLACES: Final = {
     "GroupView": "sdk.results.groups",
     "Hospital": "sdk",
     "InvitationView": "sdk.results.groups",
+    "KeyBlockView": "sdk.results.keys",
+    "KeyRotationReport": "sdk.results.keys",
     "LeftBehind": "sdk.results.records",
     "LeftOut": "sdk.results.listings",
     "LogEntry": "sdk.results.log",
@@ -159,6 +162,8 @@ __all__ = [
     "GroupView",
     "Hospital",
     "InvitationView",
+    "KeyBlockView",
+    "KeyRotationReport",
     "LeftBehind",
     "LeftOut",
     "LogEntry",

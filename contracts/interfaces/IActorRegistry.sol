@@ -26,7 +26,8 @@ interface IActorRegistry {
         Role role;
         /// @notice Whether the actor may act.
         Status status;
-        /// @notice The first 30 bytes of keccak256(abi.encode(keyDigest, organisation)).
+        /// @notice The first 30 bytes of keccak256(abi.encode(keyDigest, organisation)); after each change of keys, those
+        /// of keccak256(abi.encode(details before it, keyDigest, validFrom, earlierEndsAt)): it commits to all of them.
         bytes30 details;
     }
 
@@ -42,6 +43,12 @@ interface IActorRegistry {
     event ActorReinstated(address indexed account);
     /// @notice An actor answers at another URL.
     event ActorEndpointChanged(address indexed account, string endpoint);
+    /// @notice An actor has another key block from now on; what was sealed to an earlier one still opens with that one.
+    /// @param keyDigest The sha2-256 digest in the CID of the new key block (CIDv1, raw).
+    /// @param validFrom Unix seconds: the time of this block.
+    /// @param earlierEndsAt Unix seconds. What is published from then on doesn't count under the block before; a time before
+    /// `validFrom` says that it was compromised.
+    event ActorKeysChanged(address indexed account, bytes32 keyDigest, uint48 validFrom, uint48 earlierEndsAt);
 
     /// @notice The account is registered already.
     error ActorAlreadyRegistered(address account);
@@ -49,6 +56,10 @@ interface IActorRegistry {
     error ActorInvalid(address account, Role role);
     /// @notice The digest of the actor's key block is zero.
     error ActorWithoutKeys(address account);
+    /// @notice The keys were changed since the caller looked, or the call is an old one.
+    error ActorKeysChangedMeanwhile(address account, bytes30 expected, bytes30 actual);
+    /// @notice The earlier keys would count for longer than 30 days.
+    error ActorKeysEndTooLate(address account, uint48 earlierEndsAt, uint256 currentTime);
     /// @notice The account has another status than the call needs.
     error ActorUnexpectedStatus(address account, Status actual);
     /// @notice The caller isn't the access log.
@@ -73,6 +84,12 @@ interface IActorRegistry {
 
     /// @notice Answer at another URL. Only the actor's own account, while active.
     function setEndpoint(string calldata endpoint) external;
+
+    /// @notice Have another key block. Only the actor's own account, while active: no registrar changes anybody's keys.
+    /// @param expected The account's `details` now, so that no call counts twice or comes second unnoticed.
+    /// @param keyDigest SHA-256 of the new block, which lies in the store. Whether its keys are fresh isn't checked.
+    /// @param earlierEndsAt When the block before stops to count, at most 30 days from now; in the past if it was compromised.
+    function changeKeys(bytes30 expected, bytes32 keyDigest, uint48 earlierEndsAt) external;
 
     /// @notice One actor; all fields zero when the account isn't registered.
     function actorOf(address account) external view returns (Actor memory);

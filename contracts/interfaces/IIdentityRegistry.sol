@@ -24,8 +24,9 @@ interface IIdentityRegistry {
         uint48 registeredAt;
         /// @notice A practitioner's hospital; zero for patients.
         address organisation;
-        /// @notice The sha2-256 digest in the CID of the person's key block (CIDv1, raw).
-        bytes32 keyDigest;
+        /// @notice The sha2-256 digest in the CID of the person's key block (CIDv1, raw); after each change of keys
+        /// keccak256(abi.encode(keys before it, keyDigest, validFrom, earlierEndsAt)), which commits to all of them.
+        bytes32 keys;
     }
 
     /// @notice A person was admitted.
@@ -37,6 +38,12 @@ interface IIdentityRegistry {
     event IdentitySuspended(address indexed account);
     /// @notice A suspension was taken back.
     event IdentityReinstated(address indexed account);
+    /// @notice A practitioner has another key block from now on; what was sealed to an earlier one still opens with that one.
+    /// @param keyDigest The sha2-256 digest in the CID of the new key block (CIDv1, raw).
+    /// @param validFrom Unix seconds: the time of this block.
+    /// @param earlierEndsAt Unix seconds. What is published from then on doesn't count under the block before; a time before
+    /// `validFrom` says that it was compromised.
+    event IdentityKeysChanged(address indexed account, bytes32 keyDigest, uint48 validFrom, uint48 earlierEndsAt);
     /// @notice A patient lets a hospital publish to their lanes.
     /// @param pairing The sha2-256 digest in the CID of the sealed pairing (CIDv1, raw).
     event HospitalPaired(address indexed patient, address indexed hospital, bytes32 pairing);
@@ -62,6 +69,12 @@ interface IIdentityRegistry {
     error IdentityInvalid(address account, Role role);
     /// @notice The digest of the person's key block is zero.
     error IdentityWithoutKeys(address account);
+    /// @notice The keys were changed since the caller looked, or the call is an old one.
+    error IdentityKeysChangedMeanwhile(address account, bytes32 expected, bytes32 actual);
+    /// @notice The earlier keys would count for longer than 30 days.
+    error IdentityKeysEndTooLate(address account, uint48 earlierEndsAt, uint256 currentTime);
+    /// @notice The caller isn't an active practitioner.
+    error IdentityNotActivePractitioner(address account);
     /// @notice The account has another status than the call needs.
     error IdentityUnexpectedStatus(address account, Status actual);
     /// @notice The caller isn't an active patient.
@@ -102,6 +115,12 @@ interface IIdentityRegistry {
 
     /// @notice Take a suspension back. Only the registrar.
     function reinstate(address account) external;
+
+    /// @notice Have another key block. Only an active practitioner's own account: no registrar changes anybody's keys.
+    /// @param expected The account's `keys` now, so that no call counts twice or comes second unnoticed.
+    /// @param keyDigest SHA-256 of the new block, which lies in the store. Whether its keys are fresh isn't checked.
+    /// @param earlierEndsAt When the block before stops to count, at most 30 days from now; in the past if it was compromised.
+    function changeKeys(bytes32 expected, bytes32 keyDigest, uint48 earlierEndsAt) external;
 
     /// @notice Let a hospital publish to the caller's lanes; a second pairing replaces the first.
     function pair(address hospital, bytes32 pairing) external;

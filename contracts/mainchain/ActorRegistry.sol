@@ -13,6 +13,9 @@ import {Status} from "../types/Status.sol";
 /// @title ActorRegistry
 /// @notice See {IActorRegistry}. It never holds a person: patients and practitioners are on the sidechain.
 contract ActorRegistry is IActorRegistry, AccessManaged {
+    /// @dev How long keys may still count beside those that replace them.
+    uint256 private constant MAX_OVERLAP = 30 days;
+
     IRecordLedger private immutable _LEDGER;
     IAccessLog private immutable _LOG;
 
@@ -78,6 +81,26 @@ contract ActorRegistry is IActorRegistry, AccessManaged {
         if (actual != Status.Active) revert ActorUnexpectedStatus(msg.sender, actual);
 
         emit ActorEndpointChanged(msg.sender, endpoint);
+    }
+
+    /* KEYS */
+
+    /// @inheritdoc IActorRegistry
+    function changeKeys(bytes30 expected, bytes32 keyDigest, uint48 earlierEndsAt) external {
+        Actor storage actor = _actors[msg.sender];
+        if (actor.status != Status.Active) revert ActorUnexpectedStatus(msg.sender, actor.status);
+        if (keyDigest == bytes32(0)) revert ActorWithoutKeys(msg.sender);
+        if (actor.details != expected) revert ActorKeysChangedMeanwhile(msg.sender, expected, actor.details);
+        if (earlierEndsAt > block.timestamp + MAX_OVERLAP) {
+            revert ActorKeysEndTooLate(msg.sender, earlierEndsAt, block.timestamp);
+        }
+        // Safe: Unix seconds fit 48 bits for nine million years.
+        uint48 validFrom = uint48(block.timestamp);
+
+        // Folded, so that one slot commits to every key block that there ever was, and to its time.
+        actor.details = bytes30(keccak256(abi.encode(expected, keyDigest, validFrom, earlierEndsAt)));
+
+        emit ActorKeysChanged(msg.sender, keyDigest, validFrom, earlierEndsAt);
     }
 
     /* VIEWS */

@@ -10,6 +10,8 @@ import {Status} from "../types/Status.sol";
 contract IdentityRegistry is IIdentityRegistry, RelayedAndManaged {
     uint256 private constant MAX_GUARDIANS = 16;
     uint48 private constant RECOVERY_DELAY = 72 hours;
+    /// @dev How long keys may still count beside those that replace them.
+    uint256 private constant MAX_OVERLAP = 30 days;
     /// @dev How far an account is followed.
     uint256 private constant MAX_MOVES = 64;
 
@@ -57,7 +59,7 @@ contract IdentityRegistry is IIdentityRegistry, RelayedAndManaged {
             // Safe: Unix seconds fit 48 bits for nine million years.
             registeredAt: uint48(block.timestamp),
             organisation: organisation,
-            keyDigest: keyDigest
+            keys: keyDigest
         });
         if (lookup != bytes32(0)) _accounts[lookup] = account;
 
@@ -76,6 +78,27 @@ contract IdentityRegistry is IIdentityRegistry, RelayedAndManaged {
         _change(account, Status.Suspended, Status.Active);
 
         emit IdentityReinstated(account);
+    }
+
+    /* KEYS */
+
+    /// @inheritdoc IIdentityRegistry
+    function changeKeys(bytes32 expected, bytes32 keyDigest, uint48 earlierEndsAt) external {
+        address account = _msgSender();
+        if (!isActive(account, Role.Practitioner)) revert IdentityNotActivePractitioner(account);
+        if (keyDigest == bytes32(0)) revert IdentityWithoutKeys(account);
+        Identity storage identity = _identities[account];
+        if (identity.keys != expected) revert IdentityKeysChangedMeanwhile(account, expected, identity.keys);
+        if (earlierEndsAt > block.timestamp + MAX_OVERLAP) {
+            revert IdentityKeysEndTooLate(account, earlierEndsAt, block.timestamp);
+        }
+        // Safe: Unix seconds fit 48 bits for nine million years.
+        uint48 validFrom = uint48(block.timestamp);
+
+        // Folded, so that one slot commits to every key block that there ever was, and to its time.
+        identity.keys = keccak256(abi.encode(expected, keyDigest, validFrom, earlierEndsAt));
+
+        emit IdentityKeysChanged(account, keyDigest, validFrom, earlierEndsAt);
     }
 
     /* PAIRINGS */

@@ -16,7 +16,7 @@ from panachain.chain import node
 from panachain.chain.abi import Contract, address
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.errors import IntegrityError
-from panachain.model.actors import Actor, Address, Role, Status
+from panachain.model.actors import Actor, Address, KeyChange, Role, Status
 from panachain.model.transactions import Block
 
 Topic = str | list[str] | None
@@ -181,6 +181,12 @@ def actor_from(event: Event, role: Role | None) -> Actor:
         endpoint=values.get("endpoint", ""),
         organisation=None if int(organisation, 16) == 0 else Address(address(organisation)),
     )
+
+
+def changed_from(actor: Actor, event: Event) -> Actor:
+    """Return an actor after the change of keys that an event describes."""
+    values = event.values
+    return actor.changed(values["keyDigest"], KeyChange(values["validFrom"], values["earlierEndsAt"]))
 
 
 def _decoded(contract: Contract, logs: Sequence[Mapping[str, Any]]) -> list[Event]:

@@ -14,13 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from panachain.chain.abi import address
-from panachain.chain.bound import NOBODY
-from panachain.chain.codec import encode
 from panachain.chain.contracts import actor_registry, identity_registry
 from panachain.chain.headers import Header
 from panachain.chain.proofs import mapping_slot
 from panachain.errors import IntegrityError
-from panachain.ethereum import keccak
 from panachain.model.actors import Actor, Address, PolicyId, Role, Status
 
 if TYPE_CHECKING:
@@ -143,16 +140,16 @@ def prove_policies(chain: Contracts, header: Header, policies: Sequence[PolicyId
 
 
 def commitment_of(actor: Actor) -> bytes:
-    """Return what a registry keeps of an actor's key block: a person's digest, 30 bytes over a public actor's.
+    """Return what a registry keeps of an actor's key blocks: all that they had, when each began, and when it ended.
 
     Raises:
         IntegrityError: no registry keeps keys of this role.
     """
     if actor.role in _PERSONS:
-        return actor.key_digest
+        return identity_registry.commitment_of(actor)
     if actor.role not in actor_registry.ROLES.values():
         raise IntegrityError(f"no registry keeps a commitment to the key block of a {actor.role.value}")
-    return keccak(encode(["bytes32", "address"], [actor.key_digest, actor.organisation or NOBODY]))[:30]
+    return actor_registry.commitment_of(actor)
 
 
 def _account(word: int) -> Address | None:

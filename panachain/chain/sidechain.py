@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from panachain.chain.web3 import SidechainWeb3
 
 _TAKES_BACK: Final = {
-    "IdentityRegistry": ("unpair", "cancelRecovery"),
+    # Whoever replaces keys takes back what they could do in the hands of others.
+    "IdentityRegistry": ("unpair", "cancelRecovery", "changeKeys"),
     "AccessRequests": ("deny", "withdraw"),
     "CareGroups": ("removeMember", "close"),
 }

@@ -1,4 +1,4 @@
-"""`key status|list|add|remove|passphrase|upgrade`: the locks of a key store.
+"""`key status|list|add|remove|passphrase|upgrade`: the locks of a key store. Other keys are in cli/key_rotation.py.
 
 Never shows a seed or takes a PIN as an argument, and never leaves a key store without a lock that was read back.
 Follows docs/spec/cli.md.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from panachain.cli.app import App, LazyGroup, command, current
+from panachain.cli.key_rotation import generations, rotate
 
 if TYPE_CHECKING:
     from panachain.crypto.keystore import LockInfo, Opened
@@ -32,7 +33,7 @@ _KINDS: Final = {"passphrase": "a passphrase", "drawn": "a passphrase", "securit
 
 @click.group("key", cls=LazyGroup, epilog="panachain key status")
 def key() -> None:
-    """Look at the locks of a profile's seed, and change them: a passphrase, security keys, passkeys."""
+    """Look at what opens a profile, change it (a passphrase, security keys, passkeys), and change the actor's keys."""
 
 
 @command("status", examples="panachain --profile me key status")
@@ -316,3 +317,5 @@ for _command in (security_key, another_passphrase):
 key.add_command(add)
 for _command in (status, list_, remove, passphrase, upgrade, remember, forget):
     key.add_command(_command)
+key.add_command(rotate)
+key.add_command(generations)

@@ -1,4 +1,4 @@
-"""`proxy init`, `proxy serve`: a re-encryption proxy in the foreground.
+"""`proxy init`, `proxy serve`, `proxy announce`, `proxy rotate-keys`: a re-encryption proxy in the foreground.
 
 Never reads a key from an argument. Follows docs/spec/cli.md and docs/spec/proxy.md.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from panachain.cli.app import LazyGroup, command, current
+from panachain.cli.key_rotation import rotate_proxy
 from panachain.cli.services import proxy_init
 
 
@@ -68,3 +69,4 @@ def announce(endpoint: str, settings: Path) -> None:
 proxy.add_command(announce)
 proxy.add_command(serve)
 proxy.add_command(proxy_init)
+proxy.add_command(rotate_proxy)

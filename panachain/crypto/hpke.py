@@ -11,6 +11,7 @@ vectors.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import shake_256
 from typing import Final
@@ -40,8 +41,12 @@ _MLKEM_SEED: Final = 64
 class SealingKey:
     """A secret key that others seal to. Its `repr` shows nothing of it."""
 
-    def __init__(self, seed: bytes) -> None:
+    def __init__(self, seed: bytes, others: Sequence[SealingKey] = ()) -> None:
         """Take the 32 bytes that both halves of the key follow from.
+
+        Args:
+            seed: 32 bytes.
+            others: keys of the same owner, which open what this one doesn't: those before a change of keys.
 
         Raises:
             UsageError: another length.
@@ -55,6 +60,7 @@ class SealingKey:
         self._inner = MLKEM768X25519PrivateKey(mlkem, x25519)
         self.public: bytes = mlkem.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw()
         """The public key, 1,216 bytes."""
+        self._others = tuple(others)
 
     @classmethod
     def random(cls) -> SealingKey:
@@ -96,10 +102,13 @@ def open_(secret: SealingKey, sealed: bytes, info: bytes) -> bytes:
     """
     if len(sealed) < SEAL_OVERHEAD:
         raise IntegrityError(f"a seal has at least {SEAL_OVERHEAD} bytes, got {len(sealed)}")
-    try:
-        return _SUITE.decrypt(sealed, secret._inner, info)
-    except (InvalidTag, ValueError):
-        raise IntegrityError("the seal doesn't open: sealed to another key or for another use, or changed") from None
+    for key in (secret, *secret._others):
+        try:
+            return _SUITE.decrypt(sealed, key._inner, info)
+        except (InvalidTag, ValueError):
+            # Nothing in a seal says whose it is: the next key of the same owner is tried.
+            continue
+    raise IntegrityError("the seal doesn't open: sealed to another key or for another use, or changed") from None
 
 
 # Reading a key expands the matrix of ML-KEM, and a reader's key is sealed to again and again.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import os
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 from panachain.crypto import labels
@@ -25,14 +26,22 @@ from panachain.secp256k1 import Scalar
 class Seed:
     """An actor's root seed. Its `repr` shows nothing of it."""
 
-    def __init__(self, seed: bytes) -> None:
+    def __init__(self, seed: bytes, *, generation: int = 0, newest: Callable[[], int] | None = None) -> None:
         """Take 32 bytes of secure randomness.
+
+        Args:
+            seed: from which everything follows.
+            generation: which keys of the key block, counted from 0 up by each change of keys.
+            newest: returns the newest one, in place of `generation`; `sealing` then opens what was sealed to any.
 
         Raises:
             UsageError: another length.
         """
         self._seed = seed
         self._factory = SeedFactory.from_seed(seed)
+        self._generation = generation
+        self._newest = newest
+        self._verifying: list[bytes] = []
 
     @classmethod
     def random(cls) -> Seed:
@@ -50,21 +59,66 @@ class Seed:
         """Return the secret key of the actor's Ethereum account, 32 bytes."""
         return self._factory.scalar(labels.SEED_ACCOUNT)
 
+    def following(self, newest: Callable[[], int]) -> Seed:
+        """Return the same seed, whose keys of the key block are those of the newest generation at each moment."""
+        return Seed(self._seed, newest=newest)
+
+    def of_generation(self, generation: int) -> Seed:
+        """Return the same seed, whose keys of the key block are those of one generation alone."""
+        return Seed(self._seed, generation=generation)
+
+    @property
+    def generation(self) -> int:
+        """The generation of the keys of the key block: 0 as registered, and one more after each change of keys."""
+        return self._generation if self._newest is None else self._newest()
+
+    def generation_among(self, digests: Sequence[bytes]) -> int:
+        """Return the newest generation that a registry has of this seed's keys; 0 where it has none.
+
+        Whoever has the account's key and not the seed can change keys too: theirs, and all that follow, don't count.
+
+        Args:
+            digests: of the actor's key blocks, oldest first, 32 bytes each.
+        """
+        generation = 0
+        for place, digest in enumerate(digests[1:], start=1):
+            if self.of_generation(place).public_keys().digest != digest:
+                break
+            generation = place
+        return generation
+
+    def generations(self) -> list[Seed]:
+        """Return the seed as of each generation alone, newest first."""
+        return [self.of_generation(generation) for generation in range(self.generation, -1, -1)]
+
     def sealing(self) -> SealingKey:
         """Return the key that others seal to."""
-        return SealingKey(self._factory.secret(labels.SEED_SEALING))
+        generation = self.generation
+        if self._newest is None:
+            return SealingKey(self._generation_secret(labels.SEED_SEALING, generation))
+        # The next one, too: another machine of the same actor may have changed keys a moment ago.
+        others = [self.of_generation(one).sealing() for one in (*range(generation - 1, -1, -1), generation + 1)]
+        return SealingKey(self._generation_secret(labels.SEED_SEALING, generation), others)
 
     def receiving(self) -> SecretKey:
         """Return the key that proxies re-encrypt to, and that notices are addressed to."""
-        return self._factory.key(labels.SEED_RECEIVING)
+        return self._generation_key(labels.SEED_RECEIVING, self.generation)
 
     def signer(self) -> Signer:
         """Return the actor's Umbral signer."""
-        return Signer(self._factory.key(labels.SEED_SIGNER))
+        return Signer(self._generation_key(labels.SEED_SIGNER, self.generation))
+
+    def verifying_keys(self) -> list[bytes]:
+        """Return what verifies the signatures of all generations, newest first, 33 bytes each."""
+        generation = self.generation
+        if len(self._verifying) <= generation:
+            self._verifying = [self.of_generation(one).signer().public for one in range(generation + 1)]
+        return self._verifying[generation::-1]
 
     def public_keys(self) -> PublicKeys:
         """Return the actor's key block: what others seal to, re-encrypt to and verify with."""
-        return PublicKeys(self.sealing().public, self.receiving().public, self.signer().public)
+        one = self.of_generation(self.generation)
+        return PublicKeys(one.sealing().public, one.receiving().public, one.signer().public)
 
     def group_keys(self) -> PublicKeys:
         """Return the key block of a group whose secret this seed is: a group has no signer."""
@@ -101,6 +155,20 @@ class Seed:
     def policy_signer(self, index: int) -> Signer:
         """Return the one-time Umbral signer of a policy."""
         return Signer(self._factory.factory(labels.FACTORY_POLICIES).key(b"signer/%d" % index))
+
+    def _of_generation(self, label: bytes, generation: int) -> tuple[SeedFactory, bytes]:
+        """Return the factory and the label of a key of the key block: those of generation 0 are the seed's own."""
+        if not generation:
+            return self._factory, label
+        return self._factory.factory(labels.FACTORY_GENERATIONS), b"%d/%s" % (generation, label)
+
+    def _generation_key(self, label: bytes, generation: int) -> SecretKey:
+        factory, name = self._of_generation(label, generation)
+        return factory.key(name)
+
+    def _generation_secret(self, label: bytes, generation: int) -> bytes:
+        factory, name = self._of_generation(label, generation)
+        return factory.secret(name)
 
 
 def address_of(account_key: bytes) -> Address:

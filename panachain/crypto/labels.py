@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 # Derivations from the seed (SecretKeyFactory: always hardened).
+FACTORY_GENERATIONS: Final = b"panachain/1/generations"
 FACTORY_LANES: Final = b"panachain/1/lanes"
 FACTORY_LOCATORS: Final = b"panachain/1/locators"
 FACTORY_PEPPERS: Final = b"panachain/1/peppers"

@@ -55,6 +55,21 @@ class Status(Enum):
 
 
 @dataclass(frozen=True)
+class KeyChange:
+    """One change of an actor's key block, as the chain tells it; Unix seconds."""
+
+    valid_from: int
+    """The time of its block."""
+    earlier_ends_at: int
+    """From when on nothing that is published counts under the block before."""
+
+    @property
+    def compromised(self) -> bool:
+        """Whether the block before ended before it was replaced: its keys may be known to others since then."""
+        return self.earlier_ends_at < self.valid_from
+
+
+@dataclass(frozen=True)
 class Actor:
     """A public actor (mainchain) or a genuine identity (sidechain).
 
@@ -77,7 +92,9 @@ class Actor:
     organisation: Address | None = None
     """A practitioner's hospital, or a proxy's operator."""
     earlier_keys: tuple[bytes, ...] = ()
-    """Digests of a group's key blocks before its renewals, oldest first; empty for others."""
+    """Digests of the key blocks before this one, oldest first: before a group's renewals, or an actor's changes."""
+    key_changes: tuple[KeyChange, ...] = ()
+    """When each of `earlier_keys` was replaced; empty for a group, whose renewals end nothing."""
 
     def __post_init__(self) -> None:
         if self.keys is not None and self.keys.digest != self.key_digest:
@@ -89,6 +106,40 @@ class Actor:
     ) -> Self:
         """Return an actor with these keys, whom no registry has to know yet."""
         return cls(address, role, status, keys.digest, keys, endpoint)
+
+    def changed(self, digest: bytes, change: KeyChange) -> Self:
+        """Return the same actor after a change of their key block.
+
+        Args:
+            digest: SHA-256 of the new block, 32 bytes.
+            change: when, and when the block before ends.
+        """
+        earlier = (*self.earlier_keys, self.key_digest)
+        return replace(
+            self, key_digest=digest, keys=None, earlier_keys=earlier, key_changes=(*self.key_changes, change)
+        )
+
+    @property
+    def key_digests(self) -> tuple[bytes, ...]:
+        """Digests of all key blocks that the actor has and had, oldest first."""
+        return (*self.earlier_keys, self.key_digest)
+
+    def is_ended(self, digest: bytes, *, at: int | None = None) -> bool:
+        """Tell whether a key block doesn't count: the actor never had it, or it had ended.
+
+        Args:
+            digest: of the block, 32 bytes.
+            at: Unix seconds; None asks whether its owner said that others may know its keys.
+        """
+        if digest == self.key_digest:
+            # Who goes back to a block that ended has no keys that count.
+            return digest in self.earlier_keys and bool(self.key_changes)
+        if digest not in self.earlier_keys:
+            return True
+        if not self.key_changes:
+            return False
+        change = self.key_changes[self.earlier_keys.index(digest)]
+        return change.compromised if at is None else at >= change.earlier_ends_at
 
     def with_keys(self, keys: PublicKeys) -> Self:
         """Return the same actor with the keys of their block.

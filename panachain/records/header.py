@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -234,6 +235,28 @@ def open_header(block: bytes, *, cid: CID, hospital: Address, locator_key: bytes
         )
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as exc:
         raise IntegrityError(f"header {cid} lacks a field or has one of the wrong type") from exc
+
+
+def open_header_of(
+    block: bytes, *, cid: CID, hospital: Address, locator_key: bytes, verifying_keys: Sequence[bytes]
+) -> Header:
+    """Open a header that is signed with one of several keys of its hospital, as after a change of its keys.
+
+    Args:
+        block: as `open_header`.
+        cid: as `open_header`.
+        hospital: as `open_header`.
+        locator_key: as `open_header`.
+        verifying_keys: those that may have signed it, at least one; the first that fits counts.
+
+    Raises:
+        IntegrityError: none fits, or the header isn't one.
+    """
+    *most, last = verifying_keys
+    for key in most:
+        with suppress(IntegrityError):
+            return open_header(block, cid=cid, hospital=hospital, locator_key=locator_key, verifying_key=key)
+    return open_header(block, cid=cid, hospital=hospital, locator_key=locator_key, verifying_key=last)
 
 
 def _check_types(body: Mapping[str, Any]) -> None:

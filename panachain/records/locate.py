@@ -68,6 +68,16 @@ Blame = Callable[[IntegrityError], IntegrityError]
 
 
 @dataclass(frozen=True)
+class EarlierKey:
+    """A hospital's Umbral signer before a change of its keys."""
+
+    key: bytes
+    """33 bytes."""
+    last: int
+    """The last storage transaction before the key's end; 0 for none. What came later doesn't count under it."""
+
+
+@dataclass(frozen=True)
 class HospitalHeads:
     """All storage transactions of one hospital, as the chain tells them, oldest first."""
 
@@ -76,6 +86,8 @@ class HospitalHeads:
     """The hospital's Umbral signer, 33 bytes."""
     manifests: tuple[bytes, ...]
     """Digests of the manifests' root CIDs, 32 bytes each."""
+    earlier: tuple[EarlierKey, ...] = ()
+    """Its signers before changes of its keys, oldest first."""
     blame: Blame = field(default=_as_it_is, compare=False, repr=False)
     """Says who is to blame for a header that its signature doesn't fit: the hospital, or who showed its key."""
 
@@ -240,8 +252,8 @@ class _Walk:
         self.lane = lane
         self._heads = heads
         self._key = keys.hospital_key(lane.locator_key, heads.hospital)
-        # Each once, also if its hospital lists it again.
-        self._rows: dict[CID, None] = {}
+        # Each once, also if its hospital lists it again; with the first storage transaction that it can be of.
+        self._rows: dict[CID, int] = {}
 
     @property
     def rows(self) -> list[CID]:
@@ -259,7 +271,7 @@ class _Walk:
         while True:
             cid = manifest.lookup(self._brief_id(manifest, number))
             if cid is not None:
-                self._rows.setdefault(cid)
+                self._rows.setdefault(cid, manifest.first)
                 number += 1
                 continue
             beyond = range(number + 1, number + 1 + _WINDOW) if everything else ()
@@ -275,16 +287,7 @@ class _Walk:
         Raises:
             IntegrityError: it doesn't open, or it is of another category, year, generation or patient.
         """
-        try:
-            opened = header.open_header(
-                block,
-                cid=cid,
-                hospital=self._heads.hospital,
-                locator_key=self._key,
-                verifying_key=self._heads.verifying_key,
-            )
-        except IntegrityError as exc:
-            raise self._heads.blame(exc) from exc
+        opened = self._signed(block, cid)
         # The hospital has the keys of every lane of a pairing, and may put anything anywhere: a reader would take what
         # it says of a record for what the patient granted.
         # Whether a sensitive one is in the emergency lane, its patient chose.
@@ -296,6 +299,37 @@ class _Walk:
         if patient is not None and opened.patient != patient:
             raise IntegrityError("another patient's record was put into the lane")
         return opened
+
+    def _signed(self, block: bytes, cid: CID) -> header.Header:
+        """Open a header that is signed with a key that counted when it was published.
+
+        A merged manifest doesn't tell of which of its transactions a header is: the first one decides.
+        """
+        first, earlier = self._rows[cid], self._heads.earlier
+        # The oldest that counts first: most records are of their own time.
+        counting = [*(one.key for one in earlier if first <= one.last), self._heads.verifying_key]
+        try:
+            return self._opened(block, cid, counting)
+        except IntegrityError as exc:
+            for one in earlier:
+                if first > one.last and self._fits(block, cid, one.key):
+                    raise IntegrityError(
+                        f"header {cid} is of storage transaction {first} or later, and signed with keys that its "
+                        f"hospital ended after {one.last}"
+                    ) from None
+            raise self._heads.blame(exc) from exc
+
+    def _opened(self, block: bytes, cid: CID, counting: Sequence[bytes]) -> header.Header:
+        return header.open_header_of(
+            block, cid=cid, hospital=self._heads.hospital, locator_key=self._key, verifying_keys=counting
+        )
+
+    def _fits(self, block: bytes, cid: CID, key: bytes) -> bool:
+        try:
+            self._opened(block, cid, [key])
+        except IntegrityError:
+            return False
+        return True
 
     def _brief_id(self, manifest: Manifest, number: int) -> bytes:
         return keys.brief_id(self._key, manifest.sequence, number)

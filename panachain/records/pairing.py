@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final
 
@@ -265,6 +266,7 @@ class _PackedLanes(Mapping[Scope, HospitalLane]):
         return start + 1 if int(year) == UNDATED else start + 2 + int(year) - FIRST_YEAR
 
 
+@lru_cache(maxsize=256)
 def _code(name: str) -> int | None:
     return next((category.code for category in Category if category.value == name), None)
 

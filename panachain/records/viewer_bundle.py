@@ -13,6 +13,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -117,13 +118,17 @@ class SignedBundle:
     _body: bytes = field(repr=False)
     _signature: bytes = field(repr=False)
 
-    def check(self, verifying_key: bytes) -> None:
-        """Check that the owner of a verifying key, 33 bytes, signed it.
+    def check(self, *verifying_keys: bytes) -> None:
+        """Check that it is signed with one of its publisher's keys, 33 bytes each, of which there is at least one.
 
         Raises:
-            IntegrityError: they didn't.
+            IntegrityError: it isn't.
         """
-        umbral.verify(verifying_key, MAGIC + self._body, self._signature)
+        newest, *earlier = verifying_keys
+        for key in earlier:
+            with suppress(IntegrityError):
+                return umbral.verify(key, MAGIC + self._body, self._signature)
+        return umbral.verify(newest, MAGIC + self._body, self._signature)
 
 
 def sign_bundle(bundle: ViewerBundle, signer: umbral.Signer) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 from panachain.chain.anvil import fund
 from panachain.chain.contracts import identity_registry
@@ -25,10 +25,14 @@ if TYPE_CHECKING:
     from panachain.chain.bound import Sends
     from panachain.sdk.blocked import BlockList
     from panachain.sdk.emergencies import Reviews
+    from panachain.sdk.key_rotation import OwnKeys
     from panachain.sdk.names import Names
     from panachain.sdk.recovery import Recovery
     from panachain.sdk.viewers import Viewers
 
+_LOOKED: Final = 10.0
+"""Seconds for which what the chain said of one's own keys counts: a change leaves the earlier ones an overlap."""
+_NEVER: Final = (-_LOOKED, 0)
 SIDECHAIN_ROLES = tuple(identity_registry.ROLES.values())
 """Roles that are registered with genuine identities, on the sidechain only."""
 
@@ -65,11 +69,16 @@ class ActorSession:
         self.profile = profile
         self.address = profile.address
         self._owns_network = owns_network
+        self._looked = _NEVER
+        """When the chain was asked for the generation of the keys, Unix seconds, and what it said."""
         try:
-            self._unlocked: Seed = unlock(profile, hidden if isinstance(hidden, DataKey) else hidden.reveal())
+            seed = unlock(profile, hidden if isinstance(hidden, DataKey) else hidden.reveal())
         except PanaChainError as exc:
             # Without the frames below and without a cause: both hold the passphrase.
             raise exc.with_traceback(None) from None
+        # A patient's key block never changes (ADR 58), and a registrar's seals and signs nothing.
+        changes = self.role not in (Role.PATIENT, Role.REGISTRAR)
+        self._unlocked: Seed = seed.following(self._key_generation) if changes else seed
         self._passphrase = hidden
 
     def close(self) -> None:
@@ -103,16 +112,13 @@ class ActorSession:
 
     def whoami(self) -> Actor:
         """Return this actor as the chain knows them; the status is UNKNOWN before they are registered."""
-        found = (
-            self.network.sidechain.identities.identity_of(self.address)
-            if self.role in SIDECHAIN_ROLES
-            else self.network.mainchain.actors.actor_of(self.address)
-        )
-        own = self.profile.actor
+        found = self._registered()
         if found is None:
-            return own
+            return self.profile.actor
         # Nobody asks a store for their own keys.
-        return found.with_keys(self.profile.keys) if found.key_digest == own.key_digest else found
+        generation = len(found.earlier_keys)
+        keys = self._seed.of_generation(generation).public_keys() if generation else self.profile.keys
+        return found.with_keys(keys) if found.key_digest == keys.digest else found
 
     def register(self, organisation: str = "") -> Actor:
         """Let the registrar of this machine admit this actor; already registered is no error.
@@ -140,9 +146,10 @@ class ActorSession:
             if known.keys is None:
                 raise IntegrityError(
                     f"{known.handle} is registered with other keys than those of profile {self.profile.name!r}",
-                    hint="keys of a registered account never change: a profile with other keys is another actor",
+                    hint="somebody who has the account's key, and not this seed, may have changed them",
                 )
             self.network.key_blocks.put(known)
+            self.keys.store_again()
             return known
         registrar = next((p for p in list_profiles(self.network.home) if p.role is Role.REGISTRAR), None)
         if registrar is None:
@@ -165,6 +172,22 @@ class ActorSession:
                 hint="let the registrar admit you on the registrar's machine",
             ) from exc
         return self.whoami()
+
+    def _registered(self) -> Actor | None:
+        """Return this actor as a registry has them; None before they are registered."""
+        if self.role in SIDECHAIN_ROLES:
+            return self.network.sidechain.identities.identity_of(self.address)
+        return self.network.mainchain.actors.actor_of(self.address)
+
+    def _key_generation(self) -> int:
+        """Return the generation of this actor's newest key block, as the chain says; it is asked every few seconds."""
+        now = self.network.clock()
+        at, generation = self._looked
+        if not at <= now < at + _LOOKED:
+            found = self._registered()
+            generation = 0 if found is None else self._unlocked.generation_among(found.key_digests)
+            self._looked = now, generation
+        return generation
 
     def _sender(self, *, sidechain: bool = False) -> Sender:
         return self.network.sender(self._seed.account_key(), sidechain=sidechain)
@@ -191,7 +214,25 @@ class ActorSession:
         """Software that travels with records: packing it, and checking who published it."""
         from panachain.sdk.viewers import Viewers
 
-        return Viewers(self.network, self.profile.actor, self._seed.signer(), self._names)
+        return Viewers(self.network, self.profile.actor, lambda: self._seed.signer(), self._names)
+
+    @property
+    def keys(self) -> OwnKeys:
+        """The key blocks that this actor has and had, and how they are given another one."""
+        from panachain.sdk.key_rotation import Owner, OwnKeys
+
+        def sender() -> Sends:
+            return self._person() if self.role in SIDECHAIN_ROLES else self._sender()
+
+        def changed() -> None:
+            self._looked = _NEVER
+
+        owner = Owner(self.profile.actor, self._seed, self._registered, sender, self._sealed_to, changed)
+        return OwnKeys(self.network, owner)
+
+    def _sealed_to(self) -> list[tuple[str, int]]:
+        """Return what is sealed to this actor's key blocks, and how much, as far as it can be counted quickly."""
+        return []
 
     @cached_property
     def _names(self) -> Names:

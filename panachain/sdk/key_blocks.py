@@ -42,10 +42,16 @@ class KeyBlocks:
         """Return an actor with the keys of their block.
 
         Raises:
-            IntegrityError: the store gives another block than the chain names, or one that holds no keys.
+            IntegrityError: the store gives another block than the chain names, or one that holds no keys; or it is one
+                that its owner had replaced before.
             BlockNotFoundError: nobody has the block.
             StoreUnavailableError: the store doesn't answer.
         """
+        if actor.is_ended(actor.key_digest):
+            raise IntegrityError(
+                f"{actor.handle} went back to a key block that they had replaced; nothing was sealed to it",
+                hint="panachain key rotate of its owner gives them fresh keys",
+            )
         return actor if actor.keys is not None else actor.with_keys(self.find(actor.key_digest, actor.handle))
 
     def find(self, digest: bytes, whose: str) -> PublicKeys:
@@ -64,7 +70,7 @@ class KeyBlocks:
                 # The block is the right one: whoever registered it is to blame, and no store.
                 raise IntegrityError(
                     f"{whose} is registered with a block that holds no keys: {exc}; nothing was sealed to them",
-                    hint="they need another account: keys of a registered one never change",
+                    hint="panachain key rotate of its owner gives them other keys; a patient needs another account",
                 ) from exc
             self._keep(digest, block)
         self._read[digest] = known

@@ -18,7 +18,7 @@ from panachain.model.actors import Actor, Address
 from panachain.model.progress import Progress
 from panachain.records import rewrap
 from panachain.records.findings import LEFT_OUT, Findings
-from panachain.records.header import Header, open_header
+from panachain.records.header import Header, open_header_of
 from panachain.records.pairing import Pairing
 from panachain.records.publish import MAX_RECORDS, BatchBuilder, listed, shorten_list
 from panachain.records.rewrap import Reseal
@@ -155,12 +155,12 @@ class Moves:
             # It was moved by an earlier run, or the order is an old one.
             if not self._batches.journal.has(str(move.header)):
                 continue
-            old = open_header(
+            old = open_header_of(
                 self._network.store.get_block(move.header),
                 cid=move.header,
                 hospital=self._hospital,
                 locator_key=move.locator_key,
-                verifying_key=self._seed.signer().public,
+                verifying_keys=self._seed.verifying_keys(),
             )
             # The order is signed by its patient, but anybody may name any header.
             if old.patient != pairing.patient:

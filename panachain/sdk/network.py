@@ -7,6 +7,7 @@ Follows design section 6 and docs/spec/network.md (`panachain/network/1`).
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -26,6 +27,7 @@ from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.policy import ProxyRef
 from panachain.model.progress import Progress
 from panachain.model.transactions import StorageEvent
+from panachain.records.findings import UNREADABLE
 from panachain.sdk.key_blocks import KeyBlocks
 from panachain.sdk.network_file import chains_of, confirmations_of, read_description
 from panachain.sdk.resolve import Resolver
@@ -36,7 +38,7 @@ from panachain.wire.endpoints import Reach
 if TYPE_CHECKING:
     from panachain.chain.bound import Sends
     from panachain.crypto.keys import Seed
-    from panachain.records.locate import HospitalHeads
+    from panachain.records.locate import EarlierKey, HospitalHeads
     from panachain.sdk.proven_keys import ProvenKeys
     from panachain.sdk.proven_revocations import ProvenRevocations
     from panachain.sdk.relay import Relay
@@ -290,11 +292,32 @@ class Network:
         from panachain.records.locate import HospitalHeads
 
         verifying = self.keys.shown(hospital).verifying_key
+        events = self.stored_by(hospital.address)
+        earlier, lost = self._earlier_keys(hospital, events)
 
         def blame(error: IntegrityError) -> IntegrityError:
-            return self.keys.forgery(hospital) or error
+            forged = self.keys.forgery(hospital)
+            return forged or (IntegrityError(f"{error}; {lost}") if lost else error)
 
-        return HospitalHeads(hospital.address, verifying, self.manifests_of(hospital.address), blame)
+        digests = tuple(event.manifest for event in events)
+        return HospitalHeads(hospital.address, verifying, digests, earlier, blame)
+
+    def _earlier_keys(self, hospital: Actor, events: Sequence[StorageEvent]) -> tuple[tuple[EarlierKey, ...], str]:
+        """Return a hospital's signers before changes of its keys, and which of their blocks can't be read."""
+        from panachain.records.locate import EarlierKey
+
+        found, lost = [], []
+        for digest, change in zip(hospital.earlier_keys, hospital.key_changes, strict=False):
+            try:
+                key = self.key_blocks.find(digest, hospital.handle).verifying
+            except UNREADABLE as exc:
+                # What is signed under the others can be read all the same.
+                lost.append(f"an earlier key block of {hospital.handle} can't be read: {exc}")
+                continue
+            source = self.mainchain.source
+            before = bisect_left(events, change.earlier_ends_at, key=lambda event: source.block(event.block).time)
+            found.append(EarlierKey(key, before))
+        return tuple(found), "; ".join(lost)
 
     def manifests_of(self, hospital: Address) -> tuple[bytes, ...]:
         """Return the digests of a hospital's manifests, oldest first."""

@@ -20,7 +20,7 @@ from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Address
 from panachain.model.records import STATEMENT
 from panachain.model.scope import path_of
-from panachain.records.header import Header, open_header, wrap_at
+from panachain.records.header import Header, open_header_of, wrap_at
 from panachain.records.journal import FoundRecord, Journal, JournalRecord
 from panachain.records.lane_walk import Found, LaneWalk, OwnLane, lanes_of
 from panachain.records.likeness import of_header
@@ -172,7 +172,7 @@ class OwnHistory:
     @property
     def _heads(self) -> HospitalHeads:
         digests = self._network.manifests_of(self._hospital)
-        return HospitalHeads(self._hospital, self._seed.signer().public, digests)
+        return HospitalHeads(self._hospital, self._seed.verifying_keys()[0], digests)
 
     def _manifests(self) -> list[Manifest]:
         """Return the manifests that readers go through."""
@@ -280,12 +280,12 @@ class OwnHistory:
         return FoundRecord(entry, of_header(header.info), tuple(str(cid) for cid in header.replaces))
 
     def _header(self, one: Found) -> Header:
-        return open_header(
+        return open_header_of(
             self._network.store.get_block(one.header),
             cid=one.header,
             hospital=self._hospital,
             locator_key=one.lane.locator_key,
-            verifying_key=self._seed.signer().public,
+            verifying_keys=self._seed.verifying_keys(),
         )
 
     def _fetch(self, cid: str, patient: Address, found: Sequence[Found]) -> tuple[int, int]:

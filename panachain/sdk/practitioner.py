@@ -324,6 +324,10 @@ class Practitioner(ReadingSession):
         found |= {one.address: one for one in sidechain.groups.find(member=self.address)}
         return [self._view(group) for group in found.values()]
 
+    def _sealed_to(self) -> list[tuple[str, int]]:
+        made = self.network.sidechain.requests.find(requester=self.address)
+        return [*super()._sealed_to(), ("groups", len(self.groups())), ("requests", len(list(made)))]
+
     def _managed(self, group: str) -> Actor:
         found = self.network.resolve(group, Role.GROUP)
         if self.network.sidechain.groups.manager_of(found.address) != self.address:

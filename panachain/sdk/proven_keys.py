@@ -35,7 +35,7 @@ _Prove = Callable[[Header, Sequence[Actor]], Mapping[Address, Status]]
 
 
 class ChangedMeanwhileError(ChainUnavailableError):
-    """What was read of a group isn't true any more, and was when it was read; the same question finds what is."""
+    """What was read of somebody's keys isn't true any more, and was when it was read; asking again finds what is."""
 
 
 class _UnlikeError(IntegrityError):
@@ -87,6 +87,20 @@ class ProvenKeys:
             if forged is None:
                 raise
             raise forged from exc
+
+    def verifying(self, actor: Actor) -> list[bytes]:
+        """Return the keys that verify what an actor signed and no chain dates, newest first, 33 bytes each.
+
+        Those of earlier key blocks count unless the actor said that others may know them. All are proven.
+
+        Raises:
+            IntegrityError, BlockNotFoundError, SuspendedError, ChainUnavailableError: as `check_grantable`.
+        """
+        found = [self.check_grantable(actor).verifying_key]
+        for digest in reversed(actor.earlier_keys):
+            if not actor.is_ended(digest):
+                found.append(self._blocks.find(digest, actor.handle).verifying)
+        return found
 
     def signed(self, actor: Actor, what: str, opens: Callable[[bytes], _Opened]) -> _Opened:
         """Return what an actor signed.
@@ -152,7 +166,7 @@ class ProvenKeys:
 
         Args:
             grantee: to whom it is granted.
-            key_digest: of their key block, or for a group also of one before its renewals.
+            key_digest: of their key block, or of one before that, unless they said that others may know its keys.
 
         Raises:
             IntegrityError: as `check_active`, or they never had these keys.
@@ -160,7 +174,12 @@ class ProvenKeys:
             ChainUnavailableError: as `check`.
         """
         found = self._resolver.known([grantee])
-        if key_digest not in {one for actor in found for one in (*actor.earlier_keys, actor.key_digest)}:
+        if any(key_digest in actor.earlier_keys and actor.is_ended(key_digest) for actor in found):
+            raise IntegrityError(
+                f"{grantee} ended the keys that the policy was made for: others may know them; nothing was sealed",
+                hint="revoke the policy and grant again",
+            )
+        if key_digest not in {one for actor in found for one in actor.key_digests}:
             raise IntegrityError(
                 f"{grantee} isn't registered with the keys that the policy was made for; nothing was sealed",
                 hint="revoke the policy and grant again",
@@ -171,13 +190,19 @@ class ProvenKeys:
         """Check that proxies have the key blocks that a policy says, and return which of them are suspended.
 
         Raises:
-            IntegrityError: as `check_active`, or a proxy isn't registered, or with other keys.
+            IntegrityError: as `check_active`, or a proxy isn't registered, never had these keys, or said that others
+                may know them.
             ChainUnavailableError: as `check`.
         """
         registered = {actor.address: actor for actor in self._mainchain.actors.find(Role.PROXY)}
         for proxy in proxies:
             actor = registered.get(proxy.address)
-            if actor is None or actor.key_digest != proxy.key_digest:
+            if actor is not None and proxy.key_digest in actor.earlier_keys and actor.is_ended(proxy.key_digest):
+                raise IntegrityError(
+                    f"{actor.handle} ended the keys that the policy says: others may know them; nothing was sealed",
+                    hint="revoke the policy and grant again",
+                )
+            if actor is None or actor.is_ended(proxy.key_digest):
                 raise IntegrityError(
                     f"{_nodes(self._mainchain)} shows no proxy {proxy.address} with the keys that the policy "
                     "says; nothing was sealed"
@@ -222,14 +247,14 @@ class ProvenKeys:
     def _unlike(self, chain: Contracts, found: _UnlikeError, prove: _Prove) -> PanaChainError:
         """Return what is said of an actor whom the registry keeps otherwise than they were shown.
 
-        Events are read before the head that is proven: a group that was renewed between the two makes a liar of nobody.
-        Nobody else's keys ever change.
+        Events are read before the head that is proven: whose keys were changed between the two, or since they were
+        looked up, makes a liar of nobody.
         """
         actor = found.actor
         now = next(iter(self._resolver.known([actor.address])), actor)
         shown = (*actor.earlier_keys, actor.key_digest)
         # What was shown was true once, or it is a forgery, whatever is shown now.
-        if actor.role is not Role.GROUP or now.earlier_keys[: len(shown)] != shown:
+        if now.earlier_keys[: len(shown)] != shown:
             return found
         try:
             # What is shown now must fit a head of now.
@@ -237,7 +262,7 @@ class ProvenKeys:
         except _UnlikeError as exc:
             return exc
         return ChangedMeanwhileError(
-            f"group {actor.handle} was given another key meanwhile; nothing was sealed",
+            f"{actor.role.value} {actor.handle} was given another key meanwhile; nothing was sealed",
             hint="the same again takes the new one",
         )
 

@@ -267,10 +267,15 @@ class ReadingSession(ActorSession):
     def _proxies(self) -> Proxies:
         return Proxies(self.network, evidence=self.profile.folder / "evidence", ca=self.network.proxy_ca)
 
+    def _sealed_to(self) -> list[tuple[str, int]]:
+        return [("policies", len(list(self.inbox())))]
+
     def _readers(self) -> list[Reader]:
         """Return as whom this actor can read: as a person, and as each group that lists them, with each of its keys."""
         account = Account(self._seed.account_key())
-        readers = [Reader(account, self.address, self._seed.receiving(), self._seed.sealing())]
+        # With each key block that this actor had: what was granted to an earlier one stays granted.
+        own = self._seed.generations()
+        readers = [Reader(account, self.address, one.receiving(), one.sealing()) for one in own]
         groups, blocked = self.network.sidechain.groups, self.blocked.accounts()
         joined = groups.find(member=self.address)
         managers = groups.managers(group.address for group in joined) if blocked else {}

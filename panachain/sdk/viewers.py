@@ -6,6 +6,7 @@ that is. Never runs one; the portal does. Follows docs/spec/viewers.md and ADR 4
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -40,7 +41,7 @@ class Viewers:
         True
     """
 
-    def __init__(self, network: Network, actor: Actor, signer: umbral.Signer, names: Names) -> None:
+    def __init__(self, network: Network, actor: Actor, signer: Callable[[], umbral.Signer], names: Names) -> None:
         """Take where the actor works, who they are, what signs for them, and what this machine calls everybody."""
         self._network = network
         self._actor = actor
@@ -59,7 +60,7 @@ class Viewers:
                 f"a {self._actor.role.value} can't publish software: hospitals and researchers can",
                 hint="let one of them look at it and publish it",
             )
-        return sign_bundle(read_folder(Path(folder), self._actor.address), self._signer)
+        return sign_bundle(read_folder(Path(folder), self._actor.address), self._signer())
 
     def check(self, content: bytes) -> ViewerView:
         """Return what a bundle is, and whether its publisher signed it.
@@ -100,7 +101,7 @@ def _standing(network: Network, signed: SignedBundle, actor: Actor | None) -> tu
         return Standing.UNKNOWN, "no hospital and no researcher is registered under the address that it names"
     try:
         # Not only with the keys that an event shows: one node alone could make a publisher of anybody.
-        signed.check(network.keys.check_grantable(actor).verifying_key)
+        signed.check(*network.keys.verifying(actor))
     except SuspendedError:
         return Standing.SUSPENDED, "its publisher is suspended"
     except IntegrityError as exc:

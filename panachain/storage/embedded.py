@@ -13,8 +13,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from itertools import count
@@ -152,25 +152,19 @@ class EmbeddedStore:
 
         Packs of which less than half is left are written anew, unless somebody writes to them.
         """
-        touched: set[str] = set()
+        wanted = list(dict.fromkeys(cids))
         freed = 0
         with self._lock, self._disk("a deletion"):
-            for cid in cids:
+            of: defaultdict[str, list[tuple[int, int, bytes]]] = defaultdict(list)
+            for cid in wanted:
                 row = self._find(cid)
-                if row is None:
-                    continue
-                pack, offset, size = row
-                self._db.execute("DELETE FROM block WHERE cid = ?", (bytes(cid),))
-                with open(self._packs / pack, "r+b") as file:
-                    file.seek(offset)
-                    # Overwritten, because the pack may stay for long; what the disk itself keeps of it is beyond a
-                    # program's reach.
-                    file.write(bytes(size))
-                touched.add(pack)
-                freed += size
-            for pack in touched:
-                sync_path(self._packs / pack)
+                if row is not None:
+                    pack, offset, size = row
+                    of[pack].append((offset, size, bytes(cid)))
+            for pack, places in of.items():
+                self._overwrite(pack, places)
                 self._compact(pack)
+                freed += sum(size for _, size, _ in places)
             # The journal of the index would keep what was deleted.
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return freed
@@ -296,6 +290,26 @@ class EmbeddedStore:
             self._pack = None
             reason = exc.strerror if isinstance(exc, OSError) else str(exc)
             raise DiskError(f"{what} can't be stored: {reason}; nothing of it is named") from exc
+
+    def _overwrite(self, pack: str, places: Sequence[tuple[int, int, bytes]]) -> None:
+        """Overwrite blocks of one pack, and let the index forget them: in one transaction, which costs one sync.
+
+        They are named until their bytes are gone: whatever fails meanwhile, the same deletion finishes it.
+        """
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._db.executemany("DELETE FROM block WHERE cid = ?", [(cid,) for _, _, cid in places])
+            with open(self._packs / pack, "r+b") as file:
+                for offset, size, _ in sorted(places):
+                    file.seek(offset)
+                    # Overwritten, because the pack may stay for long; what the disk itself keeps of it is beyond a
+                    # program's reach.
+                    file.write(bytes(size))
+            sync_path(self._packs / pack)
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
 
     def _compact(self, pack: str) -> None:
         path = self._packs / pack

@@ -137,6 +137,35 @@ class TestSetEndpoint:
             actors.setEndpoint("https://again.example", sender=relay)
 
 
+class TestChangeKeys:
+    def test_folds_each_change_into_the_commitment(self, actors: Any, registrar: Any, relay: Any) -> None:
+        actors.register(relay, RESEARCHER, KEYS, "", NOBODY, sender=registrar)
+        details = keccak(encode(["bytes32", "address"], [KEYS, NOBODY]))[:30]
+
+        receipt = actors.changeKeys(details, b"\2" * 32, 1, sender=relay)
+
+        event = next(iter(receipt.decode_logs(actors.ActorKeysChanged)))
+        assert (event.account, event.keyDigest, event.earlierEndsAt) == (relay, b"\2" * 32, 1)
+        assert event.validFrom == receipt.timestamp
+        fields = [details, b"\2" * 32, receipt.timestamp, 1]
+        folded = keccak(encode(["bytes30", "bytes32", "uint48", "uint48"], fields))[:30]
+        assert actors.actorOf(relay).details == folded
+        with ape.reverts(actors.ActorKeysChangedMeanwhile):
+            actors.changeKeys(details, KEYS, 1, sender=relay)
+
+    def test_only_the_actor_changes_keys_while_active(
+        self, actors: Any, registrar: Any, relay: Any, stranger: Any
+    ) -> None:
+        actors.register(relay, RESEARCHER, KEYS, "", NOBODY, sender=registrar)
+        details = actors.actorOf(relay).details
+        for nobody in (stranger, registrar):
+            with ape.reverts(actors.ActorUnexpectedStatus):
+                actors.changeKeys(details, KEYS, 1, sender=nobody)
+        actors.suspend(relay, sender=registrar)
+        with ape.reverts(actors.ActorUnexpectedStatus):
+            actors.changeKeys(details, KEYS, 1, sender=relay)
+
+
 class TestActorOf:
     def test_is_empty_for_a_stranger(self, actors: Any, stranger: Any) -> None:
         assert tuple(actors.actorOf(stranger)) == (0, UNKNOWN, bytes(30))

@@ -6,6 +6,8 @@ from typing import Any
 
 import ape
 import pytest
+from eth_abi import encode
+from eth_utils import keccak
 
 PATIENT, PRACTITIONER = 1, 2
 UNKNOWN, ACTIVE, SUSPENDED, REPLACED = range(4)
@@ -52,6 +54,27 @@ def ready_at(identities: Any, people: dict[str, Any], guardians: list[Any], succ
     for guardian in guardians[:2]:
         identities.approveRecovery(people["patient"], successor, sender=guardian)
     return int(identities.recoveryOf(people["patient"]).readyAt)
+
+
+class TestChangeKeys:
+    def test_a_practitioner_changes_their_own_keys_and_nobody_else_theirs(
+        self, identities: Any, people: dict[str, Any], registrar: Any
+    ) -> None:
+        kept = identities.identityOf(people["doctor"]).keys
+        for nobody in (people["patient"], registrar):
+            with ape.reverts(identities.IdentityNotActivePractitioner):
+                identities.changeKeys(kept, b"\2" * 32, 1, sender=nobody)
+
+        receipt = identities.changeKeys(kept, b"\2" * 32, 1, sender=people["doctor"])
+
+        event = next(iter(receipt.decode_logs(identities.IdentityKeysChanged)))
+        assert (event.account, event.keyDigest, event.earlierEndsAt) == (people["doctor"], b"\2" * 32, 1)
+        fields = [kept, b"\2" * 32, receipt.timestamp, 1]
+        assert identities.identityOf(people["doctor"]).keys == keccak(
+            encode(["bytes32", "bytes32", "uint48", "uint48"], fields)
+        )
+        with ape.reverts(identities.IdentityKeysChangedMeanwhile):
+            identities.changeKeys(kept, b"\3" * 32, 1, sender=people["doctor"])
 
 
 class TestRegister:

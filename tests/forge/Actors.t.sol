@@ -152,6 +152,76 @@ contract ActorsTest is ActorsBase {
         assert(actors.isActive(account, IActorRegistry.Role.Hospital));
     }
 
+    function testFuzz_keysFoldIntoOneCommitment(bytes32 first, bytes32 second, uint48 ends, uint32 later) public {
+        VM.assume(first != bytes32(0) && second != bytes32(0));
+        address account = address(7);
+        actors.register(account, IActorRegistry.Role.Hospital, KEYS, "", address(9));
+        bytes30 details = bytes30(keccak256(abi.encode(KEYS, address(9))));
+        for (uint256 i = 0; i < 2; ++i) {
+            bytes32 digest = i == 0 ? first : second;
+            uint48 end = uint48(bound(ends, 0, block.timestamp + 30 days));
+            expectEventOf(address(actors));
+            emit IActorRegistry.ActorKeysChanged(account, digest, uint48(block.timestamp), end);
+            VM.prank(account);
+            actors.changeKeys(details, digest, end);
+            details = bytes30(keccak256(abi.encode(details, digest, uint48(block.timestamp), end)));
+            IActorRegistry.Actor memory actor = actors.actorOf(account);
+            // Role and status stay, and so does who may store.
+            assert(actor.details == details && actors.isActive(account, IActorRegistry.Role.Hospital));
+            assert(ledger.ledgerOf(account).admitted);
+            VM.warp(block.timestamp + later);
+        }
+    }
+
+    function testFuzz_aChangeOfKeysCountsOnce(bytes32 keys, bytes30 other) public {
+        VM.assume(keys != bytes32(0));
+        address account = address(7);
+        admit(account, IActorRegistry.Role.Proxy);
+        bytes30 details = actors.actorOf(account).details;
+        VM.assume(other != details);
+        bytes4 problem = IActorRegistry.ActorKeysChangedMeanwhile.selector;
+        VM.prank(account);
+        VM.expectRevert(abi.encodeWithSelector(problem, account, other, details));
+        actors.changeKeys(other, keys, 0);
+        VM.prank(account);
+        actors.changeKeys(details, keys, 0);
+        bytes30 changed = actors.actorOf(account).details;
+        VM.prank(account);
+        VM.expectRevert(abi.encodeWithSelector(problem, account, details, changed));
+        actors.changeKeys(details, KEYS, 0);
+    }
+
+    function testFuzz_onlyTheActorChangesKeysWhileActive(address stranger, bytes32 keys) public {
+        address account = address(7);
+        VM.assume(stranger != account && keys != bytes32(0));
+        admit(account, IActorRegistry.Role.Researcher);
+        bytes30 details = actors.actorOf(account).details;
+        bytes4 problem = IActorRegistry.ActorUnexpectedStatus.selector;
+        VM.prank(stranger);
+        VM.expectRevert(abi.encodeWithSelector(problem, stranger, Status.Unknown));
+        actors.changeKeys(details, keys, 0);
+        actors.suspend(account);
+        VM.prank(account);
+        VM.expectRevert(abi.encodeWithSelector(problem, account, Status.Suspended));
+        actors.changeKeys(details, keys, 0);
+        assert(actors.actorOf(account).details == details);
+    }
+
+    function testFuzz_keysOverlapForThirtyDaysAtMostAndAreNeverNone(uint48 beyond) public {
+        address account = address(7);
+        admit(account, IActorRegistry.Role.Hospital);
+        bytes30 details = actors.actorOf(account).details;
+        uint48 end = uint48(bound(beyond, block.timestamp + 30 days + 1, type(uint48).max));
+        VM.prank(account);
+        VM.expectRevert(
+            abi.encodeWithSelector(IActorRegistry.ActorKeysEndTooLate.selector, account, end, block.timestamp)
+        );
+        actors.changeKeys(details, KEYS, end);
+        VM.prank(account);
+        VM.expectRevert(abi.encodeWithSelector(IActorRegistry.ActorWithoutKeys.selector, account));
+        actors.changeKeys(details, bytes32(0), 0);
+    }
+
     function testFuzz_onlyTheRegistryOpensLedgerAndLog(address stranger, address account, bool admitted) public {
         VM.assume(stranger != address(actors));
         VM.prank(stranger);

@@ -83,6 +83,60 @@ contract IdentityRegistryTest is IdentityBase {
         _admit(practitioner, IIdentityRegistry.Role.Practitioner, bytes32(0));
     }
 
+    /* KEYS */
+
+    function testFuzz_KeysOfAPractitionerFoldIntoOneCommitment(bytes32 first, bytes32 second, uint48 ends) public {
+        VM.assume(first != bytes32(0) && second != bytes32(0));
+        bytes32 kept = KEYS;
+        for (uint256 i = 0; i < 2; ++i) {
+            bytes32 digest = i == 0 ? first : second;
+            uint48 end = uint48(bound(ends, 0, block.timestamp + 30 days));
+            _expectEvent();
+            emit IIdentityRegistry.IdentityKeysChanged(practitioner, digest, uint48(block.timestamp), end);
+            callAs(practitioner);
+            registry.changeKeys(kept, digest, end);
+            kept = keccak256(abi.encode(kept, digest, uint48(block.timestamp), end));
+            assert(registry.identityOf(practitioner).keys == kept);
+            assert(registry.isActive(practitioner, IIdentityRegistry.Role.Practitioner));
+            VM.warp(block.timestamp + 1 days);
+        }
+        callAs(practitioner);
+        VM.expectRevert(
+            abi.encodeWithSelector(
+                IIdentityRegistry.IdentityKeysChangedMeanwhile.selector, practitioner, KEYS, kept
+            )
+        );
+        registry.changeKeys(KEYS, first, 0);
+    }
+
+    function testFuzz_OnlyActivePractitionersChangeKeys(uint256 seed, bytes32 keys) public {
+        VM.assume(keys != bytes32(0));
+        bytes4 problem = IIdentityRegistry.IdentityNotActivePractitioner.selector;
+        address stranger = _someone("stranger", seed);
+        for (uint256 i = 0; i < 3; ++i) {
+            address account = i == 0 ? stranger : i == 1 ? patient : practitioner;
+            if (i == 2) registry.suspend(practitioner);
+            callAs(account);
+            VM.expectRevert(abi.encodeWithSelector(problem, account));
+            registry.changeKeys(KEYS, keys, 0);
+        }
+        assert(registry.identityOf(practitioner).keys == KEYS && registry.identityOf(patient).keys == KEYS);
+    }
+
+    function testFuzz_KeysOverlapForThirtyDaysAtMostAndAreNeverNone(uint48 beyond) public {
+        uint48 end = uint48(bound(beyond, block.timestamp + 30 days + 1, type(uint48).max));
+        callAs(practitioner);
+        VM.expectRevert(
+            abi.encodeWithSelector(
+                IIdentityRegistry.IdentityKeysEndTooLate.selector, practitioner, end, block.timestamp
+            )
+        );
+        registry.changeKeys(KEYS, "other", end);
+        callAs(practitioner);
+        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityWithoutKeys.selector, practitioner));
+        registry.changeKeys(KEYS, bytes32(0), 0);
+    }
+
     /* ADMISSION */
 
     function testFuzz_AdmissionStoresWhatWasSaid(
@@ -103,7 +157,7 @@ contract IdentityRegistryTest is IdentityBase {
 
         IIdentityRegistry.Identity memory identity = registry.identityOf(account);
         assert(identity.role == role && identity.status == Status.Active && identity.registeredAt == time);
-        assert(identity.organisation == organisation && identity.keyDigest == keys);
+        assert(identity.organisation == organisation && identity.keys == keys);
         assert(registry.accountOf(lookup) == (lookup == bytes32(0) ? address(0) : account));
     }
 

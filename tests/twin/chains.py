@@ -50,6 +50,7 @@ HOSPITAL, PROXY, REGISTRAR = 1, 2, 4
 PATIENT, PRACTITIONER = 1, 2
 """`IdentityRegistry.Role`."""
 MAX_GROUPS = 64
+MAX_OVERLAP = 30 * 86_400
 PLACES, LEAST_HELD, IN_A_ROW, INTERVAL = 3, 86_400, 100, 600
 """Constants of CareGroups and AccessRequests."""
 NOBODY = "0x" + "00" * 20
@@ -394,7 +395,8 @@ class ActorRegistry:
         self._registrar = registrar.lower()
         self._actors: dict[str, list[int]] = {}
         self.keys: dict[str, bytes] = {}
-        """Digests of key blocks, here and in the identities' registry: as a proof of storage would say."""
+        """Digests of newest key blocks, here and in the identities' registry: as a proof of storage would say."""
+        self._folded: dict[str, bytes] = {}
 
     def register(self, sender: str, account: str, role: int, *values: Any) -> None:
         digest, endpoint, organisation = values
@@ -403,6 +405,7 @@ class ActorRegistry:
         need(any(digest), "ActorWithoutKeys")
         self._actors[account] = [role, ACTIVE]
         self.keys[account] = digest
+        self._folded[account] = keccak(encode(["bytes32", "address"], [digest, organisation]))[:30]
         names = ("account", "role", "keyDigest", "endpoint", "organisation")
         values = (account, role, digest, endpoint, organisation)
         self._chain.emit("ActorRegistry", "ActorRegistered", **dict(zip(names, values, strict=True)))
@@ -415,6 +418,19 @@ class ActorRegistry:
     def reinstate(self, sender: str, account: str) -> None:
         need(sender == self._registrar, "AccessManagedUnauthorized")
         self._change(account, SUSPENDED, ACTIVE, "ActorReinstated")
+
+    def changeKeys(self, sender: str, expected: bytes, digest: bytes, ends_at: int) -> None:
+        need(self._actors.get(sender, [0, UNKNOWN])[1] == ACTIVE, "ActorUnexpectedStatus")
+        need(any(digest), "ActorWithoutKeys")
+        need(self._folded[sender] == expected, "ActorKeysChangedMeanwhile")
+        now = self._chain.head.time
+        need(ends_at <= now + MAX_OVERLAP, "ActorKeysEndTooLate")
+        self._folded[sender] = keccak(
+            encode(["bytes30", "bytes32", "uint48", "uint48"], [expected, digest, now, ends_at])
+        )[:30]
+        self.keys[sender] = digest
+        log = {"account": sender, "keyDigest": digest, "validFrom": now, "earlierEndsAt": ends_at}
+        self._chain.emit("ActorRegistry", "ActorKeysChanged", **log)
 
     def convict(self, proxy: str) -> None:
         if self._actors[proxy][1] == ACTIVE:
@@ -507,6 +523,7 @@ class IdentityRegistry:
         self.people: dict[str, list[Any]] = {}
         """Role, status and organisation."""
         self.keys: dict[str, bytes] = {}
+        self._folded: dict[str, bytes] = {}
         self._pairings: dict[tuple[str, str], bytes] = {}
         self._recoveries: dict[str, str] = {}
 
@@ -516,7 +533,7 @@ class IdentityRegistry:
         need(account not in self.people, "IdentityAlreadyRegistered")
         need(any(digest), "IdentityWithoutKeys")
         self.people[account] = [role, ACTIVE, organisation]
-        self.keys[account] = digest
+        self.keys[account] = self._folded[account] = digest
         names = ("account", "role", "organisation", "keyDigest", "personal")
         log = dict(zip(names, (account, role, organisation, digest, personal), strict=True))
         self._chain.emit("IdentityRegistry", "IdentityRegistered", **log)
@@ -528,6 +545,19 @@ class IdentityRegistry:
     def reinstate(self, sender: str, account: str) -> None:
         need(sender == self._registrar, "AccessManagedUnauthorized")
         self._change(account, SUSPENDED, ACTIVE, "IdentityReinstated")
+
+    def changeKeys(self, sender: str, expected: bytes, digest: bytes, ends_at: int) -> None:
+        need(self.is_active(sender, PRACTITIONER), "IdentityNotActivePractitioner")
+        need(any(digest), "IdentityWithoutKeys")
+        need(self._folded[sender] == expected, "IdentityKeysChangedMeanwhile")
+        now = self._chain.head.time
+        need(ends_at <= now + MAX_OVERLAP, "IdentityKeysEndTooLate")
+        self._folded[sender] = keccak(
+            encode(["bytes32", "bytes32", "uint48", "uint48"], [expected, digest, now, ends_at])
+        )
+        self.keys[sender] = digest
+        log = {"account": sender, "keyDigest": digest, "validFrom": now, "earlierEndsAt": ends_at}
+        self._chain.emit("IdentityRegistry", "IdentityKeysChanged", **log)
 
     def pair(self, sender: str, hospital: str, pairing: bytes) -> None:
         need(self.is_active(sender, PATIENT), "IdentityNotActivePatient")

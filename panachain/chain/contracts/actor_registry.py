@@ -11,17 +11,19 @@ from dataclasses import replace
 from typing import Final
 
 from panachain.chain.abi import address
-from panachain.chain.bound import MANY, NOBODY, Adapter, Indexed
+from panachain.chain.bound import MANY, NOBODY, Adapter, Indexed, Sends
+from panachain.chain.codec import encode
 from panachain.chain.evm import Receipt, Sender
-from panachain.chain.logs import Event, actor_from
+from panachain.chain.logs import Event, actor_from, changed_from
 from panachain.errors import IntegrityError, UsageError
+from panachain.ethereum import keccak
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.wire.endpoints import check_form
 
 ROLES: Final = {1: Role.HOSPITAL, 2: Role.PROXY, 3: Role.RESEARCHER, 4: Role.REGISTRAR}
 """The numbers of `ActorRegistry.Role`; 0 is none (docs/spec/formats.md, section "Codes")."""
 _NUMBERS: Final = {role: number for number, role in ROLES.items()}
-_CHANGES: Final = ("ActorSuspended", "ActorReinstated", "ActorEndpointChanged")
+_CHANGES: Final = ("ActorSuspended", "ActorReinstated", "ActorEndpointChanged", "ActorKeysChanged")
 
 
 class ActorRegistry(Adapter):
@@ -59,6 +61,21 @@ class ActorRegistry(Adapter):
             UsageError: nobody would ask there.
         """
         return self.bound.send(sender, "setEndpoint", check_form(endpoint), what="announcing a proxy's endpoint")
+
+    def change_keys(self, sender: Sends, known: Actor, digest: bytes, *, earlier_ends_at: int) -> Receipt:
+        """Have another key block from now on; only an active actor's own account may.
+
+        Args:
+            sender: the actor's.
+            known: the actor as the registry has them now.
+            digest: SHA-256 of the new block, 32 bytes.
+            earlier_ends_at: Unix seconds when the block before stops to count, at most 30 days from now.
+
+        Raises:
+            TransactionError: the keys were changed meanwhile, or the actor is suspended.
+        """
+        what = "changing the key block"
+        return self.bound.send(sender, "changeKeys", commitment_of(known), digest, earlier_ends_at, what=what)
 
     def is_active(self, account: Address, role: Role) -> bool:
         """Tell whether an account is active in a role."""
@@ -100,6 +117,16 @@ class ActorRegistry(Adapter):
         return list(actors_after({}, self.bound.events(where=where)).values())
 
 
+def commitment_of(actor: Actor) -> bytes:
+    """Return the 30 bytes that the registry keeps of an actor's organisation and of all key blocks that they had."""
+    first, *later = actor.key_digests
+    details = keccak(encode(["bytes32", "address"], [first, actor.organisation or NOBODY]))[:30]
+    for digest, change in zip(later, actor.key_changes, strict=True):
+        fields = [details, digest, change.valid_from, change.earlier_ends_at]
+        details = keccak(encode(["bytes30", "bytes32", "uint48", "uint48"], fields))[:30]
+    return details
+
+
 def actors_after(known: Mapping[str, Actor], events: Iterable[Event]) -> dict[str, Actor]:
     """Return the actors after some more events; what came in stays as it is.
 
@@ -118,6 +145,8 @@ def actors_after(known: Mapping[str, Actor], events: Iterable[Event]) -> dict[st
             raise IntegrityError(f"the node hides the registration of {account}")
         elif event.name == "ActorEndpointChanged":
             actors[account] = replace(actors[account], endpoint=event.values["endpoint"])
+        elif event.name == "ActorKeysChanged":
+            actors[account] = changed_from(actors[account], event)
         elif event.name in ("ActorSuspended", "ActorReinstated"):
             status = Status.SUSPENDED if event.name == "ActorSuspended" else Status.ACTIVE
             actors[account] = replace(actors[account], status=status)

@@ -12,9 +12,11 @@ from typing import Final
 
 from panachain.chain.abi import address
 from panachain.chain.bound import MANY, NOBODY, Adapter, Indexed, Sends
+from panachain.chain.codec import encode
 from panachain.chain.evm import Receipt
-from panachain.chain.logs import actor_from
+from panachain.chain.logs import actor_from, changed_from
 from panachain.errors import IntegrityError, UsageError
+from panachain.ethereum import keccak
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.transactions import PairingEvent
 
@@ -66,6 +68,21 @@ class IdentityRegistry(Adapter):
     def reinstate(self, sender: Sends, account: Address) -> Receipt:
         """Take a suspension back; only the registrar may."""
         return self.bound.send(sender, "reinstate", account, what="reinstating an identity")
+
+    def change_keys(self, sender: Sends, known: Actor, digest: bytes, *, earlier_ends_at: int) -> Receipt:
+        """Have another key block from now on; only an active practitioner's own account may.
+
+        Args:
+            sender: the practitioner's.
+            known: the practitioner as the registry has them now.
+            digest: SHA-256 of the new block, 32 bytes.
+            earlier_ends_at: Unix seconds when the block before stops to count, at most 30 days from now.
+
+        Raises:
+            TransactionError: the keys were changed meanwhile, or the caller is no active practitioner.
+        """
+        what = "changing the key block"
+        return self.bound.send(sender, "changeKeys", commitment_of(known), digest, earlier_ends_at, what=what)
 
     def identity_of(self, account: Address) -> Actor | None:
         """Return one person, or None when the account isn't registered."""
@@ -192,7 +209,21 @@ class IdentityRegistry(Adapter):
                 if account not in found:
                     raise IntegrityError(f"the node hides the registration of {account}")
                 found[account] = replace(found[account], status=_STATUS_AFTER[event.name])
+            elif event.name == "IdentityKeysChanged":
+                account = address(event.values["account"])
+                if account not in found:
+                    raise IntegrityError(f"the node hides the registration of {account}")
+                found[account] = changed_from(found[account], event)
         return list(found.values())
+
+
+def commitment_of(actor: Actor) -> bytes:
+    """Return the 32 bytes that the registry keeps of all key blocks that a person had: the digest of the only one."""
+    keys, *later = actor.key_digests
+    for digest, change in zip(later, actor.key_changes, strict=True):
+        fields = [keys, digest, change.valid_from, change.earlier_ends_at]
+        keys = keccak(encode(["bytes32", "bytes32", "uint48", "uint48"], fields))
+    return keys
 
 
 def _newest(account: Address, following: Mapping[Address, Address]) -> Address:

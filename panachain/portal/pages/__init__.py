@@ -37,6 +37,7 @@ MODULES: Final[tuple[str, ...]] = (
     "patient_export",
     "machine",
     "keys",
+    "own_keys",
     "recovery",
     "viewing",
     "viewers",

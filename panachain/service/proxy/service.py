@@ -22,16 +22,19 @@ from panachain.consent.receipts import marks_text
 from panachain.consent.rules import check_access
 from panachain.consent.times import MAX_AHEAD, check_head, is_over_for_good, stated_time
 from panachain.crypto import box, labels
+from panachain.crypto.hpke import SealingKey
 from panachain.crypto.keys import Seed
 from panachain.errors import (
     AccessDeniedError,
     ChainUnavailableError,
+    IntegrityError,
     OutOfScopeError,
     PanaChainError,
     PolicyExpiredError,
     PolicyRevokedError,
     PolicyUnknownError,
     RateLimitedError,
+    UnavailableError,
     UsageError,
 )
 from panachain.model.actors import Actor, Address, PolicyId, Status
@@ -53,6 +56,8 @@ _DENIALS: Final = 60
 """Refusals of one policy that are counted in a minute, strangers' apart: a flood mustn't become a flood of writes."""
 _WINDOW: Final = 600
 """Seconds within which one person's refusals for one reason share a receipt."""
+_LOOK: Final = 10.0
+"""Seconds between two looks for one's own keys: whoever sends what doesn't open makes nobody ask a chain."""
 _STALE: Final = 1.0
 """Seconds after which a look for a revocation is made again before a request is answered."""
 _APART_WINDOW: Final = 3600
@@ -157,7 +162,9 @@ class ProxyService:
                 is looked at again.
             check_log: raises where the log isn't the one that was anchored; called before anything is written to it.
         """
-        self._sealing = seed.sealing()
+        self._seed = seed
+        self._sealing = self._known_keys(0)
+        self._looked = 0.0
         self._account = Account(seed.account_key())
         self.address = self._account.address
         self._domain = domain
@@ -205,10 +212,36 @@ class ProxyService:
             UsageError: it is malformed or too old.
             OutOfScopeError: it is for another proxy, or isn't signed by the owner.
         """
-        plain = box.open_box(self._sealing, sealed, labels.DEPOSIT)
+        try:
+            plain = box.open_box(self._sealing, sealed, labels.DEPOSIT)
+        except IntegrityError:
+            # To keys that the registry names since this process looked? Nobody makes it look at each deposit.
+            if not self._learn_keys():
+                raise
+            plain = box.open_box(self._sealing, sealed, labels.DEPOSIT)
         request = messages.parse_deposit(messages.parse_json(plain))
         self.authenticate(request)
         return request
+
+    def _known_keys(self, generation: int) -> SealingKey:
+        """Return what opens what is sealed to this proxy's keys of an generation, of those before, or of the next."""
+        return self._seed.following(lambda: generation).sealing()
+
+    def _learn_keys(self) -> bool:
+        """Look which key blocks the registry has of this proxy, at most every few seconds; tell whether it looked."""
+        now = self._clock()
+        with self._lock:
+            if 0 <= now - self._looked < _LOOK:
+                return False
+            self._looked = now
+        try:
+            found = self._chain.identity(self.address)
+        except UnavailableError as exc:
+            _log.warning("which keys the registry has of this proxy can't be looked up: %s", exc)
+            return False
+        if found is not None:
+            self._sealing = self._known_keys(self._seed.generation_among(found.key_digests))
+        return True
 
     # Service
 

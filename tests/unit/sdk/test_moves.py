@@ -66,12 +66,12 @@ def test_a_record_of_somebody_else_is_not_moved(world: World) -> None:
     """An order is believed only for records that its own patient's headers name."""
     upload(world)
     rotate(world)
-    real = subject.open_header
+    real = subject.open_header_of
 
     def of_another(*args: object, **named: object) -> object:
         return replace(real(*args, **named), patient=Address("0x" + "11" * 20))  # type: ignore[arg-type]
 
-    with patch.object(subject, "open_header", of_another), pytest.raises(PartlyDoneError, match="nothing was moved"):
+    with patch.object(subject, "open_header_of", of_another), pytest.raises(PartlyDoneError, match="nothing was moved"):
         world.hospital.rewrap()
     assert len(list(world.patient.records())) == 1
 

@@ -21,7 +21,7 @@ from panachain.errors import (
     SuspendedError,
 )
 from panachain.ethereum import checksum_address
-from panachain.model.actors import Actor, Address, Role, Status
+from panachain.model.actors import Actor, Address, KeyChange, Role, Status
 from panachain.model.key_block import PublicKeys
 from panachain.model.policy import ProxyRef
 from panachain.sdk.proven_keys import ChangedMeanwhileError, ProvenKeys
@@ -138,6 +138,28 @@ class TestCheck:
         with pytest.raises(ChangedMeanwhileError, match="meanwhile; nothing was sealed"):
             world.keys.check(GROUP)
         world.keys.check(RENEWED)
+
+    @pytest.mark.parametrize("before", [RESEARCHER, PRACTITIONER, PROXIES[0]], ids=lambda one: one.role.value)
+    def test_who_changed_keys_meanwhile_makes_a_liar_of_nobody_and_a_hidden_change_of_a_node(
+        self, before: Actor
+    ) -> None:
+        once = before.changed(KEYS[7], KeyChange(100, 90))
+        twice = once.changed(KEYS[8], KeyChange(200, 300))
+        world = World(kept=[twice], shown=[twice])
+        for stale in (before, once):
+            with pytest.raises(ChangedMeanwhileError, match="meanwhile; nothing was sealed"):
+                world.keys.check(stale)
+        world.keys.check(twice)
+        # A change that is hidden, an end that was moved, a time that was: each is another commitment.
+        forged = [
+            once,
+            replace(twice, key_changes=(KeyChange(100, 101), KeyChange(200, 300))),
+            replace(twice, key_changes=(KeyChange(99, 90), KeyChange(200, 300))),
+            replace(twice, earlier_keys=(KEYS[0], KEYS[7])),
+        ]
+        for shown in forged:
+            with pytest.raises(IntegrityError, match="http://node shows another"):
+                World(kept=[twice], shown=[shown]).keys.check(shown)
 
     @pytest.mark.parametrize(
         ("before", "now"),

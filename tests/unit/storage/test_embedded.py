@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -153,6 +154,35 @@ class TestDeleteBlocks:
         more = blocks(5)
         store.put_blocks(more)
         assert all(reader.get_block(cid) == data for cid, data in [made[9], *more])
+
+    def test_many_blocks_of_a_pack_are_one_transaction(self, store: EmbeddedStore) -> None:
+        made = blocks(500)
+        store.put_blocks(made)
+        done: list[str] = []
+        store._db.set_trace_callback(done.append)
+
+        store.delete_blocks(cid for cid, _ in made)
+
+        assert done.count("COMMIT") == 1
+
+    def test_what_a_failing_disk_interrupts_the_same_deletion_finishes(
+        self, store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = blocks(9)
+        store.put_blocks(made)
+        gone = [cid for cid, _ in made[:4]]
+        with monkeypatch.context() as broken:
+            broken.setattr(embedded, "sync_path", Mock(side_effect=OSError(5, "Input/output error")))
+            with pytest.raises(DiskError, match="a deletion"):
+                store.delete_blocks(gone)
+        assert all(store.has_block(cid) for cid in gone)
+
+        assert store.delete_blocks(gone) == 4000
+
+        assert not any(store.has_block(cid) for cid in gone)
+        stored = b"".join(path.read_bytes() for path in store.folder.rglob("*") if path.is_file())
+        assert not any(data in stored for _, data in made[:4])
+        assert all(store.get_block(cid) == data for cid, data in made[4:])
 
     def test_a_missing_block_is_no_error(self, store: EmbeddedStore) -> None:
         assert store.delete_blocks([CID.of(RAW, b"missing")]) == 0
