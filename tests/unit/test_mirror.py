@@ -53,7 +53,10 @@ ELSEWHERE = {
     "viewer/items.py": "viewer/test_chart.py",
     "viewer/kinds.py": "viewer/test_chart.py",
     # Plain values: what holds for every result holds for these.
+    "sdk/hospital_erasures.py": "sdk/test_erasing.py",
+    "sdk/own_erasures.py": "sdk/test_erasing.py",
     "sdk/results/choices.py": "sdk/test_own_choices.py",
+    "sdk/results/erasures.py": "sdk/results/test_package.py",
     "sdk/results/log.py": "sdk/results/test_package.py",
     "sdk/results/overview.py": "sdk/test_hospital_overview.py",
     "sdk/results/recovery.py": "sdk/test_recovery.py",

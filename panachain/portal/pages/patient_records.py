@@ -16,6 +16,7 @@ from fastapi.responses import Response
 
 from panachain.errors import Omission, PanaChainError, PartlyDoneError, UnknownActorError, UsageError
 from panachain.model.actors import Role
+from panachain.model.records import Reason
 from panachain.model.scope import Category, Scope, path_of
 from panachain.portal.desk import Seat, seated
 from panachain.portal.forms import Form, checked_form
@@ -189,6 +190,10 @@ def _known(kept: Records, record_id: str) -> OpenedRecord:
     if record_id in kept.by_id:
         return kept.by_id[record_id]
     for gone in kept.withdrawn:
+        if gone.record_id == record_id and gone.reason == Reason.ERASED.value:
+            raise said(
+                UnknownActorError(_("Its hospital erased this record."), hint=_("Look through withdrawn records."))
+            )
         if gone.record_id == record_id:
             raise said(
                 UnknownActorError(_("Its hospital withdrew this record."), hint=_("Look through withdrawn records."))
