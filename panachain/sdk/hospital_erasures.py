@@ -13,7 +13,7 @@ from panachain.crypto.keys import Seed
 from panachain.errors import UsageError
 from panachain.model.actors import Actor, Role
 from panachain.records.findings import Findings
-from panachain.sdk.batches import open_batches, open_journal
+from panachain.sdk.batches import Batches, open_batches, open_journal
 from panachain.sdk.erasing import Erasures, partly, view_of
 from panachain.sdk.moves import Moves
 from panachain.sdk.network import Network
@@ -42,13 +42,14 @@ class HospitalErasures:
         self._pairings = pairings
 
     def asked(self) -> Wishes:
-        """Return what patients ask to have erased, and nobody did or refused.
+        """Return what patients ask to have erased, and nobody did or refused; waits for no upload that runs meanwhile.
 
         Its `omissions` name what can't be read.
         """
         findings = Findings()
-        with self._open() as erasures:
-            found = [view for one in erasures.asked(findings) for view in one.view()]
+        with open_journal(self._folder) as journal:
+            batches = Batches(self._network, self._hospital.address, self._seed, journal)
+            found = [view for one in self._of(batches).asked(findings) for view in one.view()]
         return Wishes(tuple(found), tuple(findings.omissions))
 
     def all(self) -> list[ErasureView]:
@@ -120,5 +121,8 @@ class HospitalErasures:
     def _open(self) -> Iterator[Erasures]:
         with open_batches(self._network, self._hospital.address, self._seed, self._folder) as batches:
             batches.reconcile()
-            moves = Moves(self._network, self._hospital.address, self._seed, batches, self._pairings)
-            yield Erasures(self._network, self._hospital, batches, self._pairings, moves)
+            yield self._of(batches)
+
+    def _of(self, batches: Batches) -> Erasures:
+        moves = Moves(self._network, self._hospital.address, self._seed, batches, self._pairings)
+        return Erasures(self._network, self._hospital, batches, self._pairings, moves)

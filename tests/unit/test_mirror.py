@@ -33,6 +33,7 @@ MIRRORED = (
 ELSEWHERE = {
     # Whoever asks the portal shows what they hold: clients over the twins' world.
     "portal/app.py": "../portal/test_failures.py",
+    "portal/pages/hospital_erasures.py": "portal/pages/test_patient_erasures.py",
     "portal/failures.py": "../portal/test_failures.py",
     "portal/forms.py": "../portal/test_attacks.py",
     "portal/guesses.py": "../portal/test_attacks.py",

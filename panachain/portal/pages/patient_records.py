@@ -163,7 +163,7 @@ async def one_record(request: Request, seat: Sitting, record_id: str) -> Respons
     kept: Records | None = seat.keep.get(KEPT)
     if kept is None:
         return _reading(seat)
-    record = _known(kept, record_id)
+    record = known_record(kept, record_id)
     info = record.info
     policies: list[PolicyView] = await seat.run(lambda patient: in_force(patient.policies()))
     versions = None
@@ -181,7 +181,7 @@ async def one_record(request: Request, seat: Sitting, record_id: str) -> Respons
     )
 
 
-def _known(kept: Records, record_id: str) -> OpenedRecord:
+def known_record(kept: Records, record_id: str) -> OpenedRecord:
     """Return a record by its ID.
 
     Raises:
@@ -245,7 +245,7 @@ async def view(seat: Sitting, form: Filled) -> Response:
     if kept is None:
         return _reading(seat)
     if "record" in form:
-        chosen = [_known(kept, form["record"])]
+        chosen = [known_record(kept, form["record"])]
         title = _(CATEGORIES.get(chosen[0].info.category.value, chosen[0].info.category.value))
     else:
         word = form.get("category", "")
@@ -269,7 +269,7 @@ async def move(request: Request, seat: Sitting, form: Filled) -> Response:
     kept: Records | None = seat.keep.get(KEPT)
     if kept is None:
         return _reading(seat)
-    record, category = _known(kept, form["record"]), Category.parse(form["to"])
+    record, category = known_record(kept, form["record"]), Category.parse(form["to"])
     wider = opens_wider(record, category)
     if not confirmed(request, form):
         word = _(CATEGORIES[category.value])
