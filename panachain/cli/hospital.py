@@ -19,7 +19,7 @@ from panachain.cli.life import show_life
 from panachain.cli.values import Categories, Duration
 from panachain.errors import PartlyDoneError, UsageError
 from panachain.model.actors import Role
-from panachain.model.records import Reason
+from panachain.model.records import WITHDRAWING
 
 if TYPE_CHECKING:
     from panachain.model.progress import Progress
@@ -179,6 +179,8 @@ def _say_upload(app: App, report: UploadReport) -> None:
         told.append(f"{words.count(report.skipped, 'record')} published before")
     if report.unchanged:
         told.append(f"{words.count(report.unchanged, 'resource')} unchanged since an earlier export")
+    if report.erased:
+        told.append(f"{words.count(report.erased, 'resource')} left out, which their patient had erased")
     if report.waiting:
         told.append(f"{words.count(report.waiting, 'record')} waiting for a later round")
     if report.gas:
@@ -295,7 +297,7 @@ def _table(assign: Path) -> list[tuple[str, str]]:
 @click.option(
     "--reason",
     required=True,
-    type=click.Choice([reason.value for reason in Reason]),
+    type=click.Choice([reason.value for reason in WITHDRAWING]),
     help="Why; readers and the patient are told.",
 )
 @click.option("--yes", is_flag=True, help="Don't ask.")

@@ -54,15 +54,21 @@ def show_life(
         app.output.say(f"Left out, {left} not counting any more: {', '.join(told)}. --history shows them.")
     for one in withdrawn[:_TOLD]:
         place = f"{one.category}/{one.year or 'undated'}"
+        if one.reason == Reason.ERASED.value:
+            when = words.iso(one.withdrawn_at)
+            attested = f", attested on {words.iso(one.attested_at)}" if one.attested_at else ", not attested yet"
+            app.output.say(f"Erased by {one.hospital} on {when}{attested}: record {one.record_id} ({place}).")
+            continue
         app.output.say(
             f"Withdrawn by {one.hospital} on {words.iso(one.withdrawn_at)}, {_REASONS[one.reason]}: record"
             f" {one.record_id} ({place}); it isn't shown."
         )
     if len(withdrawn) > _TOLD:
         app.output.say(f"{len(withdrawn) - _TOLD} more were withdrawn; index.json and --json name them all.")
-    if withdrawn and patient:
+    there = [one for one in withdrawn if one.reason != Reason.ERASED.value]
+    if there and patient:
         # Whole: it is to be typed.
-        app.output.say(f"Who opened it before: panachain log --record {withdrawn[0].record_id}", whole=True)
+        app.output.say(f"Who opened it before: panachain log --record {there[0].record_id}", whole=True)
     if histories and not app.output.as_json:
         rows = [
             {

@@ -62,6 +62,7 @@ COMMANDS: Final = {
     "assign": (f"{_COMMANDS}assign:assign", "Propose whose each file of a mixed folder is."),
     "classify": (f"{_COMMANDS}classify:classify", "Show what of a file is sensitive, and why."),
     "withdraw": (f"{_COMMANDS}hospital:withdraw", "Take back records that you published."),
+    "erase": (f"{_COMMANDS}erase:erase", "Erase records for ever, or ask for it."),
     "rewrap": (f"{_COMMANDS}hospital:rewrap", "Move records where patients ask for it."),
     "submit": (f"{_COMMANDS}submit:submit", "Submit a patient's signed revocation."),
     "inbox": (f"{_COMMANDS}practitioner:inbox", "List the policies that were granted to you."),
@@ -94,11 +95,15 @@ SECTIONS: Final = {
         *("share", "viewer", "submit", "doctor", "backup", "config", "completion"),
     ),
     "Patients": (
-        *("pair", "unpair", "choices", "records", "summary", "export", "recategorize", "grant", "policies", "policy"),
+        *("pair", "unpair", "choices", "records", "summary", "export", "recategorize", "erase"),
+        *("grant", "policies", "policy"),
         *("log", "revoke", "reissue", "settle", "requests", "approve", "deny", "emergency", "block", "unblock"),
         *("blocked", "convict"),
     ),
-    "Hospitals": ("classify", "assign", "upload", "records", "withdraw", "rewrap", "settle", "viewer", "storage"),
+    "Hospitals": (
+        *("classify", "assign", "upload", "records", "withdraw", "erase", "rewrap", "settle", "viewer"),
+        "storage",
+    ),
     "Practitioners": (
         *("inbox", "open", "summary", "request", "refer", "requests", "policy", "group", "emergency", "block"),
     ),

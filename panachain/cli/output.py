@@ -58,6 +58,7 @@ _ACTING: Final = frozenset(
         "settle",
         "choices",
         "recategorize",
+        "erase",
     }
     | {
         "requests",

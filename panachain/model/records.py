@@ -19,11 +19,17 @@ that a header's size doesn't tell whether its record is one."""
 
 
 class Reason(Enum):
-    """Why a hospital withdraws a record."""
+    """Why a record counts no more: its hospital withdrew it, or erased it."""
 
     ENTERED_IN_ERROR = "entered-in-error"
     WRONG_PATIENT = "wrong-patient"
     ERRONEOUS_CATEGORY = "erroneous-category"
+    ERASED = "erased"
+    """Its header and content were deleted (ADR 59); never a reason to withdraw what is still there."""
+
+
+WITHDRAWING: Final = (Reason.ENTERED_IN_ERROR, Reason.WRONG_PATIENT, Reason.ERRONEOUS_CATEGORY)
+"""The reasons for which a hospital withdraws a record."""
 
 
 class Past(Enum):

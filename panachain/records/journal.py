@@ -23,7 +23,8 @@ from typing import Final
 from panachain.errors import DiskError
 from panachain.model.actors import Address
 from panachain.private_files import open_private, private_file
-from panachain.records import journal_followed, journal_resources, journal_withdrawn
+from panachain.records import journal_erased, journal_followed, journal_resources, journal_withdrawn
+from panachain.records.journal_erased import Erasing, JournalErasures
 from panachain.records.journal_followed import FollowedOrders
 from panachain.records.journal_overview import JournalOverview
 from panachain.records.journal_resources import KnownResource, KnownResources
@@ -146,6 +147,8 @@ class FoundRecord:
     """What tells a record of the same content; empty if nothing does."""
     replaces: tuple[str, ...] = ()
     """CIDs of the headers that it stands for."""
+    ended: tuple[str, ...] = ()
+    """CIDs of the headers that it stands for as a statement: of records that left its lanes, or were erased."""
 
 
 @dataclass(frozen=True)
@@ -165,10 +168,16 @@ class MovedRecord:
 class Adopted:
     """What a journal knows of batches that it didn't make: of another machine, or from before a backup was restored."""
 
-    def __init__(self, db: sqlite3.Connection, writing: Callable[[], AbstractContextManager[None]]) -> None:
-        """Take the journal's database, and what makes a transaction of it."""
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        writing: Callable[[], AbstractContextManager[None]],
+        erasures_forget: Callable[[int], None],
+    ) -> None:
+        """Take the journal's database, what makes a transaction of it, and what forgets erasures."""
         self._db = db
         self._writing = writing
+        self._erasures_forget = erasures_forget
 
     def add(self, batches: Iterable[tuple[Batch, str]]) -> None:
         """Note batches on chain that this journal didn't make, each with the CID of its list, or an empty text."""
@@ -217,6 +226,7 @@ class Adopted:
                 "batch",
             ):
                 self._db.execute(f"DELETE FROM {table} WHERE sequence >= ?", (first,))  # noqa: S608
+            self._erasures_forget(first)
             self._db.execute("DELETE FROM learned")
             self._db.execute("INSERT OR IGNORE INTO adopted SELECT sequence FROM batch")
         return int(lost)
@@ -230,8 +240,13 @@ class Adopted:
             patients: whose lanes were.
         """
         with self._writing():
-            for one in found:
+            everything = list(found)
+            for one in everything:
                 self._learn(one)
+            # Last: what left for another category got its source there from the row that goes here.
+            for one in everything:
+                for header in one.ended:
+                    self._end(header, one.record.sequence)
             self._db.executemany("INSERT OR REPLACE INTO learned VALUES (?, ?)", [(one, until) for one in patients])
 
     def nameless(self, patient: Address) -> set[bytes]:
@@ -253,6 +268,12 @@ class Adopted:
             self._db.execute("UPDATE record SET source = ?, part = ? WHERE header = ?", (source, part, row[0]))
             self._db.execute("DELETE FROM nameless WHERE header = ?", row)
         return True
+
+    def _end(self, header: str, sequence: int) -> None:
+        """Forget a record for which a statement stands."""
+        self._db.execute("INSERT OR IGNORE INTO moved VALUES (?, '', '', ?, 1)", (header, sequence))
+        for table in ("record", "nameless"):
+            self._db.execute(f"DELETE FROM {table} WHERE header = ?", (header,))  # noqa: S608
 
     def _learn(self, one: FoundRecord) -> None:
         new = one.record
@@ -306,12 +327,19 @@ class Journal:
             self._db.execute("PRAGMA journal_mode=WAL")
             # A batch that the disk lost after its transaction was sent couldn't be found again.
             self._db.execute("PRAGMA synchronous=FULL")
+            # What is deleted here is gone from the file: whose record was erased stands in no free page.
+            self._db.execute("PRAGMA secure_delete=ON")
             self._db.executescript(
-                SCHEMA + journal_resources.SCHEMA + journal_withdrawn.SCHEMA + journal_followed.SCHEMA
+                SCHEMA
+                + journal_resources.SCHEMA
+                + journal_withdrawn.SCHEMA
+                + journal_followed.SCHEMA
+                + journal_erased.SCHEMA
             )
         except (OSError, sqlite3.Error) as exc:
             raise DiskError(f"the upload journal {path} can't be opened: {exc}; nothing was published") from exc
-        self.adopted = Adopted(self._db, self._writing)
+        self.erasures = JournalErasures(self._db, self._writing)
+        self.adopted = Adopted(self._db, self._writing, self.erasures.forget)
         self.mergeable = Mergeable(self._db)
         self.resources = KnownResources(self._db, self._writing)
         self.withdrawn = WithdrawnRecords(self._db)
@@ -321,6 +349,19 @@ class Journal:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+    def settle_file(self) -> None:
+        """Leave nothing of what was deleted in the file's log beside it.
+
+        Raises:
+            DiskError: somebody reads in it meanwhile, or the disk refuses.
+        """
+        try:
+            busy, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as exc:
+            raise DiskError(f"the log of the upload journal can't be emptied: {exc}") from exc
+        if busy:
+            raise DiskError("the log of the upload journal can't be emptied: another program reads in it")
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -384,6 +425,9 @@ class Journal:
         withdrawn: Sequence[Withdrawing] = (),
         followed: Iterable[str] = (),
         elsewhere: Iterable[tuple[KnownResource, str]] = (),
+        erasing: Sequence[Erasing] = (),
+        attested: Iterable[str] = (),
+        refused: Iterable[tuple[str, str]] = (),
     ) -> Batch:
         """Write one batch with everything that it changes, before its transaction is signed.
 
@@ -398,6 +442,9 @@ class Journal:
             withdrawn: records of earlier batches that its statements withdraw.
             followed: CIDs of the orders to re-seal that it follows.
             elsewhere: versions of earlier batches that it puts elsewhere, each with its new lane.
+            erasing: records of earlier batches that it says are erased.
+            attested: CIDs of the headers of records that it attests to be gone.
+            refused: what it refuses to erase: CIDs of orders and of sealed contents.
 
         Raises:
             DiskError: the disk refuses; the journal is as it was.
@@ -423,6 +470,9 @@ class Journal:
             self.withdrawn.write(withdrawn, sequence)
             self.resources.move(elsewhere)
             self.followed.write(followed, sequence)
+            self.erasures.write(erasing, sequence)
+            self.erasures.attest(attested, sequence)
+            self.erasures.refuse(refused, sequence)
         return Batch(sequence, manifest, len(records) + len(moved), None, None)
 
     def has(self, header: str) -> bool:

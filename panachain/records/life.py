@@ -13,7 +13,9 @@ from typing import Final
 
 from panachain.errors import TooLargeError
 from panachain.model.actors import Address
-from panachain.model.records import Past, Reason
+from panachain.model.records import Past, Reason, RecordInfo
+from panachain.model.scope import Category
+from panachain.records.statements import Statement
 from panachain.records.version_list import VersionList
 from panachain.records.versions import DELETED, ERROR, SAME_SIZE, Version, instant, oldest_first, rank
 
@@ -90,6 +92,21 @@ class Withdrawal:
     """CIDs of the sealed contents of what it withdraws."""
 
 
+@dataclass(frozen=True)
+class Erasure:
+    """One record that its hospital says it erased."""
+
+    hospital: Address
+    record: str
+    """CID of the header that it had last."""
+    category: Category
+    year: int
+    stored_at: int
+    """When it was published: Unix seconds, by the hospital's clock."""
+    at: int
+    """When its hospital said so."""
+
+
 class Life:
     """The lives of all records of one opening: `hold` each, then `settle`, then ask."""
 
@@ -101,6 +118,12 @@ class Life:
         self._histories: list[History] = []
         self._withdrawn: dict[tuple[Address, str], Withdrawal] = {}
         self._notices: dict[tuple[Address, str], list[Seen]] = {}
+        self.erased: dict[tuple[Address, str], Erasure] = {}
+        """By the hospital and the CID of the sealed content."""
+        self.attested: dict[tuple[Address, str], int] = {}
+        """When a hospital found that a content is gone: Unix seconds, by its clock."""
+        self.refused: dict[tuple[Address, str], str] = {}
+        """Why a hospital doesn't erase a content."""
 
     def tell(
         self, hospital: Address, record: str, content: str, order: tuple[int, ...], newer: Sequence[Version]
@@ -132,6 +155,26 @@ class Life:
             # The first one counts: what is withdrawn again was withdrawn before.
             if known is None or (withdrawal.at, withdrawal.record) < (known.at, known.record):
                 self._withdrawn[key] = withdrawal
+
+    def hear(self, info: RecordInfo, said: Statement) -> None:
+        """Take into account what a statement says of erasing records of its own hospital.
+
+        Args:
+            info: of the statement's record.
+            said: what it says.
+        """
+        hospital = info.hospital
+        for content, one in zip(said.withdraws, said.erased, strict=False):
+            place = hospital, str(content)
+            # The first one counts, as for withdrawals.
+            if place not in self.erased or info.stored_at < self.erased[place].at:
+                self.erased[place] = Erasure(
+                    hospital, str(one.header), info.category, info.year, one.stored_at, info.stored_at
+                )
+        if said.attests is not None:
+            self.attested |= {(hospital, str(content)): said.attests.at for content in said.attests.contents}
+        if said.refuses is not None:
+            self.refused |= {(hospital, str(content)): said.refuses.why for content in said.refuses.contents}
 
     def withdrawal(self, hospital: Address, content: str) -> Withdrawal | None:
         """Return what withdrew a record, given the CID of its sealed content; None if nothing did."""

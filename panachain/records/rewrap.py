@@ -9,6 +9,9 @@ A reader who opened an envelope before keeps what they saw: no order changes tha
 To re-seal, so that records lie in another category: the patient hands the key of their envelope over, the hospital
 publishes them again under a fresh one, and deletes what was there. The order says too which resources it is about, so
 that the hospital can keep later uploads of them where the patient wants them.
+
+To erase (ADR 59), with the same fields but for the category: the hospital deletes what it names, publishes again what
+stays under the envelope, and publishes these resources no more.
 Follows docs/spec/formats.md (`panachain/rewrap/2`).
 
     block = shared box to (hospital, patient) of signature ‖ dag-cbor of the version's fields
@@ -39,6 +42,8 @@ _WITH_EMERGENCY: Final = 4
 """The version of an order of which a row says so: a program that doesn't know it would publish it without that lane."""
 _RESEAL: Final = 5
 """The version of an order to re-seal."""
+_ERASE: Final = 6
+"""The version of one to erase: a program that doesn't know it publishes nothing of that patient's before it does."""
 _SIGNATURE: Final = umbral.SIGNATURE_SIZE
 _NAME_SIZE: Final = 16
 """Bytes of a resource's name in an order to re-seal, which may be about very many."""
@@ -65,8 +70,8 @@ class Move:
 class Reseal:
     """Records of one envelope that shall lie in another category."""
 
-    to: Category
-    """Where they shall lie, in the year in which they do."""
+    to: Category | None
+    """Where they shall lie, in the year in which they do; None if they shall be erased."""
     scope: Scope
     """Category and year where they lie."""
     envelope_key: bytes = field(repr=False)
@@ -93,15 +98,21 @@ class Wishes:
     """By what tells a resource."""
     digests: Mapping[bytes, Category] = field(default_factory=dict)
     """By the SHA-256 of what isn't FHIR."""
+    erased: frozenset[bytes] = frozenset()
+    """What tells the resources, or the bytes of what isn't FHIR, that the patient wants published no more."""
 
     @classmethod
     def of(cls, orders: Iterable[Reseal]) -> Wishes:
         """Return what orders ask for; of two about the same the later one counts."""
-        names, digests = dict[bytes, Category](), dict[bytes, Category]()
+        names, digests, erased = dict[bytes, Category](), dict[bytes, Category](), set[bytes]()
         for order in orders:
+            if order.to is None:
+                erased |= order.names | order.digests
+                continue
+            erased -= order.names | order.digests
             names |= dict.fromkeys(order.names, order.to)
             digests |= dict.fromkeys(order.digests, order.to)
-        return cls(names, digests)
+        return cls(names, digests, frozenset(erased))
 
 
 NO_WISHES: Final = Wishes()
@@ -141,8 +152,8 @@ def seal_reseal(order: Reseal, *, hospital_key: bytes, patient_key: bytes, signe
     """
     body = dagcbor.encode(
         {
-            "v": _RESEAL,
-            "to": order.to.value,
+            "v": _ERASE if order.to is None else _RESEAL,
+            "to": None if order.to is None else order.to.value,
             "scope": order.scope.text,
             "key": order.envelope_key,
             "leaves": [[content, stays] for content, stays in order.leaves.items()],
@@ -169,7 +180,7 @@ def _sealed(body: bytes, readers: Sequence[bytes], signer: umbral.Signer) -> byt
 
 
 def open_order(block: bytes, *, secret: SealingKey, verifying_key: bytes) -> list[Move] | Reseal:
-    """Open and check an order: to re-wrap records, or to re-seal some.
+    """Open and check an order: to re-wrap records, to re-seal some, or to erase some.
 
     Raises:
         IntegrityError: it doesn't open, isn't the patient's, or is malformed.
@@ -179,7 +190,7 @@ def open_order(block: bytes, *, secret: SealingKey, verifying_key: bytes) -> lis
     umbral.verify(verifying_key, labels.REWRAP + body, signature)
     fields = dagcbor.decode(body)
     try:
-        if fields["v"] == _RESEAL:
+        if fields["v"] in (_RESEAL, _ERASE):
             return _reseal(fields)
         version, rows = fields["v"], fields["headers"]
         if version not in (_VERSION, _WITH_EMERGENCY) or len(rows) > MAX_HEADERS:
@@ -202,8 +213,10 @@ def _reseal(fields: Mapping[str, Any]) -> Reseal:
         leaves[content] = stays
     if not leaves or type(fields["emergency"]) is not bool:
         raise TypeError("emergency")
+    if (fields["to"] is None) != (fields["v"] == _ERASE):
+        raise TypeError("to")
     return Reseal(
-        Category.parse(fields["to"]),
+        None if fields["to"] is None else Category.parse(fields["to"]),
         scope,
         key,
         leaves,

@@ -23,6 +23,7 @@ from panachain.ipld.cid import CID, DAG_CBOR
 from panachain.model.actors import Address
 from panachain.model.transactions import StorageEvent
 from panachain.records.journal import Batch, Journal
+from panachain.records.journal_erased import Erasing
 from panachain.records.journal_resources import KnownResource
 from panachain.records.journal_withdrawn import Withdrawing
 from panachain.records.publish import BatchBuilder, PreparedBatch
@@ -102,6 +103,9 @@ class Batches:
         withdrawn: Sequence[Withdrawing] = (),
         followed: Sequence[str] = (),
         elsewhere: Sequence[tuple[KnownResource, str]] = (),
+        erasing: Sequence[Erasing] = (),
+        attested: Sequence[str] = (),
+        refused: Sequence[tuple[str, str]] = (),
     ) -> SentBatch:
         """Finish a batch, write it into the journal, and bring it on chain.
 
@@ -112,6 +116,9 @@ class Batches:
             withdrawn: records of earlier batches that its statements withdraw.
             followed: as `Journal.prepare`.
             elsewhere: as `Journal.prepare`.
+            erasing: as `Journal.prepare`.
+            attested: as `Journal.prepare`.
+            refused: as `Journal.prepare`.
         """
         batch = builder.finish()
         builder.close()
@@ -126,6 +133,9 @@ class Batches:
             withdrawn=withdrawn,
             followed=followed,
             elsewhere=elsewhere,
+            erasing=erasing,
+            attested=attested,
+            refused=refused,
         )
         tx, gas = self._store(prepared)
         return SentBatch(batch, tx, gas)

@@ -53,6 +53,8 @@ class Change:
 
     bundle: Bundle | None = None
     """The entries of `record`."""
+    erased: int = 0
+    """How many of its resources or files its patient wants published no more."""
 
     @property
     def records(self) -> list[PlainRecord]:
@@ -150,6 +152,8 @@ class Changes:
     def of(self, record: PlainRecord, patient: Address, wishes: Wishes = NO_WISHES) -> Change:
         """Return what a record brings that is new; the attachments of a Bundle must follow it.
 
+        What its patient had erased, or asked to have erased, is left out, newer versions of it too (ADR 59).
+
         Args:
             record: as its source was split.
             patient: whose it is.
@@ -167,6 +171,9 @@ class Changes:
         if bundle is None:
             record = _placed(record, wishes)
             scope = Scope.of(record.category, record.year).text
+            if wishes.erased and _digest(record) in wishes.erased:
+                self._kept = set()
+                return Change(None, erased=1)
             made = shell_print(content)
             shell = self._shell(made, patient, scope, record.source)
             if self._is_known(shell):
@@ -182,8 +189,11 @@ class Changes:
         ]
         moves = _Moves(record, bundle)
         stays: list[int] = []
-        known, resources = 0, list[KnownResource]()
+        known, erased, resources = 0, 0, list[KnownResource]()
         for place, (entry, one) in enumerate(zip(bundle.entries, found, strict=True)):
+            if name_of(entry.version) in wishes.erased and entry.version.state != DELETED:
+                erased += 1
+                continue
             # What the patient opened stays where they put it, for as long as it is what they saw.
             opened = asked[place] is not None and one is not None and one.scope == scope
             if one is not None and self._is_known(one, anywhere=opened or entry.version.state == DELETED):
@@ -215,7 +225,8 @@ class Changes:
         content = bundle.holding(stays)
         self._kept = set(Restoring(content, lambda _: 0).digests)
         kept = replace(bundle, entries=tuple(bundle.entries[place] for place in stays))
-        return Change(replace(record, content=content) if stays else None, resources, known, moves.records(), kept)
+        new = replace(record, content=content) if stays else None
+        return Change(new, resources, known, moves.records(), kept, erased=erased)
 
     def resources_of(self, record: PlainRecord, patient: Address) -> list[KnownResource]:
         """Return the versions that a published record holds, as the journal keeps them."""
@@ -233,6 +244,8 @@ class Changes:
 
     def _file(self, record: PlainRecord, wishes: Wishes) -> Change:
         """Return what is new of a record that isn't FHIR: a file by itself, or an attachment of the last Bundle."""
+        if wishes.erased and _digest(record) in wishes.erased:
+            return Change(None, erased=1)
         if not self._bundled:
             return Change(_placed(record, wishes))
         if not self._routed:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from panachain.errors import AccessDeniedError, PartlyDoneError, UsageError
 from panachain.model.actors import Actor, Address, Role
@@ -31,6 +31,9 @@ from panachain.sdk.results.uploads import PublishedView, RewrapReport, SettleRep
 from panachain.sdk.uploads import Explain, Tally, size_of
 from panachain.sdk.withdrawals import Withdrawals
 from panachain.sdk.words import category_of, reason_of
+
+if TYPE_CHECKING:
+    from panachain.sdk.hospital_erasures import HospitalErasures
 
 
 class Hospital(HospitalRouting):
@@ -168,6 +171,15 @@ class Hospital(HospitalRouting):
     def overview(self) -> HospitalOverview:
         """What this hospital's people look at: patients, batches, what waits, what was withdrawn and corrected."""
         return HospitalOverview(self.network, self.address, self._seed, self.profile.folder, self._pairings)
+
+    @property
+    def erasures(self) -> HospitalErasures:
+        """What patients ask this hospital to erase, and what it erases of its own accord."""
+        # Imported here: most commands of a hospital erase nothing.
+        from panachain.sdk.hospital_erasures import HospitalErasures
+
+        self._check_registered()
+        return HospitalErasures(self.network, self.whoami(), self._seed, self.profile.folder, self._pairings)
 
     def settle(self) -> SettleReport:
         """Finish what an interrupted upload began, and send again what a reorganisation took off the chain."""

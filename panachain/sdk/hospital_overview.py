@@ -110,7 +110,7 @@ class HospitalOverview:
                         order = self._pairings.order(patient, cid)
                         if not isinstance(order, Reseal):
                             headers |= {str(move.header) for move in order if journal.has(str(move.header))}
-                        elif not journal.followed.has(str(cid)):
+                        elif order.to is not None and not journal.followed.has(str(cid)):
                             leaving |= {str(leaf) for leaf in order.leaves}
                 moves += [(patient.address, len(headers))] if headers else []
                 reseals += [(patient.address, len(leaving))] if leaving else []

@@ -232,6 +232,23 @@ class OwnLanes:
                     found.append(cid)
         return found
 
+    def standing_orders(self, event: PairingEvent, findings: Findings) -> list[list[rewrap.Move] | rewrap.Reseal]:
+        """Return what a hospital is asked for by a pairing.
+
+        Args:
+            event: of the pairing.
+            findings: is told of orders that can't be read.
+
+        Raises:
+            IntegrityError: the pairing isn't this patient's own.
+            StoreUnavailableError: no store has it.
+        """
+        found = []
+        for cid in self.stated_by(event).orders:
+            with findings.alone(event.hospital, f"order {cid}"):
+                found.append(self._order(cid))
+        return found
+
     def _order(self, cid: CID) -> list[rewrap.Move] | rewrap.Reseal:
         block, signer = self._network.store.get_block(cid), self._seed.signer()
         return rewrap.open_order(block, secret=self._seed.sealing(), verifying_key=signer.public)

@@ -100,7 +100,7 @@ class Moves:
         finally:
             sent.give_up()
         # 3. Delete the old ones.
-        deleted = self._delete_moved()
+        deleted = self.delete_moved()
         return RewrapReport(sent.moved, deleted, tuple(sent.transactions), tuple(findings.omissions), sent.resealed)
 
     def _orders(self, patient: Actor, pairing: Pairing, findings: Findings) -> dict[CID, list[rewrap.Move] | Reseal]:
@@ -170,9 +170,15 @@ class Moves:
             found.append(_Move(old, move.envelope, pairing, move.emergency))
         return found
 
-    def _delete_moved(self) -> int:
-        """Delete old headers and envelopes whose records have new ones on chain, and let go of what kept them."""
+    def delete_moved(self) -> int:
+        """Delete old headers and envelopes whose records have new ones on chain, and let go of what kept them.
+
+        Returns:
+            How many headers.
+        """
         rows = self._batches.journal.deletable()
+        if not rows:
+            return 0
         gone: dict[str, set[CID]] = defaultdict(set)
         sealed: set[CID] = set()
         for header, envelope, kept_by in rows:

@@ -17,7 +17,7 @@ from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import IntegrityError, Omission, PanaChainError, PartlyDoneError, TooLargeError, UsageError
 from panachain.ipld.cid import CID
 from panachain.model.progress import Progress
-from panachain.model.records import STATEMENT, Past, RecordInfo
+from panachain.model.records import STATEMENT, Past, Reason, RecordInfo
 from panachain.model.scope import Category
 from panachain.records import statements
 from panachain.records.attachments import Restoring
@@ -382,6 +382,7 @@ def _hear(life: Life, checked: Checked, members: Sequence[Header], key: Envelope
             if said.reason is not None:
                 contents = frozenset(map(str, said.withdraws))
                 life.withdraw(Withdrawal(info.hospital, info.header_cid, info.stored_at, said.reason, contents))
+            life.hear(info, said)
             order = sequence, info.content_index
             life.tell(info.hospital, info.header_cid, info.content_cid, order, said.newer)
 
@@ -438,6 +439,8 @@ class Current:
         """The same of the record that was looked at last."""
         self._unwanted: dict[str, set[bytes]] = {}
         """Digests of the attachments of each envelope that only what is left out names."""
+        # There is no header of theirs that an opening could come to.
+        self._withdrawn += erased_in(opening.life)
 
     def of(self, record: OpenedRecord, checked: Checked) -> OpenedRecord | None:
         """Return what of a record counts; None if nothing does."""
@@ -445,7 +448,8 @@ class Current:
         self._held = set()
         withdrawal = self._life.withdrawal(info.hospital, info.content_cid)
         if withdrawal is not None:
-            self._withdrawn.append(_withdrawn(info, withdrawal))
+            if withdrawal.reason is not Reason.ERASED:
+                self._withdrawn.append(_withdrawn(info, withdrawal))
             return None
         if record.attachments is None:
             if info.digest and info.digest in self._unwanted_of(info.envelope_cid, checked):
@@ -534,6 +538,24 @@ def _attached(content: Content, past: Mapping[int, Past] | None, wanted: set[byt
     for place, entry in enumerate(bundle.entries if bundle else ()):
         names = unwanted if past is None or place in past else wanted
         names.update(Restoring(entry.text, lambda _: 0).digests)
+
+
+def erased_in(life: Life) -> list[WithdrawnRecord]:
+    """Return the records that their hospitals say they erased, the latest last."""
+    found = [
+        WithdrawnRecord(
+            record_id=one.record,
+            hospital=hospital,
+            category=one.category.value,
+            year=one.year,
+            stored_at=one.stored_at,
+            withdrawn_at=one.at,
+            reason=Reason.ERASED.value,
+            attested_at=life.attested.get((hospital, content), 0),
+        )
+        for (hospital, content), one in life.erased.items()
+    ]
+    return sorted(found, key=lambda one: (one.withdrawn_at, one.record_id))
 
 
 def _withdrawn(info: RecordInfo, withdrawal: Withdrawal) -> WithdrawnRecord:

@@ -14,12 +14,13 @@ from dataclasses import replace
 from typing import Final
 
 from panachain.crypto.keys import Seed
-from panachain.errors import BlockNotFoundError, IntegrityError
+from panachain.errors import BlockNotFoundError, IntegrityError, NotPairedError
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Address
 from panachain.model.records import STATEMENT
-from panachain.model.scope import path_of
+from panachain.model.scope import Scope, path_of
+from panachain.records.findings import Findings, Strict
 from panachain.records.header import Header, open_header_of, wrap_at
 from panachain.records.journal import FoundRecord, Journal, JournalRecord
 from panachain.records.lane_walk import Found, LaneWalk, OwnLane, lanes_of
@@ -139,8 +140,12 @@ class OwnHistory:
             )
         return None
 
-    def headers_of(self, records: Sequence[JournalRecord]) -> dict[str, Header]:
+    def headers_of(self, records: Sequence[JournalRecord], findings: Findings | None = None) -> dict[str, Header]:
         """Return the opened headers of records of the journal, by their CIDs.
+
+        Args:
+            records: which.
+            findings: is told of each that can't be opened; without it the first one is an error.
 
         Raises:
             IntegrityError: a header isn't this hospital's, or the lane of one isn't in any pairing that can be read.
@@ -154,12 +159,50 @@ class OwnHistory:
             pairings = self._pairings(patient, [event.digest for event in events if event.patient == patient])
             lanes |= {(patient, lane.scope.text, lane.generation): lane for lane in lanes_of(pairings)}
         found: dict[str, Header] = {}
+        findings = findings or Strict()
         for record in records:
-            lane = lanes.get((record.patient, record.scope, record.generation))
-            if lane is None:
-                raise IntegrityError(f"no pairing that can be read has the lane of record {record.header}")
-            found[record.header] = self._header(Found(lane, CID.parse(record.header)))
+            with findings.alone("", f"record {record.header}"):
+                lane = lanes.get((record.patient, record.scope, record.generation))
+                if lane is None:
+                    raise IntegrityError(f"no pairing that can be read has the lane of record {record.header}")
+                found[record.header] = self._header(Found(lane, CID.parse(record.header)))
         return found
+
+    def in_emergency(self, patient: Address, header: Header) -> bool:
+        """Tell whether a record lies in its patient's emergency lane, whatever its category."""
+        block, cid = self._network.store.get_block(CID.parse(header.info.header_cid)), header.info.header_cid
+        for lane in lanes_of(self.pairings_with(patient)):
+            if lane.scope != Scope.emergency():
+                continue
+            try:
+                open_header_of(
+                    block,
+                    cid=CID.parse(cid),
+                    hospital=self._hospital,
+                    locator_key=lane.locator_key,
+                    verifying_keys=self._seed.verifying_keys(),
+                )
+            except IntegrityError:
+                # No slot of it is of this lane.
+                continue
+            return True
+        return False
+
+    def pairings_with(self, patient: Address) -> list[Pairing]:
+        """Return a patient's pairings that can be read, oldest first, also those that were taken back."""
+        events = self._network.sidechain.identities.ever_paired(self._hospital)
+        return self._pairings(patient, [event.digest for event in events if event.patient == patient])
+
+    def newest_pairing(self, patient: Address) -> Pairing:
+        """Return the newest of a patient's pairings, also if it was taken back.
+
+        Raises:
+            NotPairedError: none can be read.
+        """
+        found = self.pairings_with(patient)
+        if not found:
+            raise NotPairedError(f"no pairing with patient {patient} can be read")
+        return max(found, key=lambda one: one.generations.epoch)
 
     def lists(self, roots: Sequence[CID]) -> dict[CID, CID]:
         """Return which of the store's pinned batch lists holds each manifest, as far as the store has them."""
@@ -228,7 +271,7 @@ class OwnHistory:
                 # The narrowest lane: every record is in one of these; and where it was first, if it was merged.
                 if "/" in one.lane.scope.text and one.header not in records:
                     records[one.header] = self._found(one, manifest.sequence)
-        replaced = {header for one in records.values() for header in one.replaces}
+        replaced = {header for one in records.values() for header in (*one.replaces, *one.ended)}
         found = [one for one in records.values() if one.record.header not in replaced]
         journal.adopted.learn(found, until=until, patients=lanes)
 
@@ -275,8 +318,8 @@ class OwnHistory:
             # It may have been re-wrapped and deleted, or the store may have lost it: it was published either way.
             return FoundRecord(entry)
         if header.info.media_type == STATEMENT:
-            # One that stands for what left for another category isn't the same record.
-            return FoundRecord(entry, of_header(header.info))
+            # One that stands for what left for another category, or was erased, isn't the same record.
+            return FoundRecord(entry, of_header(header.info), ended=tuple(str(cid) for cid in header.replaces))
         return FoundRecord(entry, of_header(header.info), tuple(str(cid) for cid in header.replaces))
 
     def _header(self, one: Found) -> Header:

@@ -17,6 +17,7 @@ from panachain.sdk.results.uploads import PairingReport, UnpairingReport
 if TYPE_CHECKING:
     from panachain.sdk.books import Books
     from panachain.sdk.emergencies import OwnEmergencies
+    from panachain.sdk.own_erasures import OwnErasures
     from panachain.sdk.paired_hospitals import PairedHospitals
 
 
@@ -27,6 +28,14 @@ class PatientPairing(PatientParts):
     def choices(self) -> OwnChoices:
         """What this patient closes at every hospital, what an emergency may know, and what lies in another category."""
         return OwnChoices(self.network.store, self._lanes)
+
+    @property
+    def erasures(self) -> OwnErasures:
+        """What this patient asks hospitals to erase, and what came of it."""
+        # Imported here: most sessions erase nothing.
+        from panachain.sdk.own_erasures import OwnErasures
+
+        return OwnErasures(self.network.store, self.address, self._lanes)
 
     @property
     def emergency(self) -> OwnEmergencies:

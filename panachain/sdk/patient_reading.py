@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 from panachain.errors import PartlyDoneError, UnknownActorError
 from panachain.model.actors import Role
 from panachain.model.progress import Progress
+from panachain.model.records import Reason
 from panachain.sdk.patient_parts import PatientParts
 from panachain.sdk.readings import Reading
 from panachain.sdk.results.listings import Listed, Listing
 from panachain.sdk.results.log import ConvictionReport, LogEntry
 from panachain.sdk.results.policies import AnyPolicy, id_of
 from panachain.sdk.results.records import OpenedRecord
+from panachain.sdk.times import iso
 
 if TYPE_CHECKING:
     from panachain.sdk.opening import Opening
@@ -128,6 +130,11 @@ class PatientReading(PatientParts):
                     raise omission.error from None
             raise
         for gone in opening.withdrawn:
+            if gone.record_id == record_id and gone.reason == Reason.ERASED.value:
+                raise UnknownActorError(
+                    f"record {record_id} was erased by its hospital on {iso(gone.withdrawn_at)}",
+                    hint="panachain erase  # lists what was erased",
+                )
             if gone.record_id == record_id:
                 raise UnknownActorError(
                     f"record {record_id} was withdrawn by its hospital: {gone.reason}", hint="panachain records list"

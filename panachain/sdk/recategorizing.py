@@ -1,7 +1,8 @@
 """Recategorizing: a patient asks hospitals to have records in another category, and each seals them anew there.
 
 Opens what the order is about, and hands the hospital the key of that envelope, which the hospital published. What was
-opened before by whoever could read the old category stays known to them. Follows ADR 34.
+opened before by whoever could read the old category stays known to them. To have records erased is asked for in the
+same way (sdk/own_erasures.py). Follows ADR 34 and ADR 59.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from panachain.records.versions import PRINT_SIZE, Version
 from panachain.sdk.lanes import OwnHeaders, OwnLanes, no_record
 from panachain.sdk.opening import Checked, check_envelopes
 from panachain.sdk.results.choices import AskedRecord, RecategorizeReport
+from panachain.sdk.times import iso
 from panachain.storage.blocks import BlobStore
 
 MOST: Final = 1000
@@ -63,8 +65,8 @@ class _Envelope:
 class Recategorizing:
     """One call of a patient's."""
 
-    def __init__(self, store: BlobStore, lanes: OwnLanes, to: Category) -> None:
-        """Take the patient's lanes, and where the records shall lie."""
+    def __init__(self, store: BlobStore, lanes: OwnLanes, to: Category | None) -> None:
+        """Take the patient's lanes, and where the records shall lie; None if they shall be erased."""
         self._store = store
         self._lanes = lanes
         self._to = to
@@ -87,15 +89,17 @@ class Recategorizing:
         """
         wanted = list(dict.fromkeys(record_ids))
         if not 0 < len(wanted) <= MOST:
-            raise UsageError(f"1 to {MOST:,} records at once go into another category, {len(wanted):,} were named")
+            what = "are erased" if self._to is None else "go into another category"
+            raise UsageError(f"1 to {MOST:,} records at once {what}, {len(wanted):,} were named")
         # 1. Find them.
         found = self._found(wanted)
         already = [one for envelope in found for one in self._there(envelope)]
         # 2. More people.
+        to = "" if self._to is None else self._to.value
         wider = [one for envelope in found if self._opens(envelope) for one in envelope.chosen]
         if wider and confirm is None:
             raise UsageError(
-                f"in {self._to.value} more people could open {len(wider)} of them; nothing was asked for",
+                f"in {to} more people could open {len(wider)} of them; nothing was asked for",
                 hint="confirm it: it is your decision",
             )
         if wider and confirm is not None:
@@ -105,7 +109,7 @@ class Recategorizing:
         omissions = tuple(self._findings.omissions)
         if omissions and not (asked or already):
             raise omissions[0].error
-        report = RecategorizeReport(self._to.value, tuple(asked), tuple(already), tuple(wider), omissions)
+        report = RecategorizeReport(to, tuple(asked), tuple(already), tuple(wider), omissions)
         if omissions:
             raise PartlyDoneError.of(omissions, done=f"{len(asked)} records were asked for", result=report)
         return report
@@ -132,7 +136,11 @@ class Recategorizing:
                         del left[member.info.header_cid]
                         self._choose(envelope, member)
                 found.append(envelope)
+        erased = {gone.record: gone for gone in self._life.erased.values()}
         for one in left:
+            if one in erased:
+                self._refuse(one, UnknownActorError(f"it was erased on {iso(erased[one].at)}", hint=_LIST))
+                continue
             # What couldn't be read may be it; whoever asks must know why.
             why = next((omission.error for omission in told.omissions if omission.what == f"record {one}"), None)
             self._refuse(one, why or no_record(one, told))
@@ -144,7 +152,7 @@ class Recategorizing:
         withdrawn = self._life.withdrawal(info.hospital, info.content_cid)
         if info.media_type == STATEMENT:
             self._refuse(info.header_cid, UnknownActorError("it is a statement of its hospital's", hint=_LIST))
-        elif withdrawn is not None:
+        elif withdrawn is not None and self._to is not None:
             error = UnknownActorError(f"it was withdrawn by its hospital: {withdrawn.reason.value}", hint=_LIST)
             self._refuse(info.header_cid, error)
         else:
@@ -159,6 +167,8 @@ class Recategorizing:
 
     def _opens(self, envelope: _Envelope) -> bool:
         """Tell whether more people could open what goes: those with `all`, or an emergency."""
+        if self._to is None:
+            return False
         info = envelope.members[0].info
         before = path_of(info.category, info.year, emergency=envelope.emergency)
         wide = {Scope.all(), Scope.emergency()}
@@ -254,7 +264,7 @@ class Recategorizing:
             if newest.record in moved:
                 if self._stays(history, moved, envelope.scope):
                     here.append(_blank(newest.version))
-            elif not self._scopes[newest.record].startswith(f"{self._to.value}/"):
+            elif self._to is not None and not self._scopes[newest.record].startswith(f"{self._to.value}/"):
                 there.append(_blank(newest.version))
         return tuple(here), tuple(there)
 

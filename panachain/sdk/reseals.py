@@ -6,7 +6,9 @@
 4. Give what stays a new header, for an inventory that doesn't name what left, and leave a statement in the old lanes
    that stands for the old headers, so that nobody takes those records for lost.
 
-Old headers, inventories and contents are deleted by sdk/moves.py, once the new ones are on chain. Follows ADR 34.
+Old headers, inventories and contents are deleted by sdk/moves.py, once the new ones are on chain. Of orders to erase it
+does the first two, and the half of the last that is about what stays; sdk/erasing.py does the rest. Follows ADR 34 and
+ADR 59.
 """
 
 from __future__ import annotations
@@ -38,16 +40,18 @@ from panachain.sdk.batches import Batches
 from panachain.sdk.changes import Changes
 from panachain.sdk.network import Network
 
-_MOST_REPLACED: Final = 256
+MOST_REPLACED: Final = 256
 """Headers for which one statement stands, so that its own header stays small."""
+_UNDECIDED: Final = "their patient also asks to have records of the same envelope erased, which isn't decided"
 
 
 @dataclass(frozen=True)
-class _Leaving:
-    """A record that goes into another category."""
+class Leaving:
+    """A record that goes into another category, or is erased."""
 
     old: Header
-    to: Category
+    to: Category | None
+    """None if it is erased."""
     stays: bool
     """Whether it stays too."""
     record: JournalRecord
@@ -63,7 +67,7 @@ class Resealing:
     scope: Scope
     emergency: bool
     inventory: Inventory
-    leaving: tuple[_Leaving, ...]
+    leaving: tuple[Leaving, ...]
     staying: tuple[Header, ...]
     """Those that don't go, and those that do and stay too."""
     orders: tuple[Reseal, ...]
@@ -78,16 +82,23 @@ class Resealing:
     @property
     def count(self) -> int:
         """How many records a batch gets of it."""
-        return 2 * len(self.leaving) + len(self.staying) + 2 + len(self.leaving) // _MOST_REPLACED
+        return 2 * len(self.leaving) + len(self.staying) + 2 + len(self.leaving) // MOST_REPLACED
 
 
 class Reseals:
-    """What the patients of one hospital ask to have in other categories."""
+    """What the patients of one hospital ask to have in other categories, or erased."""
 
-    def __init__(self, network: Network, batches: Batches) -> None:
-        """Take the hospital's batches."""
+    def __init__(self, network: Network, batches: Batches, *, erases: bool = False) -> None:
+        """Take the hospital's batches.
+
+        Args:
+            network: the hospital's.
+            batches: the hospital's.
+            erases: look at orders to erase, instead of those to re-seal.
+        """
         self._network = network
         self._batches = batches
+        self._erases = erases
         self.followed: list[str] = []
         """Orders that the batch that is being filled follows."""
         self.elsewhere: list[tuple[KnownResource, str]] = []
@@ -107,7 +118,15 @@ class Reseals:
             if not self._batches.journal.followed.has(str(cid)):
                 waiting[order.envelope_key].append((cid, order))
         found = list[Resealing]()
-        for together in waiting.values():
+        for every in waiting.values():
+            together = [(cid, order) for cid, order in every if (order.to is None) is self._erases]
+            if not together:
+                continue
+            if len(together) < len(every) and not self._erases:
+                # Sealed anew, what shall be erased would have another name than the order gives it.
+                error = IntegrityError(_UNDECIDED, hint="panachain --profile HOSPITAL erase")
+                findings.left_out("", f"the orders of patient {patient.handle}", error)
+                continue
             try:
                 found += self._planned(pairing, together)
             except LEFT_OUT as exc:
@@ -128,22 +147,24 @@ class Reseals:
         headers = self._batches.history.headers_of(mine)
         members = [headers[one.header] for one in mine if headers[one.header].commitment == key.commitment]
         by_content = {found.content: found for found in members}
-        wanted: dict[CID, tuple[Category, bool]] = {}
+        wanted: dict[CID, tuple[Category | None, bool]] = {}
         for _, order in orders:
             wanted |= {content: (order.to, stays) for content, stays in order.leaves.items()}
         # What was sealed anew before is gone from the store, whatever a lost journal forgot.
         foreign = [one for one in wanted if one not in by_content and self._network.store.has_block(one)]
         if foreign:
+            done = "erased" if self._erases else "moved"
             raise IntegrityError(
-                f"it names {len(foreign)} records that aren't this patient's in {last.scope.text}; nothing was moved"
+                f"it names {len(foreign)} records that aren't this patient's in {last.scope.text}; nothing was {done}"
             )
         # A statement names contents: sealed anew, what the hospital withdrew since would count again.
         withdrawn = self._batches.journal.withdrawn.known(str(content) for content in wanted)
         rows = {one.header: one for one in mine}
         leaving = tuple(
-            _Leaving(by_content[content], to, stays, rows[by_content[content].info.header_cid])
+            Leaving(by_content[content], to, stays, rows[by_content[content].info.header_cid])
             for content, (to, stays) in wanted.items()
-            if content in by_content and str(content) not in withdrawn
+            # A file that a record names which stays isn't erased, and what was withdrawn may be.
+            if content in by_content and (not stays if self._erases else str(content) not in withdrawn)
         )
         if not leaving:
             return
@@ -151,12 +172,13 @@ class Reseals:
         staying = tuple(found for found in members if found.content not in gone)
         listed = check_envelope(self._network.store, members, key)
         if any(one.old.info.media_type == STATEMENT for one in leaving):
-            raise IntegrityError("it names a statement of this hospital's; nothing was moved")
+            raise IntegrityError("it names a statement of this hospital's; nothing of it was done")
         info = members[0].info
         # Before a batch is begun: a record that the pairing has no lanes for would break it off.
         pairing.path(info.category, info.year, emergency=last.emergency)
         for one in leaving:
-            pairing.path(one.to, info.year)
+            if one.to is not None:
+                pairing.path(one.to, info.year)
         yield Resealing(
             pairing,
             key,
@@ -189,6 +211,8 @@ class Reseals:
                     size=info.size,
                     limit=limit,
                 )
+            if one.to is None:
+                raise TypeError("what is erased is opened by nobody")
             content = content_of(self._network.store, one.old, resealing.key).read()
             source = b"" if one.stays else one.record.source
             found.append(PlainRecord(one.to, info.year, info.media_type, content, source, one.record.part))
@@ -223,10 +247,10 @@ class Reseals:
                 builder.add(replace(place, media_type=STATEMENT, content=said), pairing)
         self.followed += resealing.blocks
 
-    def _keep(self, builder: BatchBuilder, resealing: Resealing) -> None:
-        pairing = resealing.pairing
+    def keep_staying(self, builder: BatchBuilder, resealing: Resealing) -> None:
+        """Give what stays of one envelope new headers, and an inventory that doesn't name what leaves."""
+        pairing, info = resealing.pairing, resealing.leaving[0].old.info
         gone = [one.old for one in resealing.leaving if not one.stays]
-        info = resealing.leaving[0].old.info
         if resealing.staying:
             left = {found.info.content_index for found in gone}
             listed = replace(
@@ -240,13 +264,18 @@ class Reseals:
             envelope = seal_envelope(resealing.key, [lane for _, lane in path])
             for found in resealing.staying:
                 builder.move(found, envelope, pairing, emergency=resealing.emergency, listed=inventory)
+
+    def _keep(self, builder: BatchBuilder, resealing: Resealing) -> None:
+        self.keep_staying(builder, resealing)
+        pairing, info = resealing.pairing, resealing.leaving[0].old.info
+        gone = [one.old for one in resealing.leaving if not one.stays]
         stood_for = [cid for old in gone for cid in (*old.replaces, CID.parse(old.info.header_cid))]
         statement = PlainRecord(
             info.category, info.year, STATEMENT, Statement().encode(), source=b"", emergency=resealing.emergency
         )
-        for start in range(0, len(stood_for), _MOST_REPLACED):
+        for start in range(0, len(stood_for), MOST_REPLACED):
             # By its sequence in an envelope without records, so that no later move gives it a header of another kind.
-            replaces = stood_for[start : start + _MOST_REPLACED]
+            replaces = stood_for[start : start + MOST_REPLACED]
             builder.add(statement, pairing, sequence=builder.sequence, replaces=replaces)
 
     def _told(
@@ -264,4 +293,6 @@ class Reseals:
             told = tuple(version for name, version in here.items() if name in named)
             yield replace(record, category=info.category, emergency=resealing.emergency), told
         for order in resealing.orders:
+            if order.to is None:
+                raise TypeError("an order to erase tells nothing elsewhere")
             yield PlainRecord(order.to, info.year, STATEMENT, b"", source=b""), order.there

@@ -54,6 +54,8 @@ class Tally:
     """Records that were published before."""
     unchanged: int = 0
     """Resources of other sources that were published before, as they are."""
+    erased: int = 0
+    """Resources and files that their patient wants published no more."""
     waiting: int = 0
     """Records that a later call publishes."""
     planned: list[RecordInfo] = field(default_factory=list)
@@ -179,6 +181,7 @@ class Tally:
             dry_run=estimate is not None,
             waiting=self.waiting,
             unchanged=self.unchanged,
+            erased=self.erased,
             read_back=self.read_back,
             omissions=tuple(self.omissions),
             passed_over=tuple(self.passed_over),
@@ -229,6 +232,7 @@ def read_only(
         for whole in _fitting(tally.records_of(source), pairing, now):
             change = changes.of(whole, pairing.patient, pairing.wishes)
             tally.unchanged += change.known
+            tally.erased += change.erased
             new = [one for one in change.records if not (known.has(one) or (nameless and of_record(one) in nameless))]
             if not new:
                 tally.skip(0, 1)
@@ -345,6 +349,7 @@ class Upload:
         for whole_record, leads in _with_leaders(_fitting(self._tally.records_of(source), pairing, self._now)):
             change = self._changes.of(whole_record, pairing.patient, pairing.wishes)
             self._tally.unchanged += change.known
+            self._tally.erased += change.erased
             new = [one for one in change.records if not known.has(one)]
             claimed = [one for one in new if self._is_claimed(name, one)]
             if claimed:
@@ -427,7 +432,8 @@ def _new(
         known = _Known(batches.journal.published(*name))
         # The same file named twice in one call counts once as well.
         if name in seen or batches.journal.source_done(*name):
-            tally.skip(source.on_disk, len(known))
+            # One of which every record was erased since was published all the same.
+            tally.skip(source.on_disk, len(known) or 1)
             continue
         seen.add(name)
         try:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from panachain.errors import UsageError
-from panachain.model.records import Reason
+from panachain.model.records import WITHDRAWING, Reason
 from panachain.model.scope import Category, Purpose
 
 Categories = str | Category | Iterable[str | Category]
@@ -86,8 +86,8 @@ def reason_of(value: Reason | str) -> Reason:
     Raises:
         UsageError: there is none of that name.
     """
-    try:
-        return Reason(value)
-    except ValueError:
-        known = ", ".join(one.value for one in Reason)
-        raise UsageError(f"{str(value)!a} is no reason to withdraw a record; one of {known} is") from None
+    found = next((one for one in WITHDRAWING if value in (one, one.value)), None)
+    if found is None:
+        known = ", ".join(one.value for one in WITHDRAWING)
+        raise UsageError(f"{str(value)!a} is no reason to withdraw a record; one of {known} is")
+    return found

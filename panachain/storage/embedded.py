@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from panachain.errors import BlockNotFoundError, DiskError, StoreUnavailableError
 from panachain.ipld import unixfs
@@ -82,6 +82,8 @@ class EmbeddedStore:
             self._db.execute("PRAGMA journal_mode=WAL")
             # A pin or a deletion is promised to the caller when it returns.
             self._db.execute("PRAGMA synchronous=FULL")
+            # What is deleted from the index is in none of its free pages.
+            self._db.execute("PRAGMA secure_delete=ON")
             self._db.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as exc:
             raise StoreUnavailableError(f"the embedded store {folder} can't be opened: {exc}") from exc
@@ -168,6 +170,32 @@ class EmbeddedStore:
             # The journal of the index would keep what was deleted.
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return freed
+
+    def scrub(self) -> int:
+        """Overwrite what the packs hold and the index doesn't name: of writers and deletions that were killed.
+
+        Returns:
+            How many packs were left as they are, because somebody writes to them.
+        """
+        busy = 0
+        with self._lock, self._disk("what the index doesn't name"):
+            # Ours is written to no more from now on, so that it can be looked at.
+            self._finish_pack()
+            for path in sorted(self._packs.glob("*.pack")):
+                with open(path, "r+b") as file:
+                    try:
+                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    except BlockingIOError:
+                        busy += 1
+                        continue
+                    # Asked behind the lock: a writer names its blocks before it lets go.
+                    rows = self._db.execute(
+                        "SELECT offset, size FROM block WHERE pack = ? ORDER BY offset", (path.name,)
+                    ).fetchall()
+                    if _overwrite_gaps(file, rows, path.stat().st_size):
+                        sync_path(path)
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return busy
 
     # Reading
 
@@ -336,6 +364,22 @@ class EmbeddedStore:
             path.unlink()
             if not rows:
                 target.path.unlink()
+
+
+def _overwrite_gaps(file: BinaryIO, rows: Iterable[tuple[int, int]], end: int) -> bool:
+    """Write zeros over all that lies between some parts of a file, and tell whether there was anything."""
+    found, at = False, 0
+    for start, size in [*rows, (end, 0)]:
+        for place in range(at, start, _FLUSH):
+            file.seek(place)
+            piece = file.read(min(_FLUSH, start - place))
+            if piece.strip(b"\0"):
+                file.seek(place)
+                file.write(bytes(len(piece)))
+                found = True
+        at = max(at, start + size)
+    file.flush()
+    return found
 
 
 class _Writer:

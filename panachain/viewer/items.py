@@ -72,7 +72,7 @@ class Withdrawn:
     withdrawn_at: int
     """Unix seconds."""
     reason: str
-    """`entered-in-error`, `wrong-patient` or `erroneous-category`."""
+    """`entered-in-error`, `wrong-patient`, `erroneous-category` or `erased`."""
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ _FOLDER: Final = Path(__file__).parent
 _SHAPES: Final = (N_("circle"), N_("square"), N_("triangle"), N_("diamond"), N_("triangle upside down"))
 REASONS: Final = {
     "entered-in-error": N_("entered in error"),
+    "erased": N_("it was erased"),
     "wrong-patient": N_("it was another patient's"),
     "erroneous-category": N_("it was in the wrong category"),
 }

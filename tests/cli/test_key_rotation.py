@@ -1,4 +1,4 @@
-"""`key rotate`, `key history`, `proxy rotate-keys`: what they say before anything changes, and what programs read.
+"""`key rotate`, `key history`, `proxy rotate-keys`: what they say before anything changes, and what programs read."""
 
 from __future__ import annotations
 

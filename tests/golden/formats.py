@@ -49,7 +49,7 @@ from panachain.records import header, inventory, manifest, publish, rewrap, view
 from panachain.records.content import Content, content_context, seal_content
 from panachain.records.manifest_proof import ManifestProof, prove
 from panachain.records.pairing import hospital_lane, make_pairing, open_pairing, seal_pairing
-from panachain.records.statements import Statement
+from panachain.records.statements import Attestation, ErasedHeader, Refusal, Statement
 from panachain.records.version_list import VersionList
 from panachain.records.versions import Version
 from panachain.sdk.emergencies import open_reason, seal_reason
@@ -559,7 +559,7 @@ def _opened_reseal(held: Held) -> Any:
     said = _order(held)
     assert isinstance(said, rewrap.Reseal)
     return {
-        "to": said.to.value,
+        "to": None if said.to is None else said.to.value,
         "scope": said.scope.text,
         "key": said.envelope_key.hex(),
         "leaves": [[str(cid), stays] for cid, stays in said.leaves.items()],
@@ -588,6 +588,27 @@ def _(held: Held) -> Mapping[str, bytes]:
             **_sealing(held),
         )
     }
+
+
+@golden("order to erase", 6, opens=_opened_reseal)
+def _(held: Held) -> Mapping[str, bytes]:
+    order = rewrap.Reseal(
+        to=None,
+        scope=Scope.of(Category.LABORATORY, 2024),
+        envelope_key=KEY,
+        leaves={CID.of(RAW, b"goes"): False},
+        names=frozenset({rewrap.name_of(_version())}),
+    )
+    return {"order": rewrap.seal_reseal(order, **_sealing(held))}
+
+
+@golden("statement of an erasure", 1, opens=lambda held: [_plain(Statement.decode(one)) for one in held.bytes.values()])
+def _(held: Held) -> Mapping[str, bytes]:
+    content = (CID.of(RAW, b"content"),)
+    erased = Statement(Reason.ERASED, content, erased=(ErasedHeader(CID.of(RAW, b"header"), AT),))
+    attested = Statement(attests=Attestation(content, AT, 5, 2, b"s" * 16))
+    refused = Statement(refuses=Refusal(content, "we must keep it"))
+    return {"attested": attested.encode(), "erased": erased.encode(), "refused": refused.encode()}
 
 
 def _terms(held: Held) -> Terms:

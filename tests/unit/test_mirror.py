@@ -33,6 +33,7 @@ MIRRORED = (
 ELSEWHERE = {
     # Whoever asks the portal shows what they hold: clients over the twins' world.
     "portal/app.py": "../portal/test_failures.py",
+    "portal/pages/hospital_erasures.py": "portal/pages/test_patient_erasures.py",
     "portal/failures.py": "../portal/test_failures.py",
     "portal/forms.py": "../portal/test_attacks.py",
     "portal/guesses.py": "../portal/test_attacks.py",
@@ -56,8 +57,11 @@ ELSEWHERE = {
     "viewer/items.py": "viewer/test_chart.py",
     "viewer/kinds.py": "viewer/test_chart.py",
     # Plain values: what holds for every result holds for these.
+    "sdk/hospital_erasures.py": "sdk/test_erasing.py",
+    "sdk/own_erasures.py": "sdk/test_erasing.py",
     "sdk/results/choices.py": "sdk/test_own_choices.py",
     "sdk/results/keys.py": "sdk/results/test_package.py",
+    "sdk/results/erasures.py": "sdk/results/test_package.py",
     "sdk/results/log.py": "sdk/results/test_package.py",
     "sdk/results/overview.py": "sdk/test_hospital_overview.py",
     "sdk/results/recovery.py": "sdk/test_recovery.py",

@@ -16,6 +16,7 @@ from fastapi.responses import Response
 
 from panachain.errors import Omission, PanaChainError, PartlyDoneError, UnknownActorError, UsageError
 from panachain.model.actors import Role
+from panachain.model.records import Reason
 from panachain.model.scope import Category, Scope, path_of
 from panachain.portal.desk import Seat, seated
 from panachain.portal.forms import Form, checked_form
@@ -162,7 +163,7 @@ async def one_record(request: Request, seat: Sitting, record_id: str) -> Respons
     kept: Records | None = seat.keep.get(KEPT)
     if kept is None:
         return _reading(seat)
-    record = _known(kept, record_id)
+    record = known_record(kept, record_id)
     info = record.info
     policies: list[PolicyView] = await seat.run(lambda patient: in_force(patient.policies()))
     versions = None
@@ -180,7 +181,7 @@ async def one_record(request: Request, seat: Sitting, record_id: str) -> Respons
     )
 
 
-def _known(kept: Records, record_id: str) -> OpenedRecord:
+def known_record(kept: Records, record_id: str) -> OpenedRecord:
     """Return a record by its ID.
 
     Raises:
@@ -189,6 +190,10 @@ def _known(kept: Records, record_id: str) -> OpenedRecord:
     if record_id in kept.by_id:
         return kept.by_id[record_id]
     for gone in kept.withdrawn:
+        if gone.record_id == record_id and gone.reason == Reason.ERASED.value:
+            raise said(
+                UnknownActorError(_("Its hospital erased this record."), hint=_("Look through withdrawn records."))
+            )
         if gone.record_id == record_id:
             raise said(
                 UnknownActorError(_("Its hospital withdrew this record."), hint=_("Look through withdrawn records."))
@@ -240,7 +245,7 @@ async def view(seat: Sitting, form: Filled) -> Response:
     if kept is None:
         return _reading(seat)
     if "record" in form:
-        chosen = [_known(kept, form["record"])]
+        chosen = [known_record(kept, form["record"])]
         title = _(CATEGORIES.get(chosen[0].info.category.value, chosen[0].info.category.value))
     else:
         word = form.get("category", "")
@@ -264,7 +269,7 @@ async def move(request: Request, seat: Sitting, form: Filled) -> Response:
     kept: Records | None = seat.keep.get(KEPT)
     if kept is None:
         return _reading(seat)
-    record, category = _known(kept, form["record"]), Category.parse(form["to"])
+    record, category = known_record(kept, form["record"]), Category.parse(form["to"])
     wider = opens_wider(record, category)
     if not confirmed(request, form):
         word = _(CATEGORIES[category.value])

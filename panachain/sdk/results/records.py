@@ -265,7 +265,9 @@ class WithdrawnRecord:
     withdrawn_at: int
     """When it was withdrawn."""
     reason: str
-    """`entered-in-error`, `wrong-patient` or `erroneous-category`."""
+    """`entered-in-error`, `wrong-patient` or `erroneous-category`; `erased` if its hospital deleted it (ADR 59)."""
+    attested_at: int = 0
+    """When its hospital found that none of its stores has it any more, as it signed; 0 if it didn't say so."""
 
     def to_json(self) -> dict[str, object]:
         """Return it as JSON, schema `panachain/withdrawn/1`."""
@@ -278,6 +280,7 @@ class WithdrawnRecord:
             "stored_at": iso(self.stored_at),
             "withdrawn_at": iso(self.withdrawn_at),
             "reason": self.reason,
+            **({"attested_at": iso(self.attested_at)} if self.attested_at else {}),
         }
 
 

@@ -67,6 +67,8 @@ class UploadReport:
     """Records that wait for a later call, because of jitter."""
     unchanged: int = 0
     """Resources that earlier sources held as they are, so that they weren't published again."""
+    erased: int = 0
+    """Resources and files that weren't published because their patient asked to have them erased."""
     dry_run: bool = False
     read_back: ReadBack | None = None
     """What was read again; None without `verify`."""
@@ -99,6 +101,7 @@ class UploadReport:
             "transactions": list(self.transactions),
             "waiting": self.waiting,
             "unchanged": self.unchanged,
+            "erased": self.erased,
             "dry_run": self.dry_run,
             "read_back": None if self.read_back is None else self.read_back.to_json(),
             "omissions": [omission.to_json() for omission in self.omissions],

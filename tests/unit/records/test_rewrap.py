@@ -263,6 +263,32 @@ def test_an_order_to_re_seal_says_what_goes_where_to_both_and_nobody_else() -> N
     assert b"k" * 32 not in repr(RESEAL).encode()
 
 
+ERASE = replace(RESEAL, to=None)
+
+
+def test_an_order_to_erase_says_what_and_to_both_and_nobody_else() -> None:
+    order = rewrap.seal_reseal(ERASE, signer=PATIENT.signer(), **TO)
+    assert rewrap.open_order(order, **READING) == ERASE
+    with pytest.raises(IntegrityError):
+        rewrap.open_order(order, secret=Seed(b"x" * 32).sealing(), verifying_key=PATIENT.signer().public)
+
+
+@pytest.mark.parametrize(("version", "to"), [(5, None), (6, "private")])
+def test_neither_kind_of_order_is_taken_for_the_other(version: int, to: str | None) -> None:
+    fields = {"v": version, "to": to, "scope": "laboratory/2024", "key": b"k" * 32, "leaves": [[CONTENT, False]]}
+    fields |= {"emergency": False, "names": b"", "digests": b"", "here": [], "there": []}
+    block = rewrap._sealed(dagcbor.encode(fields), list(TO.values()), PATIENT.signer())
+    with pytest.raises(IntegrityError):
+        rewrap.open_order(block, **READING)
+
+
+def test_of_two_wishes_about_the_same_the_later_one_counts() -> None:
+    both = RESEAL.names | RESEAL.digests
+    assert rewrap.Wishes.of([RESEAL, ERASE]).erased == both
+    assert rewrap.Wishes.of([ERASE, RESEAL]).erased == frozenset()
+    assert rewrap.Wishes.of([ERASE, RESEAL]).names == dict.fromkeys(RESEAL.names, Category.PRIVATE)
+
+
 def test_an_order_that_no_block_holds_is_refused() -> None:
     names = frozenset(number.to_bytes(16, "big") for number in range(70_000))
     with pytest.raises(TooLargeError):

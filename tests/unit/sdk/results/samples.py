@@ -11,6 +11,7 @@ from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
 from panachain.sdk.results.choices import AskedRecord, ChoicesReport, RecategorizeReport
 from panachain.sdk.results.emergencies import EmergencyView
+from panachain.sdk.results.erasures import AskErasureReport, EraseReport, Erasures, ErasureView
 from panachain.sdk.results.groups import GroupView, InvitationView
 from panachain.sdk.results.keys import KeyBlockView, KeyRotationReport
 from panachain.sdk.results.listings import LeftOut
@@ -51,6 +52,7 @@ SECRET = b"the patient's plaintext"
 RECEIPT = Receipt(WHO, 1, bytes(32), ReceiptKind.DELETED, POLICY, 5, 4, 1, detail=b"", signature=bytes(65))
 VIEW = PolicyView(POLICY, PolicyStatus.ACTIVE, WHO, WHO, ("laboratory",), ("TREAT",), 10, 20, 2, 3, "bafy")
 REVOKED = RevocationReport(POLICY, "0x01", 5, receipts=(), needed=2, shares=3)
+ERASURE = ErasureView("bafy", WHO, WHO, "laboratory", 2024, "attested", at=5)
 PART = SurveyPart("laboratory", 2024, WHO, records=1, size=2, newest_at=3)
 VERSION = ResourceVersion("bafy", 5, "1", "", "current", ("code.text",))
 SHARED = ShareView("3f09", "", "open", 5, None, 1, 2, False, False, None, "", (("a hospital", 6),))
@@ -87,6 +89,10 @@ RECORDS = [
     ChoicesReport(("HIV",)),
     AskedRecord("bafy", WHO, "laboratory", 2024),
     RecategorizeReport("private", ()),
+    ERASURE,
+    Erasures((ERASURE,)),
+    AskErasureReport((ERASURE,)),
+    EraseReport((ERASURE,), blocks=5, stores=1, transactions=("0x01", "0x02"), kept=1),
     ConvictionReport(POLICY, ("0x01",)),
     GroupView(WHO, "grp-x", Status.SUSPENDED, "", WHO, (WHO,)),
     InvitationView(WHO, WHO),

@@ -1,0 +1,191 @@
+"""Which records a hospital erases, how far it is with each, and what its journal forgets and keeps of them.
+
+A record's blocks are listed here before the first of them is deleted, and the list goes when each was looked for and
+not found: so a run that is killed at any moment is finished by the next one, and nothing counts as gone that wasn't
+looked for. What a source or a resource is known by stays: keyed fingerprints, without which the next export would
+publish the record again.
+Part of the upload journal (records/journal.py). Follows ADR 59.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Final
+
+from panachain.model.actors import Address
+
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS erasure (
+    header    TEXT PRIMARY KEY, -- CID of the header that the record had last
+    content   TEXT NOT NULL,    -- CID of its sealed content
+    patient   TEXT NOT NULL,
+    category  TEXT NOT NULL,
+    year      INTEGER NOT NULL,
+    emergency INTEGER NOT NULL, -- whether the emergency lane had it although its category isn't in there
+    asked     INTEGER NOT NULL, -- whether its patient asked for it
+    sequence  INTEGER NOT NULL, -- of the batch with the statement that says so
+    gone_at   INTEGER,          -- Unix seconds at which none of its blocks was in any store
+    blocks    INTEGER,          -- how many these were
+    stores    INTEGER,          -- in how many stores they were looked for
+    attested  INTEGER           -- sequence of the batch with the attestation
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS refused_erasure (
+    block    TEXT NOT NULL,     -- CID of the patient's order
+    content  TEXT NOT NULL,     -- CID of the sealed content that the hospital doesn't erase
+    sequence INTEGER NOT NULL,  -- of the batch that tells the patient why
+    PRIMARY KEY (block, content)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS erasing_block (
+    header TEXT NOT NULL,       -- of the record
+    cid    TEXT NOT NULL,       -- of a block that goes with it
+    PRIMARY KEY (header, cid)
+) WITHOUT ROWID;
+"""
+
+_COLUMNS: Final = (
+    "header, content, patient, category, year, emergency, asked, sequence, gone_at, blocks, stores, attested"
+)
+
+
+@dataclass(frozen=True)
+class Erasing:
+    """A record that a batch says is erased."""
+
+    header: str
+    content: str
+    patient: Address
+    category: str
+    year: int
+    emergency: bool
+    asked: bool
+    """Whether its patient asked for it; else the hospital does it of its own accord."""
+    blocks: tuple[str, ...] = ()
+    """CIDs of all blocks that go with it; none in what the journal returns."""
+
+
+@dataclass(frozen=True)
+class ErasureState:
+    """How far a journal is with one record."""
+
+    erasing: Erasing
+    sequence: int
+    """Of the batch that said so."""
+    gone_at: int | None
+    """Unix seconds at which none of its blocks was in any store."""
+    blocks: int
+    stores: int
+    attested: int | None
+    """Sequence of the batch with the attestation."""
+
+
+class JournalErasures:
+    """The erasures in one journal."""
+
+    def __init__(self, db: sqlite3.Connection, writing: Callable[[], AbstractContextManager[None]]) -> None:
+        """Take the journal's database, and what makes a transaction of it."""
+        self._db = db
+        self._writing = writing
+
+    def write(self, erasing: Sequence[Erasing], sequence: int) -> None:
+        """Write what a batch erases, and forget these records, within the transaction that writes the batch."""
+        for one in erasing:
+            self._db.execute(
+                "INSERT OR REPLACE INTO erasure VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, NULL)",
+                (one.header, one.content, one.patient, one.category, one.year, one.emergency, one.asked, sequence),
+            )
+            self._db.executemany(
+                "INSERT OR IGNORE INTO erasing_block VALUES (?, ?)", [(one.header, cid) for cid in one.blocks]
+            )
+            # A version of the same source would not be compared with it: the same content, cut anew, would be news.
+            self._db.execute(
+                "UPDATE resource SET source = x'' WHERE (patient, source, scope) IN"
+                " (SELECT patient, source, scope FROM record WHERE header = ?)",
+                (one.header,),
+            )
+            for table in ("record", "nameless"):
+                self._db.execute(f"DELETE FROM {table} WHERE header = ?", (one.header,))  # noqa: S608
+            # Manifests that are merged leave it out: the batch's statement stands for it.
+            self._db.execute("INSERT OR IGNORE INTO moved VALUES (?, '', '', ?, 1)", (one.header, sequence))
+
+    def refuse(self, refused: Iterable[tuple[str, str]], sequence: int) -> None:
+        """Write what a batch refuses, as orders and contents, within the transaction that writes the batch."""
+        self._db.executemany(
+            "INSERT OR IGNORE INTO refused_erasure VALUES (?, ?, ?)", [(*one, sequence) for one in refused]
+        )
+
+    def is_refused(self, order: str, content: str) -> bool:
+        """Tell whether the hospital refused to erase a content that an order names."""
+        asked = "SELECT 1 FROM refused_erasure WHERE block = ? AND content = ?"
+        return self._db.execute(asked, (order, content)).fetchone() is not None
+
+    def has(self, content: str) -> bool:
+        """Tell whether a batch says that a content is erased."""
+        return self._db.execute("SELECT 1 FROM erasure WHERE content = ?", (content,)).fetchone() is not None
+
+    def attest(self, headers: Iterable[str], sequence: int) -> None:
+        """Write which records a batch attests, within the transaction that writes the batch."""
+        self._db.executemany("UPDATE erasure SET attested = ? WHERE header = ?", [(sequence, one) for one in headers])
+
+    def is_unfinished(self, header: str) -> bool:
+        """Tell whether a record's source isn't wholly published yet: the next upload would publish the record again."""
+        row = self._db.execute(
+            "SELECT 1 FROM record r JOIN unfinished u ON u.patient = r.patient AND u.source = r.source"
+            " WHERE r.header = ?",
+            (header,),
+        ).fetchone()
+        return row is not None
+
+    def due(self) -> list[tuple[Erasing, tuple[str, ...]]]:
+        """Return the records whose statement is on chain, and whose blocks weren't all looked for yet, with those."""
+        rows = self._states("gone_at IS NULL AND sequence IN (SELECT sequence FROM batch WHERE block IS NOT NULL)")
+        return [(one.erasing, self._blocks(one.erasing.header)) for one in rows]
+
+    def gone(self, header: str, *, at: int, stores: int) -> None:
+        """Write that each of a record's blocks was looked for, and forget which these were.
+
+        Args:
+            header: which record.
+            at: Unix seconds.
+            stores: in how many stores they were looked for.
+        """
+        with self._writing():
+            self._db.execute(
+                "UPDATE erasure SET gone_at = ?, stores = ?,"
+                " blocks = (SELECT count(*) FROM erasing_block b WHERE b.header = erasure.header) WHERE header = ?",
+                (at, stores, header),
+            )
+            self._db.execute("DELETE FROM erasing_block WHERE header = ?", (header,))
+
+    def unattested(self) -> list[ErasureState]:
+        """Return the records that are gone, and of which no batch says so yet."""
+        return self._states("gone_at IS NOT NULL AND attested IS NULL")
+
+    def all(self) -> list[ErasureState]:
+        """Return all that was ever erased, in the order of publication of what says so."""
+        return self._states("1")
+
+    def forget(self, first: int) -> None:
+        """Forget what batches from a sequence on say, within the transaction that forgets them."""
+        self._db.execute(
+            "DELETE FROM erasing_block WHERE header IN (SELECT header FROM erasure WHERE sequence >= ?)", (first,)
+        )
+        self._db.execute("DELETE FROM erasure WHERE sequence >= ?", (first,))
+        self._db.execute("UPDATE erasure SET attested = NULL WHERE attested >= ?", (first,))
+        self._db.execute("DELETE FROM refused_erasure WHERE sequence >= ?", (first,))
+
+    def _blocks(self, header: str) -> tuple[str, ...]:
+        rows = self._db.execute("SELECT cid FROM erasing_block WHERE header = ? ORDER BY cid", (header,))
+        return tuple(cid for (cid,) in rows)
+
+    def _states(self, condition: str) -> list[ErasureState]:
+        # The conditions are the fixed ones above.
+        asked = f"SELECT {_COLUMNS} FROM erasure WHERE {condition} ORDER BY sequence, header"  # noqa: S608
+        found = []
+        for header, content, patient, category, year, emergency, asked_for, *state in self._db.execute(asked):
+            sequence, gone_at, blocks, stores, attested = state
+            one = Erasing(header, content, patient, category, year, bool(emergency), bool(asked_for))
+            found.append(ErasureState(one, sequence, gone_at, blocks or 0, stores or 0, attested))
+        return found

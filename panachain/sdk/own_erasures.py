@@ -1,0 +1,119 @@
+"""A patient's own erasures: records that hospitals shall delete, and what came of it.
+
+Asks; the hospital that published a record deletes it, or says why it doesn't. What somebody opened before can't be
+called back. Follows ADR 59.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from panachain.errors import PartlyDoneError
+from panachain.model.actors import Address
+from panachain.records.findings import Findings
+from panachain.records.life import Life
+from panachain.records.rewrap import Reseal
+from panachain.sdk.opening import check_envelopes
+from panachain.sdk.recategorizing import Recategorizing
+from panachain.sdk.results.choices import RecategorizeReport
+from panachain.sdk.results.erasures import AskErasureReport, Erasures, ErasureView
+
+if TYPE_CHECKING:
+    from panachain.sdk.lanes import OwnLanes
+    from panachain.storage.blocks import BlobStore
+
+
+class OwnErasures:
+    """What one patient has erased.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     sorted({one.state for one in patient.erasures.all().records})
+        []
+    """
+
+    def __init__(self, store: BlobStore, patient: Address, lanes: OwnLanes) -> None:
+        """Take the store, and the patient with their lanes."""
+        self._store = store
+        self._patient = patient
+        self._lanes = lanes
+
+    def ask(self, record_ids: Iterable[str]) -> AskErasureReport:
+        """Ask the hospitals that published records to erase them: header and content, from all their stores.
+
+        They are gone once a hospital ran `erase`, and it publishes these resources no more, newer versions neither. It
+        may refuse, and says why. Who opened a record before keeps what they saw.
+
+        Args:
+            record_ids: as `Patient.records` names them; the files of a record go with it, but for those that another
+                one names, too.
+
+        Raises:
+            UsageError: none or too many are named; nothing was asked for.
+            UnknownActorError: none of the records is in this patient's lanes.
+            PartlyDoneError: some records couldn't be asked for: `result` says which were.
+        """
+        asking = Recategorizing(self._store, self._lanes, None)
+        try:
+            return self._report(asking.run(record_ids, None))
+        except PartlyDoneError as exc:
+            if isinstance(exc.result, RecategorizeReport):
+                exc.result = self._report(exc.result)
+            raise
+
+    def all(self) -> Erasures:
+        """Return what was asked for and what was erased, also of a hospital's own accord.
+
+        Its `omissions` name what of the lanes or the orders couldn't be read.
+        """
+        findings, life = Findings(), Life()
+        present: dict[tuple[Address, str], ErasureView] = {}
+        for own in self._lanes.headers(findings):
+            checked = check_envelopes(self._store, own.headers, own.envelope_keys, own.findings, life)
+            for one in checked.headers:
+                info = one.info
+                view = ErasureView(
+                    info.header_cid, info.hospital, self._patient, info.category.value, info.year, "asked"
+                )
+                present[info.hospital, info.content_cid] = view
+        found: dict[tuple[Address, str], ErasureView] = {}
+        for place in self._asked(findings):
+            refused = life.refused.get(place)
+            view = present.get(place) or ErasureView("", place[0], self._patient, "", 0, "lapsed")
+            found[place] = view if refused is None else _refused(view, refused)
+        for place, gone in life.erased.items():
+            at = life.attested.get(place, 0)
+            found[place] = ErasureView(
+                gone.record,
+                gone.hospital,
+                self._patient,
+                gone.category.value,
+                gone.year,
+                "attested" if at else "erased",
+                at=at or gone.at,
+            )
+        ordered = sorted(found.values(), key=lambda one: (one.at, one.record_id))
+        return Erasures(tuple(ordered), tuple(findings.omissions))
+
+    def _asked(self, findings: Findings) -> dict[tuple[Address, str], None]:
+        """Return what the standing orders ask to have erased, as hospitals and contents."""
+        found: dict[tuple[Address, str], None] = {}
+        for hospital, event in self._lanes.hospitals():
+            with findings.alone(hospital.address, "what it was asked"):
+                for order in self._lanes.standing_orders(event, findings):
+                    if isinstance(order, Reseal) and order.to is None:
+                        leaves = [content for content, stays in order.leaves.items() if not stays]
+                        found |= {(hospital.address, str(content)): None for content in leaves}
+        return found
+
+    def _report(self, report: RecategorizeReport) -> AskErasureReport:
+        asked = tuple(
+            ErasureView(one.record_id, one.hospital, self._patient, one.category, one.year, "asked")
+            for one in report.asked
+        )
+        return AskErasureReport(asked, report.omissions)
+
+
+def _refused(view: ErasureView, why: str) -> ErasureView:
+    return ErasureView(view.record_id, view.hospital, view.patient, view.category, view.year, "refused", why=why)

@@ -1,0 +1,102 @@
+"""What is erased is forgotten, but for what keeps it from being published again; and how far it is outlives a kill."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from panachain.errors import DiskError
+from panachain.model.actors import Address
+from panachain.records.journal import Journal, JournalRecord
+from panachain.records.journal_erased import Erasing
+
+PATIENT, SOURCE = Address("0xPatient"), b"source"
+BATCH: dict[str, Any] = {"manifest": "m", "list_cid": "l"}
+GONE = Erasing("h0", "content", PATIENT, "laboratory", 2024, False, True, ("block-1", "block-2"))
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    made = Journal(tmp_path / "journal.sqlite")
+    records = [JournalRecord(f"h{part}", PATIENT, 1, "laboratory/2024", 0, SOURCE, part) for part in range(2)]
+    made.prepare(sequence=1, records=records, done=[(PATIENT, SOURCE)], **BATCH)
+    made.mined(1, "0x1", 1)
+    yield made
+    made.close()
+
+
+def erase(journal: Journal) -> None:
+    journal.prepare(sequence=2, records=[], done=[], erasing=[GONE], **BATCH)
+
+
+def test_the_record_is_forgotten_and_its_source_isnt(journal: Journal) -> None:
+    erase(journal)
+    assert [one.header for one in journal.records()] == ["h1"]
+    assert journal.source_done(PATIENT, SOURCE)
+    assert journal.mergeable.replaced() == set()
+    journal.mined(2, "0x2", 2)
+    assert journal.mergeable.replaced() == {"h0"}
+    # What deletes headers that were moved has nothing to do with it.
+    assert journal.deletable() == []
+
+
+def test_nothing_is_due_before_the_chain_says_so_or_after_it_is_gone(journal: Journal) -> None:
+    erase(journal)
+    assert journal.erasures.due() == []
+    journal.mined(2, "0x2", 2)
+    ((one, blocks),) = journal.erasures.due()
+    assert (one.header, blocks) == ("h0", ("block-1", "block-2"))
+    journal.erasures.gone("h0", at=5, stores=3)
+    assert journal.erasures.due() == []
+    (state,) = journal.erasures.unattested()
+    assert (state.gone_at, state.blocks, state.stores, state.attested) == (5, 2, 3, None)
+
+
+def test_it_is_attested_once(journal: Journal) -> None:
+    erase(journal)
+    journal.mined(2, "0x2", 2)
+    journal.erasures.gone("h0", at=5, stores=1)
+    journal.prepare(sequence=3, records=[], done=[], attested=["h0"], **BATCH)
+    assert journal.erasures.unattested() == []
+    (state,) = journal.erasures.all()
+    assert state.attested == 3
+    # The batch's place is another one's.
+    journal.adopted.forget(3)
+    assert [one.erasing.header for one in journal.erasures.unattested()] == ["h0"]
+    journal.adopted.forget(2)
+    assert journal.erasures.all() == []
+
+
+def test_a_refusal_is_of_one_order(journal: Journal) -> None:
+    journal.prepare(sequence=2, records=[], done=[], refused=[("order", "content")], **BATCH)
+    assert journal.erasures.is_refused("order", "content")
+    assert not journal.erasures.is_refused("another", "content")
+    journal.adopted.forget(2)
+    assert not journal.erasures.is_refused("order", "content")
+
+
+def test_what_is_forgotten_is_in_no_page_of_the_file_and_in_no_log(journal: Journal, tmp_path: Path) -> None:
+    secret = "a-block-" + "x" * 40
+    one = Erasing("h0", "content", PATIENT, "laboratory", 2024, False, True, (secret,))
+    journal.prepare(sequence=2, records=[], done=[], erasing=[one], **BATCH)
+    journal.mined(2, "0x2", 2)
+    assert any(secret.encode() in path.read_bytes() for path in tmp_path.iterdir())
+    journal.erasures.gone("h0", at=5, stores=1)
+    journal.settle_file()
+    assert not any(secret.encode() in path.read_bytes() for path in tmp_path.iterdir())
+
+
+def test_a_log_that_somebody_reads_in_is_told(journal: Journal, tmp_path: Path) -> None:
+    reader = sqlite3.connect(tmp_path / "journal.sqlite", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM batch").fetchall()
+    erase(journal)
+    journal._db.execute("PRAGMA busy_timeout=10")
+    with pytest.raises(DiskError, match="reads in it"):
+        journal.settle_file()
+    reader.close()
+    journal.settle_file()

@@ -1,0 +1,420 @@
+"""Erasing: what a patient or the law wants gone is gone from every store, and only that is attested."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from panachain.crypto.commit import EnvelopeKey
+from panachain.errors import (
+    BlockNotFoundError,
+    IntegrityError,
+    PanaChainError,
+    PartlyDoneError,
+    StoreUnavailableError,
+    UnknownActorError,
+    UsageError,
+)
+from panachain.ipld.cid import CID
+from panachain.records import merging
+from panachain.records.content import Content, content_context
+from panachain.records.header import Header
+from panachain.records.journal import Journal
+from panachain.records.journal_erased import JournalErasures
+from panachain.records.publish import BatchBuilder
+from panachain.records.statements import Statement
+from panachain.sdk.batches import Batches
+from panachain.sdk.own_history import OwnHistory
+from panachain.storage.embedded import EmbeddedStore
+from panachain.storage.replicated import ReplicatedStore
+from tests.twin.world import World
+from tests.unit.sdk.helpers import again, grant
+from tests.unit.sdk.test_changes import bundle, publish, stamped
+from tests.unit.sdk.test_recategorizing import observation, opening, own, published, values
+from tests.unit.storage.memory_store import MemoryStore
+
+
+class Killed(BaseException):
+    """As if the process ended."""
+
+
+def record_of(world: World, value: str) -> str:
+    """Return the ID of the record that says something."""
+    found: str = next(one.info.header_cid for one in again(world).records() if value in one.content.decode())
+    return found
+
+
+def erased(world: World, *record_ids: str) -> Any:
+    """Have records erased because their patient asks for it, and return the hospital's report."""
+    world.patient.erasures.ask(record_ids)
+    return again(world, "hospital").erasures.follow()
+
+
+def states(world: World) -> list[str]:
+    return [one.state for one in again(world).erasures.all().records]
+
+
+class TestAWish:
+    def test_is_done_and_attested(self, world: World, tmp_path: Path) -> None:
+        ids = published(world, tmp_path / "1", *(observation(one, f"v{one}") for one in range(3)))
+        before = {one.info.header_cid: one.info for one in world.patient.records()}
+        gone = record_of(world, "v1")
+        report = world.patient.erasures.ask([gone])
+        assert [(one.record_id, one.state) for one in report.asked] == [(gone, "asked")]
+        # Nothing happens before the hospital does it, and a run of `rewrap` doesn't.
+        assert again(world, "hospital").rewrap().transactions == ()
+        assert values(world, "laboratory") == ["v0", "v1", "v2"]
+        assert states(world) == ["asked"]
+        hospital = again(world, "hospital")
+        assert [one.record_id for one in hospital.erasures.asked().records] == [gone]
+        done = hospital.erasures.follow()
+        assert [(one.record_id, one.state) for one in done.erased] == [(gone, "attested")]
+        assert (done.kept, done.stores, len(done.transactions), done.omissions, done.notices) == (2, 1, 2, (), ())
+        # Later reading says what became of it, and nothing is missing.
+        assert own(world) == [("laboratory", "v0"), ("laboratory", "v2")]
+        found = opening(world, "laboratory")
+        (told,) = found.withdrawn
+        assert (told.record_id, told.reason, told.category, told.year) == (gone, "erased", "laboratory", 2025)
+        assert told.attested_at == told.withdrawn_at == world.now
+        assert told.to_json()["attested_at"]
+        assert (found.omissions, found.notices, len(found.records)) == ([], [], 2)  # type: ignore[attr-defined]
+        with pytest.raises(UnknownActorError, match="was erased by its hospital on"):
+            again(world).get(gone)
+        assert states(world) == ["attested"]
+        for cid in (before[gone].content_cid, before[gone].envelope_cid, *ids):
+            with pytest.raises(BlockNotFoundError):
+                world.network.store.get_block(CID.parse(cid))
+        hospital = again(world, "hospital")
+        assert hospital.erasures.asked().records == ()
+        assert [(one.record_id, one.state) for one in hospital.erasures.all()] == [(gone, "attested")]
+        assert gone not in {one.record_id for one in hospital.records()}
+        with pytest.raises(UnknownActorError, match="was erased on"):
+            again(world).erasures.ask([gone])
+
+    def test_is_followed_once_and_only_of_whom_it_is_chosen(self, world: World, tmp_path: Path) -> None:
+        published(world, tmp_path / "1", observation(1, "v"))
+        world.patient.erasures.ask([record_of(world, "v")])
+        hospital = again(world, "hospital")
+        with pytest.raises(UnknownActorError):
+            hospital.erasures.follow(patients=["nobody"])
+        assert len(hospital.erasures.follow(patients=[world.patient.address]).erased) == 1
+        report = again(world, "hospital").erasures.follow()
+        assert (report.erased, report.transactions) == ((), ())
+
+    def test_may_be_refused_and_the_patient_alone_reads_why(self, world: World, tmp_path: Path) -> None:
+        published(world, tmp_path / "1", observation(1, "v1"), observation(2, "v2"))
+        one, other = record_of(world, "v1"), record_of(world, "v2")
+        world.patient.erasures.ask([one, other])
+        hospital = again(world, "hospital")
+        hospital.erasures.refuse([one], " we must   keep it until 2034 ")
+        assert [view.record_id for view in hospital.erasures.asked().records] == [other]
+        assert hospital.erasures.follow().erased[0].record_id == other
+        told = {view.record_id: view for view in again(world).erasures.all().records}
+        assert [view.state for view in told.values()].count("refused") == 1
+        (refused,) = (view for view in told.values() if view.state == "refused")
+        assert refused.why == "we must keep it until 2034"
+        assert own(world) == [("laboratory", "v1")]
+        # It may be asked for again.
+        assert [view.state for view in erased(world, record_of(world, "v1")).erased] == ["attested"]
+        assert states(world) == ["attested", "attested"]
+
+    @pytest.mark.parametrize("why", ["", " ", "x" * 501])
+    def test_is_not_refused_without_a_reason(self, world: World, why: str) -> None:
+        with pytest.raises(UsageError, match="reason"):
+            world.hospital.erasures.refuse(["bafy"], why)
+
+    def test_that_nobody_has_is_neither_followed_nor_refused(self, world: World, tmp_path: Path) -> None:
+        (record,) = published(world, tmp_path / "1", observation(1, "v"))
+        for call in (world.hospital.erasures.follow, lambda ids: world.hospital.erasures.refuse(ids, "no")):
+            with pytest.raises(UnknownActorError, match="no patient asks"):
+                call([record])
+        assert own(world) == [("laboratory", "v")]
+
+    def test_about_what_is_not_there_is_told(self, world: World) -> None:
+        with pytest.raises(UnknownActorError):
+            world.patient.erasures.ask(["bafkreih"])
+        with pytest.raises(UsageError):
+            world.patient.erasures.ask([])
+
+    def test_holds_a_move_of_the_same_envelope_back_until_it_is_decided(self, world: World, tmp_path: Path) -> None:
+        published(world, tmp_path / "1", observation(1, "v1"), observation(2, "v2"))
+        world.patient.choices.recategorize([record_of(world, "v1"), record_of(world, "v2")], "private")
+        world.patient.erasures.ask([record_of(world, "v1")])
+        with pytest.raises(PartlyDoneError, match="isn't decided"):
+            again(world, "hospital").rewrap()
+        assert again(world, "hospital").erasures.follow().erased
+        assert again(world, "hospital").rewrap().resealed == 1
+        assert own(world) == [("private", "v2")]
+
+
+class TestWhatIsPublishedLater:
+    def test_is_not_what_was_erased_in_no_version(self, world: World, tmp_path: Path) -> None:
+        publish(world, tmp_path / "1", bundle(stamped(1, valueString="v"), stamped(2, valueString="w")))
+        (record,) = again(world).records()
+        erased(world, record.info.header_cid)
+        assert own(world) == []
+        newer = stamped(1, "2025-01-01T00:00:00Z", valueString="new")
+        for number, one in enumerate((bundle(stamped(1, valueString="v")), bundle(newer))):
+            report = publish(world, tmp_path / f"again-{number}", one)
+            assert (report.records, report.erased) == ((), 1)
+        assert publish(world, tmp_path / "1").records == ()
+        assert len(publish(world, tmp_path / "3", bundle(stamped(3, valueString="x"))).records) == 1
+
+    def test_also_after_the_journal_was_lost(self, world: World, tmp_path: Path) -> None:
+        publish(world, tmp_path / "1", bundle(stamped(1, valueString="v")))
+        (record,) = again(world).records()
+        erased(world, record.info.header_cid)
+        (world.hospital.profile.folder / "journal.sqlite").unlink()
+        again(world, "hospital")
+        assert publish(world, tmp_path / "1").records == ()
+        assert len(publish(world, tmp_path / "2", bundle(stamped(2, valueString="x"))).records) == 1
+        hospital = again(world, "hospital")
+        assert hospital.erasures.follow().transactions == ()
+        assert (own(world), states(world)) == ([("laboratory", "x")], ["attested"])
+
+    def test_is_a_newer_version_of_what_the_hospital_erased(self, world: World, tmp_path: Path) -> None:
+        publish(world, tmp_path / "1", bundle(stamped(1, valueString="v")))
+        (record,) = again(world).records()
+        again(world, "hospital").erasures.erase([record.info.header_cid])
+        assert publish(world, tmp_path / "2", bundle(stamped(1, valueString="v"))).records == ()
+        newer = stamped(1, "2025-01-01T00:00:00Z", valueString="new")
+        assert len(publish(world, tmp_path / "3", bundle(newer)).records) == 1
+
+    def test_an_older_version_that_stays_counts_no_more(self, world: World, tmp_path: Path) -> None:
+        publish(world, tmp_path / "1", bundle(stamped(1, valueString="old")))
+        publish(world, tmp_path / "2", bundle(stamped(1, "2025-01-01T00:00:00Z", valueString="new")))
+        erased(world, record_of(world, "new"))
+        assert own(world) == []
+
+
+class TestOfItsOwnAccord:
+    def test_a_hospital_erases_whole_envelopes(self, world: World, tmp_path: Path) -> None:
+        ids = published(world, tmp_path / "1", observation(1, "v1"), observation(2, "v2"))
+        published(world, tmp_path / "2", observation(3, "v3"))
+        with pytest.raises(UsageError, match="1 more records lie in the same envelope"):
+            world.hospital.erasures.erase(ids[:1])
+        assert len(own(world)) == 3
+        report = again(world, "hospital").erasures.erase(ids)
+        assert [one.state for one in report.erased] == ["attested", "attested"]
+        assert own(world) == [("laboratory", "v3")]
+        assert states(world) == ["attested", "attested"]
+
+    def test_also_of_a_patient_who_took_the_pairing_back(self, world: World, tmp_path: Path) -> None:
+        ids = published(world, tmp_path / "1", observation(1, "v"))
+        world.patient.unpair(world.hospital.address)
+        assert len(again(world, "hospital").erasures.erase(ids).erased) == 1
+        assert own(world) == []
+
+    def test_what_it_did_not_publish_it_does_not_erase(self, world: World) -> None:
+        with pytest.raises(UnknownActorError, match="published no record bafy"):
+            world.hospital.erasures.erase(["bafy"])
+        with pytest.raises(UsageError):
+            world.hospital.erasures.erase([])
+        with pytest.raises(UsageError, match="1 to 1,000"):
+            world.hospital.erasures.erase([str(one) for one in range(1001)])
+
+
+class TestWhatStays:
+    def test_of_a_rotation_and_a_merge_misses_nothing(
+        self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(merging, "FAN", 2)
+        published(world, tmp_path / "1", *(observation(one, f"v{one}") for one in range(3)))
+        policy = grant(world, categories=("laboratory",)).policy_id
+        assert len(list(again(world, "clinician").open(policy))) == len(own(world)) == 3
+        erased(world, record_of(world, "v1"))
+        for number in (4, 5, 6):
+            published(world, tmp_path / str(number), observation(number, f"v{number}"))
+        for reading in (again(world).records(), again(world, "clinician").open(policy)):
+            assert len(list(reading)) == 5
+            assert (reading.omissions, reading.notices, len(reading.withdrawn)) == ([], [], 1)
+        world.patient.revoke(policy, rotate=True)
+        again(world, "hospital").rewrap()
+        reading = again(world).records()
+        assert len(list(reading)) == 5
+        assert (reading.omissions, reading.notices, len(reading.withdrawn)) == ([], [], 1)
+
+    def test_a_content_that_another_record_has_too_is_not_lost_to_it(self, world: World, tmp_path: Path) -> None:
+        published(world, tmp_path / "1", observation(1, "v1"))
+        (record,) = again(world).records()
+        # As a hospital's own program of another make could publish it: the same sealed content under a second header.
+        published(world, tmp_path / "2", observation(2, "v2"))
+        world.patient.erasures.ask([record.info.header_cid])
+        found = OwnHistory.headers_of
+
+        def doubled(self: OwnHistory, records: Any, findings: Any = None) -> Any:
+            headers = found(self, records, findings)
+            if findings is None:
+                return headers
+            return {cid: replace(header, content=CID.parse(record.info.content_cid)) for cid, header in headers.items()}
+
+        with patch.object(OwnHistory, "headers_of", doubled), pytest.raises(PartlyDoneError, match="would be lost"):
+            again(world, "hospital").erasures.follow()
+        assert len(own(world)) == 2
+
+
+class Keeps(MemoryStore):
+    """A node that says that it deletes."""
+
+    def delete_blocks(self, cids: Any) -> int:
+        return 0
+
+
+class Fails(MemoryStore):
+    """A node that refuses to delete."""
+
+    def delete_blocks(self, cids: Any) -> int:
+        raise StoreUnavailableError("the disk is read-only")
+
+
+class TestANode:
+    @pytest.mark.parametrize("bad", [Keeps, Fails])
+    def test_that_still_has_it_is_named_and_nothing_is_attested(
+        self, world: World, tmp_path: Path, bad: type[MemoryStore]
+    ) -> None:
+        good, other = world.network.store, bad()
+        for cid in list(good.blocks()):
+            other.put_block(cid, good.get_block(cid))
+        store = ReplicatedStore([good, other], 1)
+        world.network.store = store
+        published(world, tmp_path / "1", observation(1, "v"))
+        gone = record_of(world, "v")
+        with pytest.raises(PartlyDoneError, match="node 2") as caught:
+            erased(world, gone)
+        report: Any = caught.value.result
+        assert (report.erased, len(report.transactions), caught.value.exit_code) == ((), 1, 3)
+        assert states(world) == ["erased"]
+        other.__class__ = MemoryStore
+        done = again(world, "hospital").erasures.finish()
+        assert [(one.record_id, one.state) for one in done.erased] == [(gone, "attested")]
+        assert done.stores == 2
+        assert states(world) == ["attested"]
+
+
+STEPS: dict[str, tuple[Any, str, bool]] = {
+    "before the batch is written": (Journal, "prepare", False),
+    "before it is sent": (Batches, "_store", False),
+    "before anything is deleted": (JournalErasures, "due", False),
+    "before blocks go": (MemoryStore, "delete_blocks", False),
+    "after the blocks went": (MemoryStore, "delete_blocks", True),
+    "before it is written that they are gone": (JournalErasures, "gone", False),
+    "after it is written": (JournalErasures, "gone", True),
+    "before the attestation": (JournalErasures, "unattested", False),
+    "before the attestation is written": (BatchBuilder, "finish", False),
+}
+
+TWICE = [("before the batch is written", 2), ("before it is sent", 2), ("before the attestation is written", 2)]
+"""The batch with the attestation, too."""
+
+
+@pytest.mark.deep
+class TestAKill:
+    @pytest.mark.parametrize(("step", "number"), [(step, 1) for step in STEPS] + TWICE)
+    def test_at_any_step_is_made_good_by_the_same_command(
+        self, world: World, tmp_path: Path, step: str, number: int
+    ) -> None:
+        published(world, tmp_path / "1", observation(1, "v1"), observation(2, "v2"))
+        gone = record_of(world, "v1")
+        world.patient.erasures.ask([gone])
+        where, name, after = STEPS[step]
+        real, calls = getattr(where, name), [0]
+
+        def dies(*args: Any, **more: Any) -> Any:
+            calls[0] += 1
+            if calls[0] != number:
+                return real(*args, **more)
+            if after:
+                real(*args, **more)
+            raise Killed
+
+        with patch.object(where, name, dies), pytest.raises(Killed):
+            again(world, "hospital").erasures.follow()
+        again(world, "hospital").erasures.follow()
+        assert own(world) == [("laboratory", "v2")]
+        assert states(world) == ["attested"]
+        attested = [one for one in statements(world) if one.attests is not None]
+        assert len(attested) == 1
+        assert again(world, "hospital").erasures.follow().transactions == ()
+
+
+def statements(world: World) -> list[Statement]:
+    """Return all that the hospital said, as the patient reads it."""
+    found: list[Statement] = []
+    real = Statement.decode
+
+    def heard(content: bytes) -> Statement:
+        found.append(real(content))
+        return found[-1]
+
+    with patch.object(Statement, "decode", heard):
+        list(again(world).records())
+    return found
+
+
+class TestNothingOpensIt:
+    @pytest.mark.parametrize("others", [0, 2])
+    def test_of_what_is_left_on_disk_with_every_key(self, world: World, tmp_path: Path, others: int) -> None:
+        """By its bytes in every file, free pages and logs of databases too, and by trying every key on every block."""
+        store = EmbeddedStore(tmp_path / "store")
+        copied = list(world.network.store.blocks())
+        store.put_blocks([(cid, world.network.store.get_block(cid)) for cid in copied])
+        for cid in world.network.store.pins():
+            store.pin(cid)
+        world.network.store = store
+        published(world, tmp_path / "1", *(observation(one, f"secret {one}") for one in range(1 + others)))
+        policy = grant(world, categories=("laboratory", "all")).policy_id
+        assert len(list(again(world, "clinician").open(policy))) == 1 + others
+        gone = record_of(world, "secret 0")
+        keys, header = everything_known(world, gone)
+        blocks = {
+            CID.parse(cid): store.get_block(CID.parse(cid))
+            for cid in (gone, header.info.envelope_cid, header.info.content_cid, str(header.inventory))
+        }
+        # A writer that was killed: its bytes lie in a pack, and the index doesn't name them.
+        (tmp_path / "store" / "packs" / "0123456789abcdef.pack").write_bytes(b"".join(blocks.values()))
+        assert all(is_anywhere(block, world.home, tmp_path / "store") for block in blocks.values())
+        assert len(erased(world, gone).erased) == 1
+        assert not [str(cid) for cid, block in blocks.items() if is_anywhere(block, world.home, tmp_path / "store")]
+        left = list(store.blocks())
+        assert len(left) > 5
+        info = header.info
+        for cid in [header.content, *(cid for cid in left if cid.codec == header.content.codec)]:
+            for key in keys:
+                for index in range(1 + others):
+                    context = content_context(generation=info.generation, index=index)
+                    content = Content(
+                        store,
+                        cid,
+                        key.content_key(index),
+                        context,
+                        size=info.size,
+                        digest=info.digest,
+                        head=header.head,
+                    )
+                    with pytest.raises((PanaChainError, IntegrityError)):
+                        content.read()
+        # A second look at the patient's lanes, now that the store has forgotten it.
+        assert len(own(world)) == others
+
+
+def everything_known(world: World, record_id: str) -> tuple[list[EnvelopeKey], Header]:
+    """Return all envelopes' keys, which patient, grantee and (by an order) hospital have, and a record's header."""
+    (headers, *_) = world.patient._lanes.headers()
+    keys = [EnvelopeKey(key) for key in headers.envelope_keys.values()]
+    return keys, next(one for one in headers.headers if one.info.header_cid == record_id)
+
+
+def is_anywhere(block: bytes, *folders: Path) -> bool:
+    """Tell whether some piece of a block is in any file."""
+    pieces = [block[start : start + 48] for start in range(0, len(block), 48)]
+    for folder in folders:
+        for path in folder.rglob("*"):
+            if path.is_file() and any(
+                piece in content for content in [path.read_bytes()] for piece in pieces if len(piece) > 16
+            ):
+                return True
+    return False
