@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from panachain.sdk.results.emergencies import EmergencyView
     from panachain.sdk.results.groups import GroupView, InvitationView
     from panachain.sdk.results.listings import LeftOut
-    from panachain.sdk.results.log import ConvictionReport, LogEntry
+    from panachain.sdk.results.log import ConvictionReport, LogEntry, LogProof
     from panachain.sdk.results.policies import PolicyView
     from panachain.sdk.results.records import (
         LeftBehind,
@@ -84,6 +84,7 @@ _PLACES: Final = {
     "LeftBehind": "sdk.results.records",
     "LeftOut": "sdk.results.listings",
     "LogEntry": "sdk.results.log",
+    "LogProof": "sdk.results.log",
     "MadeLink": "sdk.results.shares",
     "Network": "sdk",
     "Omission": "errors",
@@ -162,6 +163,7 @@ __all__ = [
     "LeftBehind",
     "LeftOut",
     "LogEntry",
+    "LogProof",
     "MadeLink",
     "Network",
     "Omission",
