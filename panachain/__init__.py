@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from panachain.sdk.results.groups import GroupView, InvitationView
     from panachain.sdk.results.keys import KeyBlockView, KeyRotationReport
     from panachain.sdk.results.listings import LeftOut
-    from panachain.sdk.results.log import ConvictionReport, LogEntry
+    from panachain.sdk.results.log import ConvictionReport, LogEntry, LogProof
     from panachain.sdk.results.policies import PolicyView
     from panachain.sdk.results.records import (
         LeftBehind,
@@ -87,6 +87,7 @@ _PLACES: Final = {
     "LeftBehind": "sdk.results.records",
     "LeftOut": "sdk.results.listings",
     "LogEntry": "sdk.results.log",
+    "LogProof": "sdk.results.log",
     "MadeLink": "sdk.results.shares",
     "Network": "sdk",
     "Omission": "errors",
@@ -167,6 +168,7 @@ __all__ = [
     "LeftBehind",
     "LeftOut",
     "LogEntry",
+    "LogProof",
     "MadeLink",
     "Network",
     "Omission",

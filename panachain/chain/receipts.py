@@ -22,6 +22,7 @@ _RECEIPT_TYPE: Final = keccak(
     "uint32 count,bytes32 detail)"
 )
 _LOG_HEAD_TYPE: Final = keccak("LogHead(uint64 sequence,bytes32 head)")
+_LOG_KEY_TYPE: Final = keccak("LogKey(string name,bytes32 publicKey)")
 _FIELDS: Final = ("uint64", "bytes32", "uint8", "address", "uint48", "uint64", "uint32", "bytes32")
 
 
@@ -73,6 +74,32 @@ def check_head(domain: bytes, *, proxy: Address, sequence: int, head: bytes, sig
     """
     if recover_digest(_digest(domain, sequence, head), signature) != proxy:
         raise IntegrityError(f"head {sequence} isn't signed by proxy {proxy}")
+
+
+def sign_log_key(account: Account, domain: bytes, *, name: str, public: bytes) -> bytes:
+    """Return a proxy's signature that a key speaks for it, 65 bytes r ‖ s ‖ v.
+
+    Args:
+        account: the proxy's.
+        domain: from `log_domain`.
+        name: of the key: what it signs for.
+        public: the Ed25519 key, 32 bytes.
+    """
+    return account.sign_digest(_key_digest(domain, name, public))
+
+
+def log_key_signer(domain: bytes, *, name: str, public: bytes, signature: bytes) -> Address | None:
+    """Return who said that a key speaks for them, or None when nobody could have.
+
+    Raises:
+        IntegrityError: the key isn't 32 bytes.
+    """
+    return recover_digest(_key_digest(domain, name, public), signature)
+
+
+def _key_digest(domain: bytes, name: str, public: bytes) -> bytes:
+    struct = hash_struct(_LOG_KEY_TYPE, ("bytes32", "bytes32"), (keccak(name), public))
+    return typed_digest(domain, struct)
 
 
 def _digest(domain: bytes, sequence: int, head: bytes) -> bytes:

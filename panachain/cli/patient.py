@@ -518,22 +518,43 @@ _FAULTS = {"lied": "lies about who read what", "silent": "doesn't tell all that 
         panachain --profile me log
         panachain --profile me log --policy 0x52908400098527886E0F7030069857D2E4169EE7 --json
         panachain --profile me log --record bafkreih...
+        panachain --profile me log --verify
+        panachain --profile me log --as fhir > audit.json
+        panachain --profile me log --verify --proofs proofs/
     """,
 )
 @click.option("--policy", metavar="POLICY", help="Only this policy.")
 @click.option("--record", "records", metavar="ID", multiple=True, help="Only who could read this record; repeatable.")
-def log(policy: str | None, records: tuple[str, ...]) -> None:
+@click.option("--verify", is_flag=True, help="Let each proxy prove that it left nothing out.")
+@click.option("--as", "form", type=click.Choice(["csv", "fhir", "json"]), help="Write it for other programs.")
+@click.option(
+    "--proofs",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="With --verify: proofs as files.",
+)
+def log(policy: str | None, records: tuple[str, ...], verify: bool, form: str | None, proofs: Path | None) -> None:
     """Show who read what, when and why: once per opening, and refused attempts too, as the proxies signed it.
 
     A part of the records is what one hospital published at once of one category and year; whoever opens it can read
     all that is in it. With --record it shows who opened the part that the record lies in, also if its hospital withdrew
     it since.
-    --json and --long show each receipt instead.
+    --json and --long show each receipt instead. --as writes the openings as FHIR AuditEvents (IHE BALP), CSV or JSON.
+
+    With --verify each proxy proves that what it showed is all that its log has, and that it has one log: by what it
+    proved before, by what the other proxies cosigned, and by what is anchored on the mainchain.
     """
+    from panachain.cli import read_log
     from panachain.cli.emergency import warn_of_unreviewed
     from panachain.sdk.readings import readings
 
     app = current()
+    if verify or proofs:
+        read_log.verify(app, policy, records, proofs)
+        return
+    if form:
+        read_log.export(app, policy, records, form)
+        return
     with app.acting(Role.PATIENT) as patient:
         warn_of_unreviewed(app, patient)
         chosen = app.policy(patient, policy) if policy else None

@@ -132,6 +132,14 @@ class Seed:
         """Return the key for what this actor encrypts for themselves at rest, 32 bytes."""
         return self._factory.secret(labels.SEED_STORE)
 
+    def log_key(self) -> bytes:
+        """Return the secret Ed25519 key by which a proxy signs the checkpoints of its own log, 32 bytes."""
+        return self._factory.secret(labels.SEED_LOG)
+
+    def witness_key(self) -> bytes:
+        """Return the secret Ed25519 key by which a proxy cosigns the checkpoints of other logs, 32 bytes."""
+        return self._factory.secret(labels.SEED_WITNESS)
+
     def lane(self, scope: Scope, generation: int) -> SecretKey:
         """Return a lane's delegating key."""
         # A factory of their own below the seed: a lane's label comes from a scope and can't meet the label of another

@@ -19,6 +19,8 @@ SEED_RECEIVING: Final = b"panachain/1/receiving"
 SEED_SIGNER: Final = b"panachain/1/signer"
 SEED_AUDIT: Final = b"panachain/2/audit"
 SEED_STORE: Final = b"panachain/1/store"
+SEED_LOG: Final = b"panachain/1/log"
+SEED_WITNESS: Final = b"panachain/1/witness"
 
 # Derivations from an envelope key (HKDF-SHA256).
 ENVELOPE_COMMITMENT: Final = b"panachain/1/envelope/commitment"
@@ -80,3 +82,9 @@ CAPSULE_MARK: Final = b"panachain/receipt/2/capsule"
 
 # Prefixes of digests in a challenge for tokens (RFC 9577, redemption context).
 TOKEN_PERIOD: Final = b"panachain/token-period/1"
+
+# Prefixes of keys in the sorted map beside a proxy's log (HMAC-SHA256 under the audit key).
+LOG_MAP: Final = b"panachain/log-map/1"
+
+# Names what a signature line of a note holds that the notes' specification doesn't define.
+LOG_KEY: Final = b"panachain/log-key/1"

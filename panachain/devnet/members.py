@@ -127,6 +127,7 @@ def start_proxies(
             # Its chain makes a block for each transaction, and no two of one second: many at once lead ahead.
             "maxHeadAhead": 120,
             "anchorEvery": 60,
+            "development": True,
         }
         write_private(place / "proxy.json", json.dumps(config, indent=1).encode())
         pid = spawn(

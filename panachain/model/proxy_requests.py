@@ -83,6 +83,8 @@ class ReceiptPart(Enum):
     """Refusals of everybody else: anybody can make an account and be refused."""
     ALL = "all"
     """Everything: one question for whoever read all parts to their ends before."""
+    PROOF = "proof"
+    """No receipts, but the proof of which there are; only `POST /v1/proof` answers it."""
 
 
 @dataclass(frozen=True)

@@ -105,24 +105,47 @@ class Channels:
         """
         return self._send("POST", endpoint, path, timeout, messages.canonical(fields))
 
+    def post_text(self, endpoint: str, path: str, text: str, *, timeout: float = PATIENCE) -> Reply:
+        """Send a text in place of a message; raises as `post`."""
+        return self._send("POST", endpoint, path, timeout, text.encode(), kind="text/plain; charset=utf-8")
+
     def get(self, endpoint: str, path: str, *, timeout: float = PATIENCE) -> Reply:
         """Ask for one path and return what comes back; raises as `post`."""
         return self._send("GET", endpoint, path, timeout, None)
 
-    def _send(self, method: str, endpoint: str, path: str, timeout: float, body: bytes | None) -> Reply:
+    def _send(
+        self,
+        method: str,
+        endpoint: str,
+        path: str,
+        timeout: float,
+        body: bytes | None,
+        kind: str = "application/json",
+    ) -> Reply:
         url = self._reach.url(endpoint) + path
         bounds = Bounds(limit=messages.MAX_ANSWER, total=timeout)
         try:
             if body is None:
                 answer = self._client.get(url, bounds=bounds, timeout=timeout, connect=_CONNECT)
             else:
-                headers = {"Content-Type": "application/json"}
+                headers = {"Content-Type": kind}
                 answer = self._client.post(url, body, bounds=bounds, timeout=timeout, headers=headers, connect=_CONNECT)
         except SlowError as exc:
             raise UnavailableError(f"no whole answer from {endpoint} within {timeout:.0f} s") from exc
         except WireError as exc:
             raise UnavailableError(f"no answer from {endpoint}: {type(exc).__name__}") from exc
         return Reply(answer.status, answer.content, answer.headers.get("retry-after", ""), endpoint)
+
+
+def read_bytes(reply: Reply) -> bytes:
+    """Return what a proxy answered where that is no JSON.
+
+    Raises:
+        PanaChainError: what its problem document says, by its type.
+    """
+    if reply.status != 200:
+        raise _problem(reply)
+    return reply.content
 
 
 def read_answer(reply: Reply) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def combined(hashes: Sequence[bytes]) -> bytes:
     level = list(hashes)
     while len(level) > 1:
         # The last one of an odd number goes up as it is: so each left side is the largest power of two below.
-        above = [_node(level[place], level[place + 1]) for place in range(0, len(level) - 1, 2)]
+        above = [node_hash(level[place], level[place + 1]) for place in range(0, len(level) - 1, 2)]
         level = above + level[len(level) & ~1 :]
     return level[0]
 
@@ -42,7 +42,7 @@ def path_of(hashes: Sequence[bytes], index: int) -> list[bytes]:
     while len(level) > 1:
         if index ^ 1 < len(level):
             path.append(level[index ^ 1])
-        above = [_node(level[place], level[place + 1]) for place in range(0, len(level) - 1, 2)]
+        above = [node_hash(level[place], level[place + 1]) for place in range(0, len(level) - 1, 2)]
         level, index = above + level[len(level) & ~1 :], index >> 1
     return path
 
@@ -67,16 +67,17 @@ def check_path(tree: bytes, *, count: int, index: int, hashed: bytes, path: Iter
         if last == 0:
             raise IntegrityError("the path is longer than the tree is high")
         if place & 1 or place == last:
-            found = _node(other, found)
+            found = node_hash(other, found)
             # An unpaired node went up as it was.
             while place and not place & 1:
                 place, last = place >> 1, last >> 1
         else:
-            found = _node(found, other)
+            found = node_hash(found, other)
         place, last = place >> 1, last >> 1
     if last or found != tree:
         raise IntegrityError(f"row {index} isn't in the tree, or its path is too short")
 
 
-def _node(left: bytes, right: bytes) -> bytes:
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """Return the hash of a node over two subtrees, 32 bytes."""
     return sha256(b"\x01" + left + right).digest()

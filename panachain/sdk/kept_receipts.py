@@ -91,6 +91,18 @@ class KeptReceipts:
         rows = [[_raw(one.proxy), one.sequence, one.head, one.signature] for one in heads.values()]
         self._write("heads", {"heads": rows})
 
+    def checkpoints(self) -> dict[Address, bytes]:
+        """Return the newest checkpoint of each proxy's log that was proven, as its note."""
+        content = self._read("checkpoints")
+        try:
+            return {} if content is None else {checksum_address(raw): _note(note) for raw, note in content["notes"]}
+        except _MALFORMED:
+            return {}
+
+    def keep_checkpoints(self, found: Mapping[Address, bytes]) -> None:
+        """Keep checkpoints, in place of those that were kept."""
+        self._write("checkpoints", {"notes": [[_raw(proxy), note] for proxy, note in found.items()]})
+
     def _read(self, name: str) -> Any:
         content = self._kept(name).read()
         try:
@@ -153,6 +165,12 @@ def _told(raw: bytes, policy_id: PolicyId, fields: Any) -> Told:
 def _head(row: Any) -> LogHead:
     raw, sequence, head, signature = row
     return LogHead(checksum_address(raw), _number(sequence), _sized(head, HASH_SIZE), _sized(signature, SIGNATURE_SIZE))
+
+
+def _note(value: Any) -> bytes:
+    if not isinstance(value, bytes):
+        raise TypeError("not what was written here")
+    return value
 
 
 def _number(value: Any) -> int:

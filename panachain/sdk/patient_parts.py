@@ -74,13 +74,18 @@ class PatientParts(ActorSession):
     @cached_property
     def _log(self) -> ReadLog:
         from panachain.sdk.kept_receipts import KeptReceipts
+        from panachain.sdk.log_proving import LogProving
         from panachain.sdk.read_log import ReadLog
         from panachain.sdk.receipt_reading import ReceiptReading
 
         kept = KeptReceipts(self.profile.folder, self._seed, domain=self.network.mainchain.log.domain)
         audit = self._seed.audit()
         reading = ReceiptReading(self.network, self._policies, self._proxies, kept, audit)
-        return ReadLog(self.network, self._policies, reading)
+
+        def proving() -> LogProving:
+            return LogProving(self.network, self._policies, self._proxies, kept, audit)
+
+        return ReadLog(self.network, self._policies, reading, proving)
 
     @cached_property
     def _grants(self) -> Grants:

@@ -21,6 +21,7 @@ from panachain.sdk.results.records import OpenedRecord
 from panachain.sdk.times import iso
 
 if TYPE_CHECKING:
+    from panachain.sdk.auditing import Auditing
     from panachain.sdk.opening import Opening
 
 
@@ -75,6 +76,14 @@ class PatientReading(PatientParts):
             ProxiesUnavailableError: no proxy of a policy answered.
         """
         return self._log.entries(None if policy is None else id_of(policy), progress, marks=self._marks(records))
+
+    @property
+    def auditing(self) -> Auditing:
+        """What proves that the log is whole."""
+        # Imported here: most commands of a patient prove nothing.
+        from panachain.sdk.auditing import Auditing
+
+        return Auditing(self._log)
 
     def convict(self, policy: AnyPolicy) -> ConvictionReport:
         """Submit each receipt by which a proxy served this policy when it wasn't allowed; each suspends its proxy.

@@ -16,6 +16,8 @@ from typing import Final, TypeVar
 from panachain.chain.receipts import check_head as check_log_head
 from panachain.chain.signing import Account
 from panachain.chain.typed import proxy_domain, sign_request
+from panachain.consent.log_proof import Share
+from panachain.consent.log_tree import hashes_of, tile_path
 from panachain.consent.receipts import check_receipt
 from panachain.consent.times import MAX_DIFFERENCE
 from panachain.crypto import box, labels, umbral
@@ -41,7 +43,7 @@ from panachain.model.scope import Purpose
 from panachain.model.sizes import NONCE_SIZE
 from panachain.model.transactions import Revocation
 from panachain.proxy import messages
-from panachain.proxy.client import Channels, Reply, read_answer
+from panachain.proxy.client import Channels, Reply, read_answer, read_bytes
 from panachain.proxy.race import PACE, Failure, Pace, Race, ask_all, piece_sizes
 from panachain.sdk.network import Network
 from panachain.sdk.proxy_evidence import (
@@ -293,6 +295,40 @@ class Proxies:
         for part in _PARTS:
             for receipts in self._pages(asked, part, after):
                 into += [receipt for receipt in receipts if receipt.sequence not in known]
+
+    def proof(self, proxy: ProxyRef, policy_id: PolicyId, account: Account, *, cursor: int) -> Share:
+        """Return one page of a proxy's proof of which receipts of a policy it has; nothing of it is checked.
+
+        Args:
+            proxy: whom to ask.
+            policy_id: whose receipts.
+            account: the policy's one-time account.
+            cursor: where the page begins (`consent.log_proof.Place`).
+
+        Raises:
+            UnavailableError: it doesn't answer, or can't prove anything.
+            IntegrityError: its answer is no proof.
+        """
+        unsigned = ReceiptsRequest(
+            proxy=proxy.address,
+            policy_id=policy_id,
+            expires_at=self.now() + _VALID,
+            nonce=os.urandom(NONCE_SIZE),
+            part=ReceiptPart.PROOF,
+            after=cursor,
+        )
+        fields = messages.receipts_fields(sign_request(account, self._domains.proxy, unsigned))
+        return Share.parse(read_answer(self._channels.post(proxy.endpoint, "/v1/proof", fields, timeout=TIMEOUT)))
+
+    def tile(self, proxy: ProxyRef, level: int, number: int, width: int) -> list[bytes]:
+        """Return the first hashes of a tile of a proxy's log, unchecked: whoever proves by them checks them.
+
+        Raises:
+            UnavailableError: it doesn't answer.
+            IntegrityError: its answer is no tile.
+        """
+        reply = self._channels.get(proxy.endpoint, f"/v1/log/{tile_path(level, number, width)}", timeout=TIMEOUT)
+        return hashes_of(read_bytes(reply))
 
     def keep_fork(self, proxy: ProxyRef, first: LogHead, second: LogHead, reason: str) -> None:
         """Keep two heads of one sequence that a proxy signed: anybody can convict it by them."""

@@ -6,7 +6,7 @@ Follows design section 8 and docs/spec/proxy.md.
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import replace
 
 from panachain.consent.receipts import marks_in, read_detail
@@ -15,20 +15,24 @@ from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import ReceiptKind
 from panachain.model.progress import Progress
 from panachain.sdk.kept_receipts import Statement
+from panachain.sdk.log_proving import LogProving
 from panachain.sdk.names import Names
 from panachain.sdk.network import Network
 from panachain.sdk.policies import OwnPolicies
 from panachain.sdk.readings import Reading, readings
 from panachain.sdk.receipt_reading import PolicyLog, ReceiptReading
 from panachain.sdk.results.listings import LeftOut, Listed, Listing
-from panachain.sdk.results.log import LIED, SILENT, LogEntry
+from panachain.sdk.results.log import LIED, SILENT, LogEntry, LogProof
 
 
 class ReadLog:
     """What the proxies of a patient's policies signed."""
 
-    def __init__(self, network: Network, policies: OwnPolicies, reading: ReceiptReading) -> None:
-        """Take the patient's policies, and what reads their receipts."""
+    def __init__(
+        self, network: Network, policies: OwnPolicies, reading: ReceiptReading, proving: Callable[[], LogProving]
+    ) -> None:
+        """Take the patient's policies, what reads their receipts, and what makes a proving of them."""
+        self._proving = proving
         self._network = network
         self._policies = policies
         self._reading = reading
@@ -70,6 +74,18 @@ class ReadLog:
         if marks is not None:
             entries = [entry for entry in entries if entry.reason or not marks.isdisjoint(entry.marks)]
         return Listing(sorted(entries, key=lambda entry: (entry.at, entry.proxy)), left_out)
+
+    def verify(self, policy_id: PolicyId | None, progress: Progress | None = None) -> Listing[LogProof]:
+        """Return what each proxy of one policy or of all proved of its log; see `Auditing.verify`."""
+        chosen = self._policies.readable() if policy_id is None else Listing([self._policies.find(policy_id)])
+        found = list[LogProof]()
+        proving = self._proving()
+        for number, log in enumerate(self._reading.read(chosen, sparing=False), start=1):
+            found += proving.prove(log)
+            if progress is not None:
+                progress(number, len(chosen), unit="policies")
+        proving.keep()
+        return Listing(found, chosen.left_out)
 
     def readings(
         self, policy_id: PolicyId | None, progress: Progress | None = None, *, marks: Set[bytes] | None = None

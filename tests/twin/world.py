@@ -243,10 +243,22 @@ class TwinProxy:
     def answer(self, path: str, body: bytes) -> tuple[int, bytes]:
         """Return status and body, as service/proxy/app.py does over HTTP."""
         try:
+            if path.startswith(("/v1/log/", "/v1/witness/")):
+                return self._raw(path, body)
             return 200, messages.canonical(self._answer(path, body))
         except PanaChainError as exc:
             refused = problems.respond(exc)
             return refused.status_code, bytes(refused.body)
+
+    def _raw(self, path: str, body: bytes) -> tuple[int, bytes]:
+        """Answer what isn't JSON."""
+        if path == "/v1/witness/add-checkpoint":
+            known, lines = self.service.cosign(body)
+            return (200, lines.encode()) if known is None else (409, f"{known}\n".encode())
+        if path == "/v1/log/checkpoint":
+            return 200, self.service.log.checkpoint().encode()
+        level, _, rest = path.removeprefix("/v1/log/tile/").partition("/")
+        return 200, self.service.log.tile(level, rest)
 
     def _answer(self, path: str, body: bytes) -> Mapping[str, Any]:
         service = self.service
@@ -269,6 +281,8 @@ class TwinProxy:
             return service.delete(messages.parse_delete(fields))
         asked = messages.parse_receipts(fields)
         service.authenticate(asked)
+        if path == "/v1/proof":
+            return service.proof(asked)
         return service.receipts(asked)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -67,6 +68,57 @@ class LogEntry:
             "scopes": list(self.scopes),
             "late": self.late,
             "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True)
+class LogProof:
+    """What one proxy proved of one policy: that the receipts that it showed are all that its log has.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     proofs = patient.auditing.verify()
+        >>> all(proof.proven for proof in proofs)
+        True
+    """
+
+    policy_id: PolicyId
+    proxy: Address
+    receipts: int
+    """Of the policy, each with its place in the log."""
+    size: int
+    """Receipts in the proxy's whole log, of whomever."""
+    cosigned: int = 0
+    """Up to which receipt other proxies of the network cosigned the log; 0 for none."""
+    witnesses: tuple[Address, ...] = ()
+    """Who did."""
+    reason: str = ""
+    """Why nothing is proven; empty where it is."""
+    lied: bool = False
+    """Whether what it showed contradicts its log, or its log contradicts itself; else it only proved nothing."""
+    entries: Mapping[int, tuple[bytes, ...]] = field(default_factory=dict, compare=False, repr=False)
+    """By the sequence of each receipt the path from its leaf to the root."""
+    checkpoint: str = field(default="", compare=False, repr=False)
+    """The signed checkpoint that all of it holds for, as a note."""
+
+    @property
+    def proven(self) -> bool:
+        """Whether the proxy proved that it left nothing out."""
+        return not self.reason
+
+    def to_json(self) -> dict[str, object]:
+        """Return the proof's outcome as JSON, schema `panachain/log-verified/1`."""
+        return {
+            "schema": "panachain/log-verified/1",
+            "policy_id": self.policy_id,
+            "proxy": self.proxy,
+            "proven": self.proven,
+            "receipts": self.receipts,
+            "size": self.size,
+            "cosigned": self.cosigned,
+            "witnesses": list(self.witnesses),
+            "reason": self.reason,
+            "lied": self.lied,
         }
 
 

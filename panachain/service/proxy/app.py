@@ -19,6 +19,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from panachain.crypto.notes import MAX_NOTE
 from panachain.errors import AccessDeniedError, IntegrityError, PanaChainError, RateLimitedError, UsageError
 from panachain.model.proxy_requests import DepositRequest, SignedRequest
 from panachain.proxy import messages
@@ -45,6 +46,8 @@ _ROOM: Final = 64 << 20
 """Bytes that all small bodies of a process may take at once, and all large ones."""
 _UNIT: Final = 16 << 10
 """Bytes of a body that count like one request of its address: what is large is work before anybody has signed it."""
+_CONFLICT: Final = 409
+"""Status of a witness that knows another size (C2SP tlog-witness)."""
 _log = logging.getLogger("panachain.proxy")
 T = TypeVar("T")
 R = TypeVar("R", bound=SignedRequest)
@@ -131,9 +134,13 @@ class _Front:
             "/v1/revoke": self._revoke,
             "/v1/delete": self._delete,
             "/v1/receipts": self._receipts,
+            "/v1/proof": self._proof,
+            "/v1/witness/add-checkpoint": self._cosign,
         }
         gets: dict[str, Handler] = {
             "/v1/head": self._head,
+            "/v1/log/checkpoint": self._checkpoint,
+            "/v1/log/tile/{level}/{rest:path}": self._tile,
             "/healthz": self._health,
             "/readyz": self._ready,
             "/metrics": self._metrics_text,
@@ -215,6 +222,31 @@ class _Front:
             admitted = await self._at_door(_source(request), lambda: self._signed(messages.parse_receipts, body))
             self._check_rate(admitted.policy_id)
             return JSONResponse(await self._look.run(admitted.policy_id, self._service.receipts, admitted))
+
+    async def _proof(self, request: Request) -> Response:
+        with self._small.place() as place:
+            body = await self._body(request, place)
+            admitted = await self._at_door(_source(request), lambda: self._signed(messages.parse_receipts, body))
+            self._check_rate(admitted.policy_id)
+            answer = await self._look.run(admitted.policy_id, self._service.proof, admitted)
+            return Response(messages.canonical(answer), media_type="application/json")
+
+    async def _checkpoint(self, request: Request) -> Response:
+        note = await self._look.run(_source(request), self._service.log.checkpoint)
+        return Response(note, media_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-store"})
+
+    async def _tile(self, request: Request) -> Response:
+        parts = request.path_params
+        hashes = await self._look.run(_source(request), self._service.log.tile, parts["level"], parts["rest"])
+        return Response(hashes, media_type="application/octet-stream")
+
+    async def _cosign(self, request: Request) -> Response:
+        with self._small.place() as place:
+            body = await self._body(request, place, MAX_NOTE)
+            known, lines = await self._door.run(_source(request), self._service.cosign, body, kind="form")
+        if known is not None:
+            return Response(f"{known}\n", status_code=_CONFLICT, media_type="text/x.tlog.size")
+        return Response(lines, media_type="text/plain; charset=utf-8")
 
     async def _head(self, request: Request) -> Response:
         return JSONResponse(await self._look.run(_source(request), self._service.head))

@@ -17,6 +17,7 @@ from panachain.errors import ConfigurationError
 from panachain.service.config import configuration
 from panachain.service.database import Place
 from panachain.service.tls import TlsConfig, read_tls
+from panachain.wire.endpoints import Reach
 
 PASSWORD_VARIABLE: Final = "PANACHAIN_PROXY_DATABASE_PASSWORD"  # noqa: S105
 """Environment variable that holds the database's password, where no file is named."""
@@ -55,6 +56,8 @@ class ProxyConfig:
     connections_per_address: int
     """That one network address may have at one worker; 0 means any number."""
     tls: TlsConfig | None
+    reach: Reach
+    """Where the network's other proxies may answer, which cosign this one's log."""
 
 
 def read_config(path: Path, environment: Mapping[str, str] = os.environ) -> ProxyConfig:
@@ -91,4 +94,5 @@ def _parse(raw: dict[str, Any], path: Path, environment: Mapping[str, str]) -> P
         capsule_rate=int(raw.get("capsulesPerSender", 60_000)),
         connections_per_address=int(raw.get("connectionsPerAddress", 128)),
         tls=read_tls(raw.get("tls"), folder),
+        reach=Reach.of(str(raw.get("proxyRanges", "")), development=bool(raw.get("development", False))),
     )

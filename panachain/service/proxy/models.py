@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from panachain.consent import log_proof
 from panachain.model.proxy_requests import ReceiptPart
 from panachain.model.scope import Purpose
 from panachain.proxy import messages
@@ -27,6 +28,7 @@ from panachain.service.shapes import (
 )
 
 PurposeName = Annotated[str, one_of(Purpose)]
+Hex = Annotated[str, Field(pattern="^([0-9a-f]{2})*$")]
 PartName = Annotated[str, one_of(ReceiptPart)]
 
 
@@ -117,6 +119,26 @@ class ReceiptsAnswer(Message):
     schema_: Literal["panachain/receipts/3"] = Field(alias="schema")
     receipts: list[ReceiptBody] = Field(max_length=messages.RECEIPTS_PAGE)
     more: bool = Field(description="Whether the part goes on after these")
+
+
+class ProofItem(Message):
+    """One number of an epoch: that it is there and where in the log, or that it isn't."""
+
+    epoch: int = Field(ge=0)
+    number: int = Field(ge=0)
+    rows: list[Hex] = Field(max_length=2, description="Place (8 bytes), row (72 bytes) and path, of one or two rows")
+    path: Hex = Field(description="From the receipt's leaf to the log's root; empty for a number that isn't there")
+
+
+class ProofAnswer(Message):
+    """A page of the proof of which receipts of a policy there are."""
+
+    schema_: Literal["panachain/log-proof/1"] = Field(alias="schema")
+    checkpoint: str = Field(description="A signed note (C2SP tlog-checkpoint)")
+    maps: Hex = Field(description="Rows (4 bytes) and tree hash (32 bytes) of each epoch's map")
+    items: list[ProofItem] = Field(max_length=log_proof.PAGE)
+    cosigned: str = Field(description="The newest checkpoint that others cosigned; empty for none")
+    growth: Hex = Field(description="Proof that the log grew from there")
 
 
 class HeadAnswer(Message):

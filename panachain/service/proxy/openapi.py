@@ -63,11 +63,27 @@ _OPERATIONS: Final = {
         (*_BODY, problems.OUT_OF_SCOPE, *_LIMITED),
         models.ReceiptsBody,
     ),
+    "/v1/proof": _Operation(
+        "Prove to a policy's owner which of its receipts there are",
+        models.ProofAnswer,
+        (*_BODY, problems.OUT_OF_SCOPE, *_LIMITED),
+        models.ReceiptsBody,
+    ),
+    "/v1/witness/add-checkpoint": _Operation(
+        "Cosign another proxy's checkpoint (C2SP tlog-witness)", None, (*_BODY, problems.OUT_OF_SCOPE, *_LIMITED)
+    ),
+    "/v1/log/checkpoint": _Operation("Return the log's checkpoint (C2SP tlog-tiles)", None, _LIMITED),
+    "/v1/log/tile/{level}/{rest:path}": _Operation(
+        "Return a tile of the log (C2SP tlog-tiles)", None, (problems.BAD_REQUEST, *_LIMITED)
+    ),
     "/v1/head": _Operation("Return the signed head of the receipt log", models.HeadAnswer, _LIMITED),
     "/healthz": _Operation("Tell that the process runs", models.HealthAnswer, _LIMITED),
     "/readyz": _Operation("Tell that the proxy can serve", models.ReadyAnswer, _LIMITED),
     "/metrics": _Operation("Return metrics in Prometheus' text format", None, _LIMITED),
 }
+
+_TEXTS: Final = ("/v1/witness/add-checkpoint",)
+"""What takes a text in place of JSON."""
 
 
 def operation(path: str) -> dict[str, Any]:
@@ -78,6 +94,12 @@ def operation(path: str) -> dict[str, Any]:
     if known.body is not None:
         schema = {"$ref": f"#/components/schemas/{known.body.__name__}"}
         extra = {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    if known.body is None and path in _TEXTS:
+        extra = {"requestBody": {"required": True, "content": {"text/plain": {"schema": {"type": "string"}}}}}
+    if "{" in path:
+        # What stands behind the level is one parameter with slashes in it.
+        usual = {"in": "path", "required": True, "schema": {"type": "string"}}
+        extra = {"parameters": [{"name": name, **usual} for name in ("level", "rest")]}
     if known.answer is None:
         responses[200] = {"description": known.summary, "content": {"text/plain": {"schema": {"type": "string"}}}}
     else:
@@ -101,7 +123,7 @@ def describe(app: FastAPI) -> None:
 
 
 def _schemas() -> dict[str, Any]:
-    shown: list[type[BaseModel]] = [shapes.Problem, shapes.ReceiptBody]
+    shown: list[type[BaseModel]] = [shapes.Problem, shapes.ReceiptBody, models.ProofItem]
     for known in _OPERATIONS.values():
         shown += [model for model in (known.body, known.answer) if model is not None]
     template = "#/components/schemas/{model}"

@@ -26,9 +26,10 @@ from panachain.crypto import keystore, umbral
 from panachain.crypto.keys import Seed
 from panachain.errors import PanaChainError, PolicyUnknownError, UnavailableError
 from panachain.follow.opening import following
-from panachain.model.actors import Actor, Address, PolicyId
+from panachain.model.actors import Actor, Address, PolicyId, Role
 from panachain.model.policy import OnChainPolicy, PolicyStatus
 from panachain.private_files import make_private_folder
+from panachain.proxy.client import Channels
 from panachain.service.config import forbid_core_dumps
 from panachain.service.http import listen, serve
 from panachain.service.periodic import Periodic
@@ -38,6 +39,7 @@ from panachain.service.proxy.database import WHAT
 from panachain.service.proxy.service import ProxyService, Rates
 from panachain.service.proxy.store import ProxyStore
 from panachain.service.proxy.waking import Waking
+from panachain.service.proxy.witnessing import Witnessing
 from panachain.service.workers import Supervisor
 
 _SWITCH: Final = 0.0005
@@ -135,9 +137,13 @@ class Process:
             wake=Waking(mainchain.rpc, sender).wake,
             check_log=self.anchoring.check_log,
         )
+        self.witnessing = Witnessing(
+            self.service.log, lambda: mainchain.actors.find(Role.PROXY), Channels(reach=config.reach)
+        )
 
     def close(self) -> None:
         """Close all connections."""
+        self.witnessing.close()
         self.store.close()
         for chain in self._chains:
             chain.close()
@@ -213,6 +219,7 @@ def _upkeep(config: ProxyConfig, process: Process) -> AbstractContextManager[obj
     duties = {
         "kfrags of policies that are over can't be deleted": process.service.sweep,
         "refusals can't be told of": process.service.tell_refusals,
+        "the receipt log can't be cosigned": process.witnessing.gather,
         "the receipt log can't be anchored": process.anchoring.anchor,
     }
     return Periodic(duties, every=config.anchor_every, name="upkeep", log=_log)

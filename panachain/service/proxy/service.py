@@ -42,6 +42,7 @@ from panachain.model.policy import LogHead, OnChainPolicy, PolicyStatus, Receipt
 from panachain.model.proxy_requests import (
     DepositedLane,
     DepositRequest,
+    ReceiptPart,
     ReceiptsRequest,
     ReencryptRequest,
     SignedRequest,
@@ -49,6 +50,7 @@ from panachain.model.proxy_requests import (
 from panachain.model.transactions import Revocation
 from panachain.proxy import messages
 from panachain.service.limits import Limiter
+from panachain.service.proxy.log import ProxyLog
 from panachain.service.proxy.store import HeldPolicy, Nonce, ProxyStore, Quota, Refusal, Rest
 from panachain.service.proxy.work import Deposit, Reencryption
 
@@ -178,6 +180,7 @@ class ProxyService:
         self._clock = clock
         self._wake = wake
         self._check_log = check_log
+        self.log = ProxyLog(seed, store, domain=log_domain, clock=clock)
         self._denials = Limiter(_DENIALS, clock=clock)
         self._lock = threading.Lock()
         self._in_hand: set[bytes] = set()
@@ -411,12 +414,26 @@ class ProxyService:
             UsageError: the request is repeated.
             RateLimitedError: its policy's account asks too often.
         """
+        if request.part is ReceiptPart.PROOF:
+            raise UsageError("a proof is asked for at /v1/proof")
         with self._once(request) as nonce:
             self._store.use_nonce(nonce)
         found, more = self._store.page(
             request.policy_id, request.part, after=request.after, size=messages.RECEIPTS_PAGE
         )
         return messages.page_fields(found, more=more)
+
+    def proof(self, request: ReceiptsRequest) -> dict[str, Any]:
+        """Return a page of the proof of which receipts of a policy there are to its owner; raises as `receipts`."""
+        if request.part is not ReceiptPart.PROOF:
+            raise UsageError("receipts are asked for at /v1/receipts")
+        with self._once(request) as nonce:
+            self._store.use_nonce(nonce)
+        return self.log.share(request.policy_id, request.after).fields()
+
+    def cosign(self, body: bytes) -> tuple[int | None, str]:
+        """Cosign another proxy's checkpoint; see `ProxyLog.cosign`."""
+        return self.log.cosign(body, self._chain.identity)
 
     def sweep(self) -> int:
         """Delete the kfrags of policies whose window is over, each with its receipt, and return how many there were.

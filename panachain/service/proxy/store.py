@@ -62,6 +62,14 @@ _CHANGES: Final = (
         "uses INTEGER NOT NULL, apart INTEGER NOT NULL, detail {bytes} NOT NULL, PRIMARY KEY (policy_id, subject))",
         "CREATE INDEX IF NOT EXISTS refused_by_begin ON refused (since)",
     ),
+    (
+        "CREATE TABLE IF NOT EXISTS tile (level INTEGER NOT NULL, number BIGINT NOT NULL, hashes {bytes} NOT NULL, "
+        "PRIMARY KEY (level, number))",
+        "CREATE TABLE IF NOT EXISTS full_map (epoch INTEGER PRIMARY KEY, row_count INTEGER NOT NULL, "
+        "tree {bytes} NOT NULL)",
+        "CREATE TABLE IF NOT EXISTS cosigned (only_one INTEGER PRIMARY KEY, size BIGINT NOT NULL, note TEXT NOT NULL)",
+        "CREATE TABLE IF NOT EXISTS witnessed (origin TEXT PRIMARY KEY, size BIGINT NOT NULL, root {bytes} NOT NULL)",
+    ),
 )
 """What each version of the tables changes, oldest first. A change goes to the end; those that databases have stay."""
 _NEW_POLICY: Final = "INSERT INTO policy (policy_id, fields, expires_at, deleted) VALUES ({}, {}, {}, 0)"
@@ -84,6 +92,7 @@ _PARTS: Final = {
     ReceiptPart.REFUSED: "kind = 'denied' AND sequence NOT IN (SELECT sequence FROM apart)",
     ReceiptPart.STRANGERS: "kind = 'denied' AND sequence IN (SELECT sequence FROM apart)",
     ReceiptPart.ALL: "1 = 1",
+    ReceiptPart.PROOF: "1 = 0",
 }
 """Which receipts each part holds."""
 _SWEEP: Final = 10

@@ -291,4 +291,4 @@ class TestSilence:
 def test_the_errors_of_a_question_are_of_our_tree() -> None:
     # Whoever counts silent proxies goes by this.
     assert not issubclass(UsageError, UnavailableError)
-    assert [part.value for part in ReceiptPart] == ["served", "refused", "strangers", "all"]
+    assert [part.value for part in ReceiptPart] == ["served", "refused", "strangers", "all", "proof"]

@@ -10,6 +10,7 @@ import pickle
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from proxy_world import DOMAIN, LOG_DOMAIN, PASSPHRASE, REGISTRY_DOMAIN, Chain, address
@@ -73,6 +74,7 @@ class TwinProcess:
             rates=Rates(requests=config.sender_rate),
         )
         self.anchoring: Any = Anchors(config.folder, self.store)
+        self.witnessing: Any = SimpleNamespace(gather=lambda: 0)
 
     def close(self) -> None:
         self.store.close()

@@ -26,6 +26,7 @@ def document(tmp_path: Path) -> Iterator[dict[str, Any]]:
 def test_every_endpoint_is_described(document: dict[str, Any]) -> None:
     assert set(document["paths"]) == {
         *("/v1/deposit", "/v1/reencrypt", "/v1/revoke", "/v1/delete", "/v1/receipts", "/v1/head"),
+        *("/v1/proof", "/v1/witness/add-checkpoint", "/v1/log/checkpoint", "/v1/log/tile/{level}/{rest}"),
         *("/healthz", "/readyz", "/metrics"),
     }
 

@@ -1,0 +1,104 @@
+"""What `log` does beside showing: having proxies prove it, and writing it for other programs.
+
+Never holds a key: the SDK's Patient does. Follows docs/spec/cli.md and docs/spec/log.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from panachain.cli import words
+from panachain.cli.app import App
+from panachain.cli.blocked import show_left_out
+from panachain.errors import IntegrityError, PartlyDoneError, UsageError
+from panachain.model.actors import Role
+from panachain.plain import json_line
+from panachain.private_files import write_private
+
+if TYPE_CHECKING:
+    from panachain.sdk.results.log import LogProof
+
+
+def verify(app: App, policy: str | None, records: Collection[str], folder: Path | None) -> None:
+    """Have the proxies prove their logs, and show what each of them proved.
+
+    Raises:
+        IntegrityError: one of them contradicts its own log.
+        PartlyDoneError: one of them proved nothing.
+    """
+    if records:
+        raise UsageError("--verify is of whole policies; leave --record out", hint="panachain log --verify")
+    with app.acting(Role.PATIENT) as patient:
+        chosen = app.policy(patient, policy) if policy else None
+        with app.output.progress("proofs") as progress:
+            proofs = patient.auditing.verify(chosen, progress=progress)
+        if folder is not None:
+            from panachain.sdk.log_exports import proof_files
+
+            written = 0
+            folder.mkdir(parents=True, exist_ok=True)
+            domain = patient.network.mainchain.log.domain
+            for file in proof_files(patient.receipts(chosen), proofs, domain=domain):
+                write_private(folder / file.name, file.content)
+                written += file.name.endswith(".tlog-proof")
+            app.output.say(f"{words.count(written, 'proof')} written to {folder}.")
+        app.output.many(
+            proofs,
+            empty="There is no policy of which anything could be proven.",
+            columns=("policy_id", "proxy", "outcome", "receipts", "seen_by"),
+            also=_told,
+            titles={"outcome": "proved", "seen_by": "cosigned"},
+        )
+        show_left_out(app, proofs)
+    _conclude(app, proofs)
+
+
+def export(app: App, policy: str | None, records: Collection[str], form: str) -> None:
+    """Write the openings as FHIR AuditEvents, CSV or JSON to standard output."""
+    from panachain.sdk.log_exports import audit_events, rows
+
+    with app.acting(Role.PATIENT) as patient:
+        chosen = app.policy(patient, policy) if policy else None
+        with app.output.progress("log") as progress:
+            found = patient.log(chosen, records=records, progress=progress)
+        readings = list(found)
+        if form == "fhir":
+            text = json_line(audit_events(readings, patient.address), indent=2) + "\n"
+        elif form == "csv":
+            text = rows(readings)
+        else:
+            text = json_line([one.to_json() for one in readings], indent=2) + "\n"
+        click.echo(text, nl=False)
+        show_left_out(app, found)
+
+
+def _told(proof: Mapping[str, object]) -> Mapping[str, object]:
+    size, cosigned, witnesses = proof.get("size"), proof.get("cosigned"), proof.get("witnesses")
+    count = len(witnesses) if isinstance(witnesses, list | tuple) else 0
+    if proof.get("proven"):
+        seen = f"up to {cosigned} of {size}, by {words.count(count, 'other')}" if count else "by nobody yet"
+        return {"outcome": "nothing is left out", "seen_by": seen}
+    return {"outcome": "contradicts itself" if proof.get("lied") else "nothing", "seen_by": ""}
+
+
+def _conclude(app: App, proofs: Collection[LogProof]) -> None:
+    faults = [proof for proof in proofs if not proof.proven]
+    for proof in faults:
+        app.output.warn(f"proxy {proof.proxy}, policy {words.short(proof.policy_id)}: {proof.reason}")
+    if lied := [proof for proof in faults if proof.lied]:
+        raise IntegrityError(
+            f"{words.count(len({proof.proxy for proof in lied}), 'proxy')} can't prove what it showed; what the others "
+            "proved counts",
+            hint="keep what it said, tell the registrar; panachain log shows what all of them signed",
+        )
+    if faults:
+        raise PartlyDoneError(
+            f"{words.count(len(faults), 'log')} of {len(proofs)} couldn't be proven; what the others proved counts",
+            hint="panachain log --verify asks again",
+        )
+    if proofs:
+        app.output.say("Each proxy proved that it left nothing out.")

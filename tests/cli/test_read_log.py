@@ -1,0 +1,99 @@
+"""`log --verify` and `log --as`: who proved what, exit codes by what failed, and formats on standard output."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from panachain.model.actors import Address, PolicyId
+from panachain.sdk.readings import Reading
+from panachain.sdk.results.listings import Listed, Listing
+from panachain.sdk.results.log import LogProof
+from tests.cli.twin import Outcome, Twin
+
+Run = Callable[..., Outcome]
+POLICY = PolicyId("0x52908400098527886E0F7030069857D2E4169EE7")
+PROXIES = [Address(f"0x{number:040x}") for number in (1, 2)]
+READING = Reading("0x" + "aa" * 20, "0x" + "aa" * 20, POLICY, ("laboratory",), "TREAT", 1, 2, True, 1, tuple(PROXIES))
+
+
+def proof(number: int = 0, **more: Any) -> LogProof:
+    return LogProof(POLICY, PROXIES[number], 3, 70, **more)
+
+
+@pytest.fixture
+def proven(twin: Twin) -> Callable[..., None]:
+    def answer(*proofs: LogProof) -> None:
+        twin.auditing = SimpleNamespace(verify=lambda *_, **__: Listing(proofs))  # type: ignore[attr-defined]
+
+    return answer
+
+
+def test_what_is_proven_is_told_in_words(run: Run, proven: Callable[..., None]) -> None:
+    proven(proof(cosigned=60, witnesses=(PROXIES[1],)), proof(1))
+    outcome = run("log", "--verify")
+    assert outcome.code == 0, outcome.err
+    assert "nothing is left out" in outcome.out
+    assert "up to 60 of 70, by 1 other" in " ".join(outcome.out.split())
+    assert "by nobody yet" in outcome.out
+    assert "Each proxy proved that it left nothing out." in outcome.err
+    assert max(map(len, outcome.out.splitlines())) <= 100
+
+
+def test_one_that_contradicts_itself_is_named_and_ends_with_6(run: Run, proven: Callable[..., None]) -> None:
+    proven(proof(), proof(1, reason="keeps back receipt 9", lied=True))
+    outcome = run("log", "--verify")
+    assert outcome.code == 6
+    assert "keeps back receipt 9" in " ".join(outcome.err.split())
+    assert "nothing is left out" in outcome.out
+
+
+def test_one_that_proves_nothing_leaves_it_partly_done(run: Run, proven: Callable[..., None]) -> None:
+    proven(proof(), proof(1, reason="no answer"))
+    outcome = run("log", "--verify", "--json")
+    assert outcome.code == 3
+    lines = [json.loads(line) for line in outcome.out.splitlines()]
+    assert [(line["schema"], line["proven"]) for line in lines] == [
+        ("panachain/log-verified/1", True),
+        ("panachain/log-verified/1", False),
+    ]
+
+
+def test_no_policy_is_no_proof(run: Run, proven: Callable[..., None]) -> None:
+    proven()
+    outcome = run("log", "--verify")
+    assert outcome.code == 0
+    assert "proved that it left nothing out" not in outcome.err
+
+
+def test_a_record_is_no_policy(run: Run) -> None:
+    assert run("log", "--verify", "--record", "bafkrei").code == 2
+
+
+def test_exports_stand_on_standard_output(run: Run, twin: Twin) -> None:
+    twin.address = READING.requester  # type: ignore[attr-defined]
+    for form in ("fhir", "csv", "json"):
+        twin.answers["log"] = Listed(Listing([READING]))
+        outcome = run("log", "--as", form)
+        assert outcome.code == 0, outcome.err
+        if form == "fhir":
+            assert json.loads(outcome.out)["entry"][0]["resource"]["resourceType"] == "AuditEvent"
+        elif form == "csv":
+            assert [row["who"] for row in csv.DictReader(io.StringIO(outcome.out))] == [READING.requester]
+        else:
+            assert json.loads(outcome.out)[0]["schema"] == "panachain/reading/1"
+
+
+def test_proofs_are_files(run: Run, proven: Callable[..., None], twin: Twin, tmp_path: Path) -> None:
+    proven(proof())
+    twin.answers["receipts"] = Listing([])
+    twin.network = SimpleNamespace(mainchain=SimpleNamespace(log=SimpleNamespace(domain=bytes(32))))  # type: ignore[attr-defined]
+    assert "0 proofs written" in run("log", "--proofs", str(tmp_path / "proofs")).err
+    assert (tmp_path / "proofs").is_dir()
