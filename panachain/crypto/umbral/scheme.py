@@ -20,6 +20,7 @@ draft-irtf-cfrg-xchacha-03 (XChaCha20-Poly1305); and ADR 63.
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Sequence
 from functools import lru_cache
@@ -55,19 +56,30 @@ which is made of two halves of 64 bits takes less time than another of 128 bits.
 _WEIGHTS_KEPT: Final = 64
 """Sets of cfrags' sources for which a receiving key keeps what it has computed: the grants that are being read."""
 
+
 # What the reference implementation's MessagePack says, byte by byte: each string's length stands before it.
-_Layout = tuple[tuple[bytes, int], ...]
-_CAPSULE: Final[_Layout] = ((b"\x93\xc4\x21", _POINT), (b"\xc4\x21", _POINT), (b"\xc4\x20", _SCALAR))
-_KFRAG: Final[_Layout] = (
+class _Layout:
+    """Marks, and how many bytes follow each."""
+
+    def __init__(self, *parts: tuple[bytes, int]) -> None:
+        self.pattern: Final = re.compile(
+            b"".join(re.escape(mark) + b"(.{%d})" % size for mark, size in parts), re.DOTALL
+        )
+        # No mark holds a per cent sign.
+        self.form: Final = b"".join(mark + b"%b" for mark, _ in parts)
+
+
+_CAPSULE: Final = _Layout((b"\x93\xc4\x21", _POINT), (b"\xc4\x21", _POINT), (b"\xc4\x20", _SCALAR))
+_KFRAG: Final = _Layout(
     *((b"\x95\x91\xc4\x21", _POINT), (b"\xc4\x20", _ID), (b"\xc4\x20", _SCALAR), (b"\xc4\x21", _POINT)),
     *((b"\x95\xc4\x21", _POINT), (b"\xc4\x40", _SIGNATURE), (b"\xc4\x40", _SIGNATURE), (b"\xc3\xc3", 0)),
 )
-_CFRAG: Final[_Layout] = (
+_CFRAG: Final = _Layout(
     *((b"\x95\xc4\x21", _POINT), (b"\xc4\x21", _POINT), (b"\xc4\x20", _ID), (b"\xc4\x21", _POINT)),
     *((b"\x96\xc4\x21", _POINT), (b"\xc4\x21", _POINT), (b"\xc4\x21", _POINT), (b"\xc4\x21", _POINT)),
     *((b"\xc4\x20", _SCALAR), (b"\xc4\x40", _SIGNATURE)),
 )
-_KIT: Final[_Layout] = ((b"MKit\x00\x03\x00\x00\x93", 105), (b"\xc4\x48", _SEALED), (b"\xc0", 0))
+_KIT: Final = _Layout((b"MKit\x00\x03\x00\x00\x93", 105), (b"\xc4\x48", _SEALED), (b"\xc0", 0))
 
 
 class VerificationError(ValueError):
@@ -311,15 +323,14 @@ class KeyFrag:
 
     __slots__ = ("_data", "_key", "_own", "commitment", "for_receiver", "id", "precursor")
 
-    def __init__(self, data: bytes) -> None:
-        """Read 310 bytes; `verify` checks them."""
-        base, self.id, key, self.precursor, commitment, _, self.for_receiver, _ = _split(data, _KFRAG)
-        if base != BASE_U.encoded:
-            raise ValueError("a foreign base point")
-        self._key = Scalar(key)
+    def __init__(
+        self, data: bytes, key: Scalar, commitment: Point, *, ident: bytes, precursor: bytes, for_receiver: bytes
+    ) -> None:
+        """Take a kfrag's encoding, and what was read of it or made it."""
         self._data = data
-        Point.parse(self.precursor)
-        self.commitment = Point.parse(commitment)
+        self._key = key
+        self.commitment = commitment
+        self.id, self.precursor, self.for_receiver = ident, precursor, for_receiver
         self._own: tuple[bytes, Point, Point] | None = None
 
     @classmethod
@@ -330,7 +341,12 @@ class KeyFrag:
             ValueError: they are no kfrag, one with a foreign base point, or one that doesn't say that both keys are
                 signed.
         """
-        return cls(data)
+        base, ident, key, precursor, commitment, _, for_receiver, _ = _split(data, _KFRAG)
+        if base != BASE_U.encoded:
+            raise ValueError("a foreign base point")
+        Point.parse(precursor)
+        named = {"ident": ident, "precursor": precursor, "for_receiver": for_receiver}
+        return cls(data, Scalar(key), Point.parse(commitment), **named)
 
     def __bytes__(self) -> bytes:
         return self._data
@@ -384,11 +400,20 @@ class CapsuleFrag:
 
     __slots__ = ("_data", "_source", "commitment", "e1", "e2", "id", "pok", "precursor", "signature", "v1", "v2", "z")
 
-    def __init__(self, data: bytes, points: Sequence[Point], z: int, *, source: KeyFrag | None = None) -> None:
-        """Take its encoding and what was read of it, or what it was made of."""
-        parts = _split(data, _CFRAG)
+    def __init__(
+        self,
+        data: bytes,
+        points: Sequence[Point],
+        z: int,
+        *,
+        ident: bytes,
+        precursor: bytes,
+        signature: bytes,
+        source: KeyFrag | None = None,
+    ) -> None:
+        """Take its encoding, what was read of it or made it, and the kfrag that this machine made it with."""
         self._data = data
-        self.id, self.precursor, self.signature = parts[2], parts[3], parts[9]
+        self.id, self.precursor, self.signature = ident, precursor, signature
         self.e1, self.v1, self.e2, self.v2, self.commitment, self.pok = points
         self.z = z
         self._source = source
@@ -403,7 +428,8 @@ class CapsuleFrag:
         parts = _split(data, _CFRAG)
         points = [Point.parse(parts[number]) for number in (0, 1, 4, 5, 6, 7)]
         Point.parse(parts[3])
-        return cls(data, points, _public_number(parts[8]))
+        z = _public_number(parts[8])
+        return cls(data, points, z, ident=parts[2], precursor=parts[3], signature=parts[9])
 
     def __bytes__(self) -> bytes:
         return self._data
@@ -556,7 +582,8 @@ def generate_kfrags(
         # signed, and RFC 6979 makes them equal.
         signature = signer.sign(message).to_be_bytes()
         parts = (BASE_U.encoded, ident, key.reveal(), precursor.encoded, commitment.encoded, signature, signature, b"")
-        made.append(KeyFrag(_join(parts, _KFRAG)))
+        named = {"ident": ident, "precursor": precursor.encoded, "for_receiver": signature}
+        made.append(KeyFrag(_join(parts, _KFRAG), key, commitment, **named))
     return made
 
 
@@ -570,7 +597,15 @@ def reencrypt(capsule: Capsule, kfrag: KeyFrag) -> CapsuleFrag:
     z = t.plus(kfrag._key.by(Scalar(_bytes(h)))).reveal()
     encoded = (e1.encoded, v1.encoded, kfrag.id, kfrag.precursor, e2.encoded, v2.encoded)
     data = _join((*encoded, kfrag.commitment.encoded, pok.encoded, z, kfrag.for_receiver), _CFRAG)
-    return CapsuleFrag(data, (e1, v1, e2, v2, kfrag.commitment, pok), _public_number(z), source=kfrag)
+    return CapsuleFrag(
+        data,
+        (e1, v1, e2, v2, kfrag.commitment, pok),
+        _public_number(z),
+        ident=kfrag.id,
+        precursor=kfrag.precursor,
+        signature=kfrag.for_receiver,
+        source=kfrag,
+    )
 
 
 class _Shared:
@@ -658,22 +693,16 @@ def _bytes(number: int) -> bytes:
     return number.to_bytes(_SCALAR, "big")
 
 
-def _split(data: bytes, layout: _Layout) -> list[bytes]:
-    if type(data) is not bytes or len(data) != sum(len(mark) + size for mark, size in layout):
-        raise ValueError("another size")
-    parts: list[bytes] = []
-    at = 0
-    for mark, size in layout:
-        start = at + len(mark)
-        if data[at:start] != mark:
-            raise ValueError("another encoding")
-        at = start + size
-        parts.append(data[start:at])
-    return parts
+def _split(data: bytes, layout: _Layout) -> Sequence[bytes]:
+    # One pattern for size, marks and parts: each mark stands where it must, and nothing before, between or after.
+    found = layout.pattern.fullmatch(data) if type(data) is bytes else None
+    if found is None:
+        raise ValueError("another size or encoding")
+    return found.groups()
 
 
 def _join(parts: Sequence[bytes], layout: _Layout) -> bytes:
-    return b"".join(mark + part for part, (mark, _) in zip(parts, layout, strict=True))
+    return layout.form % tuple(parts)
 
 
 def _cipher(seed: bytes, nonce: bytes) -> ChaCha20Poly1305:
