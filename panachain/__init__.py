@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from panachain.sdk.results.recovery import BooksReport, DrillReport, RecoveryStatus, RestoredReport, SharesReport
     from panachain.sdk.results.requests import DenialReport, RequestReport, RequestView, WithdrawnRequestReport
     from panachain.sdk.results.revocations import RevocationReport
+    from panachain.sdk.results.searches import FoundRecord, SearchProof, SearchResult
     from panachain.sdk.results.shares import MadeLink, ShareView
     from panachain.sdk.results.summaries import PatientSummary
     from panachain.sdk.results.uploads import (
@@ -79,6 +80,7 @@ _PLACES: Final = {
     "DevnetStatus": "devnet",
     "DrillReport": "sdk.results.recovery",
     "EmergencyView": "sdk.results.emergencies",
+    "FoundRecord": "sdk.results.searches",
     "GroupView": "sdk.results.groups",
     "Hospital": "sdk",
     "InvitationView": "sdk.results.groups",
@@ -126,6 +128,8 @@ _PLACES: Final = {
     "RevocationReport": "sdk.results.revocations",
     "RewrapReport": "sdk.results.uploads",
     "Role": "model.actors",
+    "SearchProof": "sdk.results.searches",
+    "SearchResult": "sdk.results.searches",
     "SettleReport": "sdk.results.uploads",
     "SharesReport": "sdk.results.recovery",
     "Standing": "sdk.results.viewers",
@@ -160,6 +164,7 @@ __all__ = [
     "DevnetStatus",
     "DrillReport",
     "EmergencyView",
+    "FoundRecord",
     "GroupView",
     "Hospital",
     "InvitationView",
@@ -207,6 +212,8 @@ __all__ = [
     "RevocationReport",
     "RewrapReport",
     "Role",
+    "SearchProof",
+    "SearchResult",
     "SettleReport",
     "ShareView",
     "SharesReport",

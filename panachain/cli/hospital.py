@@ -191,6 +191,9 @@ def _say_upload(app: App, report: UploadReport) -> None:
         output.say(f"To nobody: {count}, {why}.")
     if report.passed_over:
         output.say(f"Passed over, no records: {words.files(report.passed_over)}.")
+    if report.wordless:
+        named = words.files([(path, "no words") for path in report.wordless])
+        output.say(f"Published, and found by no search: {named}.")
     if report.closed:
         output.say(f"Closed as a whole: {words.files(report.closed)}.")
     if report.read_back:

@@ -47,6 +47,7 @@ COMMANDS: Final = {
     "recategorize": (f"{_COMMANDS}choices:recategorize", "Have records in another category."),
     "records": (f"{_COMMANDS}hospital:records", "List your records, or open one."),
     "summary": (f"{_COMMANDS}summary:summary", "Make a patient summary of what you can open."),
+    "search": (f"{_COMMANDS}search:search", "Find records by their words."),
     "grant": (f"{_COMMANDS}patient:grant", "Let somebody read a part of your records."),
     "policies": (f"{_COMMANDS}patient:policies", "List the policies that you granted."),
     "policy": (f"{_COMMANDS}policy:policy", "Explain a policy; carry it as a FHIR Consent."),
@@ -95,7 +96,7 @@ SECTIONS: Final = {
         *("share", "viewer", "submit", "doctor", "backup", "config", "completion"),
     ),
     "Patients": (
-        *("pair", "unpair", "choices", "records", "summary", "export", "recategorize", "erase"),
+        *("pair", "unpair", "choices", "records", "search", "summary", "export", "recategorize", "erase"),
         *("grant", "policies", "policy"),
         *("log", "revoke", "reissue", "settle", "requests", "approve", "deny", "emergency", "block", "unblock"),
         *("blocked", "convict"),
@@ -105,9 +106,10 @@ SECTIONS: Final = {
         "storage",
     ),
     "Practitioners": (
-        *("inbox", "open", "summary", "request", "refer", "requests", "policy", "group", "emergency", "block"),
+        *("inbox", "open", "search", "summary", "request", "refer", "requests", "policy", "group", "emergency"),
+        "block",
     ),
-    "Researchers": ("query", "inbox", "open", "policy", "viewer", "block"),
+    "Researchers": ("query", "inbox", "open", "search", "policy", "viewer", "block"),
     "Operators": ("devnet", "deploy", "network", "proxy", "relay", "gate", "sidechain", "index", "storage", "backup"),
 }
 """Who does it → the commands, in the order of use; some are for several."""

@@ -49,6 +49,7 @@ _ACTING: Final = frozenset(
         "unpair",
         "records",
         "summary",
+        "search",
         "grant",
         "policies",
         "policy",

@@ -74,6 +74,10 @@ class EnvelopeKey:
         """Return the key of the envelope's inventory, 32 bytes."""
         return derive(self.key, labels.ENVELOPE_INVENTORY)
 
+    def words_key(self) -> bytes:
+        """Return the key of the envelope's list of words, 32 bytes."""
+        return derive(self.key, labels.ENVELOPE_WORDS)
+
 
 def _mask(pepper: bytes, commitment: bytes) -> bytes:
     # HMAC takes a key of any length: with an empty one everybody could compute the mask.

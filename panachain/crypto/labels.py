@@ -26,6 +26,7 @@ SEED_WITNESS: Final = b"panachain/1/witness"
 ENVELOPE_COMMITMENT: Final = b"panachain/1/envelope/commitment"
 ENVELOPE_CONTENT: Final = b"panachain/1/envelope/content"
 ENVELOPE_INVENTORY: Final = b"panachain/1/envelope/inventory"
+ENVELOPE_WORDS: Final = b"panachain/1/envelope/words"
 
 # Derivations from a hospital's own pepper of a lane (HKDF-SHA256).
 ENVELOPE_MASK: Final = b"panachain/envelope/3/mask"

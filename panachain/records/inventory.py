@@ -2,7 +2,7 @@
 
 An inventory names type, size and digest of each content in the order of their indexes, and of FHIR also the resources
 in it. It is sealed under a key that only the envelope key gives, and tells of its own envelope alone: the reader of one
-lane learns nothing of another. Follows docs/spec/formats.md (`panachain/inventory/1` and `panachain/inventory/2`).
+lane learns nothing of another. Follows docs/spec/formats.md (`panachain/inventory/1` to `panachain/inventory/3`).
 """
 
 from __future__ import annotations
@@ -48,10 +48,17 @@ class Inventory:
     """Number of the storage transaction that published it first; 0 where no resources are listed."""
     lists: Mapping[int, VersionList] = field(default_factory=dict)
     """The resources in each record of FHIR, by the index of its content."""
+    words: CID | None = None
+    """Where the envelope's list of words lies (records/word_list.py); None if it has none."""
 
 
 def seal(
-    items: Sequence[Item | None], envelope_key: EnvelopeKey, *, sequence: int = 0, lists: Sequence[VersionList] = ()
+    items: Sequence[Item | None],
+    envelope_key: EnvelopeKey,
+    *,
+    sequence: int = 0,
+    lists: Sequence[VersionList] = (),
+    words: CID | None = None,
 ) -> list[bytes]:
     """Return the segments of a sealed inventory.
 
@@ -60,6 +67,7 @@ def seal(
         envelope_key: of their envelope.
         sequence: number of the storage transaction to come, where the order of publication counts; else 0.
         lists: the resources in some of them.
+        words: where the envelope's list of words lies.
     """
     types = sorted({item.media_type for item in items if item is not None})
     body: dict[str, object] = {
@@ -69,6 +77,8 @@ def seal(
     }
     if sequence:
         body |= {"v": 2, "sequence": sequence, "lists": [to_row(one) for one in lists]}
+    if words is not None:
+        body |= {"v": 3, "sequence": sequence, "lists": [to_row(one) for one in lists], "words": words}
     plain = padding.pad(dagcbor.encode(body))
     return list(stream.seal_segments(plain, envelope_key.inventory_key(), labels.ENVELOPE_INVENTORY))
 
@@ -89,9 +99,10 @@ def open_(store: BlobStore, cid: CID, envelope_key: EnvelopeKey) -> Inventory:
     plain = b"".join(stream.open_segments(segments, key, labels.ENVELOPE_INVENTORY))
     body = dagcbor.decode(padding.unpad(plain), limit=_MAX_SIZE)
     try:
-        if body["v"] not in (1, 2):
-            raise IntegrityError(f"inventory {cid} is of version {body['v']!r}, expected 1 or 2")
-        sequence, rows = (body["sequence"], body["lists"]) if body["v"] == 2 else (0, [])
+        if body["v"] not in (1, 2, 3):
+            raise IntegrityError(f"inventory {cid} is of version {body['v']!r}, expected 1 to 3")
+        sequence, rows = (0, []) if body["v"] == 1 else (body["sequence"], body["lists"])
+        words = body["words"] if body["v"] == 3 else None
         lists = {one.index: one for one in from_rows(rows)}
         items = [None if row is None else _item(body["types"], *row) for row in body["items"]]
     except (KeyError, TypeError, ValueError, IndexError) as exc:
@@ -102,11 +113,13 @@ def open_(store: BlobStore, cid: CID, envelope_key: EnvelopeKey) -> Inventory:
         if item is not None
     ):
         raise IntegrityError(f"inventory {cid} has an item of the wrong type")
+    if words is not None and not isinstance(words, CID):
+        raise IntegrityError(f"inventory {cid} names no CID as its list of words")
     if type(sequence) is not int or not 0 <= sequence < 1 << 63 or len(lists) != len(rows):
         raise IntegrityError(f"inventory {cid} has a wrong number, or two lists of one record")
     if any(not 0 <= index < len(items) or items[index] is None for index in lists):
         raise IntegrityError(f"inventory {cid} lists the resources of a record that isn't there")
-    return Inventory(tuple(items), sequence, lists)
+    return Inventory(tuple(items), sequence, lists, words)
 
 
 def _item(types: Sequence[str], kind: int, size: int, digest: bytes) -> Item:

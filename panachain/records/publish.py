@@ -1,8 +1,8 @@
 """Publish: seal records, store them, and prepare the manifest that one storage transaction puts on chain.
 
 There is no code path here that stores plaintext: what reaches the store went through `seal_content` or is a header, an
-envelope, an inventory, a manifest or a list of CIDs. Never sends a transaction: sdk/batches.py does, after the journal
-holds the batch. Follows design section 8 (Publish); the steps are numbered in `BatchBuilder`.
+envelope, an inventory, a sealed list of words, a manifest or a list of CIDs. Never sends a transaction: sdk/batches.py
+does, after the journal holds the batch. Follows design section 8 (Publish); the steps are numbered in `BatchBuilder`.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from panachain.model.actors import Address
 from panachain.model.records import STATEMENT, PlainRecord, RecordInfo
 from panachain.model.scope import Category, Scope
 from panachain.model.sizes import KEY_SIZE
-from panachain.records import header, inventory, manifest
+from panachain.records import header, inventory, manifest, word_list
 from panachain.records.content import Sealed, content_context, seal_content
 from panachain.records.header import HospitalLane
 from panachain.records.journal import JournalRecord, MovedRecord
 from panachain.records.likeness import of_header
 from panachain.records.merging import Merging
 from panachain.records.pairing import Pairing
+from panachain.records.record_words import words_of
 from panachain.records.split import MEDIA_TYPE
 from panachain.records.version_list import VersionList
 from panachain.records.versions import Bundle, bundle_of
@@ -87,12 +88,16 @@ class _Entry:
     part: int
     versions: VersionList | None = None
     """What resources are in it, if it is a record of FHIR that has any."""
+    words: bytes | None = field(default=None, repr=False)
+    """What it is found by (records/word_list.py); None if none of it could be read."""
     sealed: Sealed | None = None
     """Without its block, once that was handed on."""
     resealed: header.Header | None = None
     """The header that it had in another category."""
     replaces: tuple[CID, ...] = ()
     """Headers that its own stands for."""
+    gone: tuple[CID, ...] = ()
+    """What else is deleted with the content that it had in another category."""
 
     @property
     def finished(self) -> Sealed:
@@ -169,6 +174,8 @@ class BatchBuilder:
         """Records that were added."""
         self.plain_bytes = 0
         """Bytes of their plaintext."""
+        self.wordless = 0
+        """Records of which no word could be read: no search finds them."""
 
     def close(self) -> None:
         """End the threads; what was added and not finished is given up."""
@@ -193,6 +200,7 @@ class BatchBuilder:
         resealed: header.Header | None = None,
         sequence: int = 0,
         replaces: Sequence[CID] = (),
+        gone: Sequence[CID] = (),
     ) -> None:
         """Seal a record and store its content.
 
@@ -203,6 +211,7 @@ class BatchBuilder:
             resealed: the header that it had in another category, for which its new one stands.
             sequence: of the storage transaction that published it first, if it was published before.
             replaces: headers that its own stands for, oldest first.
+            gone: what else is deleted with the content that it had in another category.
 
         Raises:
             InputError: its file can't be read, or changed.
@@ -222,7 +231,12 @@ class BatchBuilder:
         context = content_context(generation=pairing.generations.epoch, index=index)
         content_key = group.key.content_key(index)
         entry = _Entry(record.media_type, record.size, record.source, record.part, _versions(record, index, bundle))
-        entry.resealed, entry.replaces = resealed, tuple(replaces)
+        entry.resealed, entry.replaces, entry.gone = resealed, tuple(replaces), tuple(gone)
+        words = words_of(record, bundle)
+        if words is not None:
+            entry.words = word_list.packed(words)
+        else:
+            self.wordless += 1
         group.entries.append(entry)
         group.rows += len(entry.versions.versions) if entry.versions else 0
         # A large record is sealed on all cores already; small ones fill the cores beside each other.
@@ -279,9 +293,18 @@ class BatchBuilder:
         self.count += 1
 
     def list_anew(self, listed: inventory.Inventory, key: EnvelopeKey) -> CID:
-        """Store another inventory of an envelope of an earlier batch, from which records left, and return its CID."""
+        """Store another inventory of an envelope of an earlier batch, from which records left, and return its CID.
+
+        Raises:
+            IntegrityError: its list of words can't be read, so nobody knows what would have to be taken out of it.
+            BlockNotFoundError: the store lost that list.
+        """
         lists = [listed.lists[index] for index in sorted(listed.lists)]
-        segments = inventory.seal(listed.items, key, sequence=listed.sequence, lists=lists)
+        words = listed.words
+        if words is not None:
+            left = {index for index, item in enumerate(listed.items) if item is None}
+            words = unixfs.build(word_list.open_(self._store, words, key).without(left, key), self._put)
+        segments = inventory.seal(listed.items, key, sequence=listed.sequence, lists=lists, words=words)
         return unixfs.build(segments, self._put)
 
     def finish(self) -> PreparedBatch:
@@ -332,11 +355,15 @@ class BatchBuilder:
         lists = [entry.versions for entry in group.entries if entry.versions is not None]
         # What holds no resources, and says nothing of any, has no order of publication that anybody asks for.
         ordered = bool(lists) or any(entry.media_type == STATEMENT for entry in group.entries)
+        # What they are found by; nothing for a statement, and for an image.
+        words = None
+        if any(entry.words for entry in group.entries):
+            words = unixfs.build(word_list.seal([entry.words for entry in group.entries], group.key), self._put)
         # One such record is its own inventory: its signed header says that there is no other.
         inventory_cid = None
-        if len(items) > 1 or ordered:
+        if len(items) > 1 or ordered or words is not None:
             sequence = (group.sequence or self._sequence) if ordered else 0
-            listed = inventory.seal(items, group.key, sequence=sequence, lists=lists)
+            listed = inventory.seal(items, group.key, sequence=sequence, lists=lists, words=words)
             inventory_cid = unixfs.build(listed, self._put)
         locator_keys = [lane.locator_key for _, lane in group.path]
         for index, (entry, sealed) in enumerate(contents):
@@ -370,7 +397,8 @@ class BatchBuilder:
             published.append(PublishedRecord(info.with_header(str(header_cid)), pairing.patient, sealed.size))
             made = _journal_record(header_cid, pairing.patient, self._sequence, group.path, entry.source, entry.part)
             if entry.resealed is not None:
-                self._moved.append(_resealed(entry.resealed, replace(made, likeness=of_header(info))))
+                made = replace(made, likeness=of_header(info))
+                self._moved.append(_resealed(entry.resealed, made, entry.gone))
                 continue
             # What is of no source can't be taken for a record of one.
             journal_records.append(replace(made, likeness=of_header(info) if entry.source else b""))
@@ -489,8 +517,8 @@ class Rows:
             self.entries[os.urandom(manifest.KEY_SIZE)] = header_cid
 
 
-def _resealed(old: header.Header, record: JournalRecord) -> MovedRecord:
-    gone = [old.content, *([old.inventory] if old.inventory else [])]
+def _resealed(old: header.Header, record: JournalRecord, also: Sequence[CID]) -> MovedRecord:
+    gone = [old.content, *([old.inventory] if old.inventory else []), *also]
     info = old.info
     return MovedRecord(info.header_cid, info.envelope_cid, record, gone=tuple(map(str, gone)), likeness=of_header(info))
 

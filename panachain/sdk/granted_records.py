@@ -21,7 +21,7 @@ from panachain.model.records import STATEMENT, RecordInfo
 from panachain.model.scope import EMERGENCY, RESTRICTED, Category, Purpose, Scope
 from panachain.records.findings import Findings
 from panachain.records.header import Header
-from panachain.records.locate import Named, locate_all, open_manifests
+from panachain.records.locate import HospitalHeads, Named, locate_all, open_manifests
 from panachain.sdk.kept_headers import KeptHeaders
 from panachain.sdk.network import Network
 from panachain.sdk.opening import (
@@ -37,6 +37,8 @@ from panachain.sdk.opening import (
 )
 from panachain.sdk.proxies import Proxies, Reader
 from panachain.sdk.results.records import OpenedRecord, RecordProvenance, Survey, SurveyPart
+from panachain.sdk.results.searches import SearchResult
+from panachain.sdk.searching import Searchable
 
 MOST_ENVELOPES: Final = 30_000
 """Envelopes of one hospital that one opening asks the proxies for: half of what they re-encrypt for a reader in a
@@ -53,6 +55,7 @@ class _Located:
     """In the order of the terms' lanes."""
     named: Named
     """What its manifests have in them."""
+    heads: HospitalHeads
 
     @property
     def envelopes(self) -> int:
@@ -108,9 +111,10 @@ class GrantedOpening(Opening):
         *,
         history: bool = False,
         survey: Callable[[], Survey],
+        searcher: Callable[..., SearchResult],
     ) -> None:
-        """Take what finds the records, and what counts them; nothing is done before either is asked for."""
-        super().__init__(records, progress, history=history)
+        """Take what finds the records, counts them and searches them; nothing is done before it is asked for."""
+        super().__init__(records, progress, history=history, searcher=searcher)
         self._survey = survey
 
     def survey(self) -> Survey:
@@ -134,13 +138,40 @@ class GrantedRecords:
         self._kept = kept
         self._allowance = Allowance.of(network.config)
         self._seen: set[str] = set()
+        self._located: list[_Located] = []
 
     def records(self) -> Iterator[OpenedRecord]:
         """Yield the records, one hospital's after the other's: first of those that have the fewest envelopes.
 
         What proxies re-encrypt for a reader in a minute is limited: a hospital that floods a lane uses up its own part.
         """
-        located: list[_Located] = []
+        opening = self._opening
+        found = self._checked()
+        opening.found = sum(len(checked.headers) for _, checked in found)
+        current = Current(opening)
+        # 7. Fetch content, check key commitment and CID, open.
+        for lane, checked in found:
+            for header, record in open_checked(checked, self._allowance, current):
+                # 8. Hand out the plaintext with its provenance.
+                yield replace(record, provenance=_provenance(self._asked, lane, header))
+
+    def searchable(self) -> Searchable:
+        """Return what there is to search in, opened as far as its inventories."""
+        found = self._checked()
+        heads, now = [one.heads for one in self._located], int(self._network.clock())
+        return Searchable(self._opening, heads, [checked for _, checked in found], now)
+
+    def heads(self) -> list[HospitalHeads]:
+        """Return the hospitals of the grant, as the chain tells of them now."""
+        heads = []
+        for hospital, findings in self._hospitals():
+            with findings.alone(hospital.address):
+                heads.append(self._network.heads_of(hospital))
+        return heads
+
+    def _checked(self) -> list[tuple[GrantedLane, Checked]]:
+        """Return the envelopes of all lanes, opened as far as their inventories; the opening's life is settled then."""
+        located = self._located
         for hospital, findings in self._hospitals():
             with findings.alone(hospital.address):
                 located.append(self._locate(hospital, findings))
@@ -157,13 +188,7 @@ class GrantedRecords:
         for one in located if not self._asked.narrowed else ():
             patient, at = self._asked.terms.patient, one.hospital.address
             self._kept.compare(patient, at, one.named, life=opening.life, findings=one.findings)
-        opening.found = sum(len(checked.headers) for _, checked in found)
-        current = Current(opening)
-        # 7. Fetch content, check key commitment and CID, open.
-        for lane, checked in found:
-            for header, record in open_checked(checked, self._allowance, current):
-                # 8. Hand out the plaintext with its provenance.
-                yield replace(record, provenance=_provenance(self._asked, lane, header))
+        return found
 
     def survey(self) -> list[SurveyPart]:
         """Return what there is, by the headers: no proxy is asked, and so nobody opens anything."""
@@ -213,7 +238,7 @@ class GrantedRecords:
         named = Named()
         found = locate_all(store, heads, manifests, terms.lanes, patient=terms.patient, findings=findings, named=named)
         chosen = [[one for one in mine if self._asked.wants(one.info)] for mine in found]
-        return _Located(hospital, findings, chosen, named)
+        return _Located(hospital, findings, chosen, named, heads)
 
     def _at(self, one: _Located) -> Iterator[tuple[GrantedLane, Checked]]:
         left = MOST_ENVELOPES

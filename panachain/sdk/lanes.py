@@ -34,6 +34,7 @@ from panachain.sdk.kept_headers import KeptHeaders
 from panachain.sdk.network import Network
 from panachain.sdk.opening import (
     Allowance,
+    Checked,
     Current,
     FormerHospital,
     Opening,
@@ -43,6 +44,7 @@ from panachain.sdk.opening import (
     unmasked,
 )
 from panachain.sdk.results.records import OpenedRecord, RecordProvenance
+from panachain.sdk.searching import Searchable
 from panachain.storage.blocks import keep
 
 NEWEST_PAIRING: Final = "the newest pairing, and lanes that it alone names"
@@ -402,18 +404,43 @@ class OwnLanes:
             opening: is told what is left out.
             kept: what the patient saw before.
         """
-        store, allowance = self._network.store, Allowance.of(self._network.config)
+        allowance = Allowance.of(self._network.config)
         # All hospitals' lists before the first record: what counts isn't known before.
+        _, found = self._checked(opening, kept)
+        current = Current(opening)
+        for checked in found:
+            for header, record in open_checked(checked, allowance, current):
+                yield replace(record, provenance=RecordProvenance(header.info.hospital, opened_as="patient"))
+
+    def searchable(self, opening: Opening, kept: KeptHeaders) -> Searchable:
+        """Return what there is to search in, opened as far as its inventories.
+
+        Args:
+            opening: is told what is left out.
+            kept: what the patient saw before.
+        """
+        headers, found = self._checked(opening, kept)
+        return Searchable(opening, [own.heads for own in headers], found, int(self._network.clock()))
+
+    def heads(self, findings: Findings) -> list[HospitalHeads]:
+        """Return the hospitals of the patient, as the chain tells of them now."""
+        heads = []
+        for hospital, event in self.hospitals():
+            own = findings if event.paired else FormerHospital(findings)
+            with own.alone(hospital.address):
+                heads.append(self._network.heads_of(hospital))
+        return heads
+
+    def _checked(self, opening: Opening, kept: KeptHeaders) -> tuple[list[OwnHeaders], list[Checked]]:
+        """Return what each hospital put into the lanes; the opening's life is settled then."""
+        store = self._network.store
         headers = list(self.headers(opening.findings))
         found = [check_envelopes(store, own.headers, own.envelope_keys, own.findings, opening.life) for own in headers]
         opening.life.settle()
         for own in headers:
             hospital = own.heads.hospital
             kept.compare(self._address, hospital, own.named, life=opening.life, findings=own.findings)
-        current = Current(opening)
-        for checked in found:
-            for header, record in open_checked(checked, allowance, current):
-                yield replace(record, provenance=RecordProvenance(header.info.hospital, opened_as="patient"))
+        return headers, found
 
     def capsules_of(self, record_ids: Collection[str]) -> list[bytes]:
         """Return the capsules of the envelopes that some records lie in: of all lanes, withdrawn records too.

@@ -8,7 +8,7 @@ with the settings, before it is unpacked. Follows design section 8 (Open, step 7
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -42,7 +42,10 @@ from panachain.sdk.results.records import (
 from panachain.storage.blocks import BlobStore
 
 if TYPE_CHECKING:
+    from panachain.sdk.results.searches import SearchResult
     from panachain.sdk.results.summaries import PatientSummary
+    from panachain.sdk.times import Moment
+    from panachain.sdk.words import Categories
 
 
 @dataclass
@@ -114,6 +117,7 @@ class Opening(Iterator[OpenedRecord]):
         progress: Progress | None = None,
         *,
         history: bool = False,
+        searcher: Callable[..., SearchResult] | None = None,
     ) -> None:
         """Take what finds the records; nothing is done before the first is asked for.
 
@@ -121,7 +125,9 @@ class Opening(Iterator[OpenedRecord]):
             records: yields them; is given this opening, for what it leaves out.
             progress: is told the records, of all that were found so far.
             history: whether what doesn't count any more is yielded as well.
+            searcher: does what `search` says.
         """
+        self._searcher = searcher
         self.findings = Findings()
         self.history = history
         """Whether each record is yielded as it was published, also what was superseded since."""
@@ -212,6 +218,49 @@ class Opening(Iterator[OpenedRecord]):
         return summarized(
             self, withheld=lambda: self.withheld, readable=lambda: self.readable, names=self.names, now=now
         )
+
+    def search(
+        self,
+        words: str | Iterable[str],
+        *,
+        categories: Categories = (),
+        since: Moment | None = None,
+        until: Moment | None = None,
+        limit: int | None = None,
+    ) -> SearchResult:
+        """Return which of the records have some words, without opening any.
+
+        The answer is complete, authentic and fresh: it goes the way of an opening up to the records themselves. What
+        the words are looked up in is sealed as the records are. So a practitioner's first search of a session asks the
+        proxies for its keys, and the patient's log tells of it; where the words are looked up, nobody else sees.
+
+        Args:
+            words: one line, or words that are parted already; all of them must be in one entry of a record. A phrase
+                stands in quotation marks, `gluc*` is a beginning, `glucose>126` a number, `loinc|2345-7` a code.
+            categories: only records of these.
+            since: only records stored at or after this time; a `timedelta` counts back from now.
+            until: only records stored before this time.
+            limit: the result names so many records at most; None for 1,000.
+
+        Raises:
+            UsageError: nothing can be looked for by these words.
+            AccessDeniedError: revoked, expired, not yet, suspended, no member of the group, or granted to another.
+            IntegrityError: a part of all that there is doesn't fit, and nothing is left.
+            ProxiesUnavailableError: fewer proxies than the threshold gave a good answer.
+
+        Examples:
+            >>> with connect("doctor", role="practitioner") as doctor:
+            ...     found = doctor.open(next(doctor.inbox())).search("glucose")
+            >>> [record.category for record in found.records]
+            ['laboratory']
+            >>> with connect("me", role="patient") as patient:
+            ...     found = patient.records().search("glucose")
+            >>> found.total
+            1
+        """
+        if self._searcher is None:
+            raise UsageError("this opening can't be searched")
+        return self._searcher(words, categories=categories, since=since, until=until, limit=limit)
 
     def leave_out(self, record: OpenedRecord, error: PanaChainError) -> None:
         """Note that a record which was yielded couldn't be read after all: its content is fetched when it is asked for.

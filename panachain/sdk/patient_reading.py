@@ -5,8 +5,9 @@ Believes no proxy, and asks none for the patient's own records. Follows design s
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from panachain.errors import PartlyDoneError, UnknownActorError
 from panachain.model.actors import Role
@@ -23,6 +24,8 @@ from panachain.sdk.times import iso
 if TYPE_CHECKING:
     from panachain.sdk.auditing import Auditing
     from panachain.sdk.opening import Opening
+    from panachain.sdk.results.searches import SearchResult
+    from panachain.sdk.searching import KeptSearchables, Searchable
 
 
 class PatientReading(PatientParts):
@@ -116,9 +119,36 @@ class PatientReading(PatientParts):
         # Imported here: most commands of a patient open nothing.
         from panachain.sdk.opening import Opening
 
-        opening = Opening(lambda opening: self._lanes.records(opening, self._kept_headers), progress, history=history)
+        opening = Opening(
+            lambda opening: self._lanes.records(opening, self._kept_headers),
+            progress,
+            history=history,
+            searcher=self._search,
+        )
         opening.names = lambda address: self._names.of(address, Role.HOSPITAL)
         return opening
+
+    def _search(self, words: str | Iterable[str], **wanted: Any) -> SearchResult:
+        # Imported here: most commands of a patient look for nothing.
+        from panachain.sdk.searching import searched
+
+        return searched(self._searchable, words, **wanted)
+
+    def _searchable(self) -> Searchable:
+        from panachain.sdk.opening import Opening
+
+        opening = Opening(lambda _: iter(()))
+        found = self._searchables.get("own", self._lanes.heads(opening.findings))
+        if found is None:
+            found = self._lanes.searchable(opening, self._kept_headers)
+            self._searchables.keep("own", found)
+        return found
+
+    @cached_property
+    def _searchables(self) -> KeptSearchables:
+        from panachain.sdk.searching import KeptSearchables
+
+        return KeptSearchables()
 
     def get(self, record_id: str) -> OpenedRecord:
         """Return one record by the CID of its header, as it was published, whatever superseded it since.

@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final
 
 from panachain.chain.signing import Account
@@ -38,6 +38,7 @@ from panachain.sdk.proxies import Proxies, Reader
 from panachain.sdk.results.listings import LeftOut, Listed, Listing
 from panachain.sdk.results.policies import AnyPolicy, PolicyView, id_of
 from panachain.sdk.results.records import OpenedRecord, OwnReading, Survey
+from panachain.sdk.searching import KeptSearchables, Searchable, searched
 from panachain.sdk.times import Moment, seconds
 from panachain.sdk.words import Categories, category_of, category_words, purpose_of
 
@@ -154,6 +155,7 @@ class ReadingSession(ActorSession):
             progress,
             history=history,
             survey=lambda: self._survey(id_of(policy), since, purpose, part),
+            searcher=partial(searched, lambda: self._searchable(id_of(policy), since, purpose, part)),
         )
         opening.names = lambda address: self._names.of(address, Role.HOSPITAL)
         return opening
@@ -177,6 +179,25 @@ class ReadingSession(ActorSession):
         told = (*opening.omissions, *opening.notices)
         withheld_ones = tuple(category.value for category in opening.withheld)
         return Survey(asked.policy.policy_id, tuple(parts), told, withheld_ones)
+
+    def _searchable(
+        self,
+        policy_id: PolicyId,
+        since: Moment | None,
+        purpose: Purpose | str | None,
+        part: tuple[frozenset[Category], frozenset[int]],
+    ) -> Searchable:
+        opening = Opening(lambda _: iter(()))
+        # The rules, each time: what was opened before is no leave to go on.
+        asked = replace(self._asked(opening, policy_id, since, purpose), categories=part[0], years=part[1])
+        kept = KeptHeaders(self.profile.folder, self._seed)
+        granted = GrantedRecords(self.network, self._proxies, asked, opening, kept)
+        key = policy_id, part, asked.earliest, asked.purpose
+        found = self._searchables.get(key, granted.heads())
+        if found is None:
+            found = granted.searchable()
+            self._searchables.keep(key, found)
+        return found
 
     def _open(
         self,
@@ -262,6 +283,10 @@ class ReadingSession(ActorSession):
     def _terms(self) -> dict[tuple[bytes, bytes], UnverifiedTerms]:
         """Terms that this session opened, by their block's digest and the key that opened them."""
         return {}
+
+    @cached_property
+    def _searchables(self) -> KeptSearchables:
+        return KeptSearchables()
 
     @cached_property
     def _proxies(self) -> Proxies:

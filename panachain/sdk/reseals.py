@@ -235,7 +235,10 @@ class Reseals:
                 builder.add(record, pairing, sequence=sequence)
                 continue
             replaces = [*one.old.replaces, CID.parse(one.old.info.header_cid)]
-            builder.add(record, pairing, resealed=one.old, sequence=sequence, replaces=replaces)
+            # The old list names what left; what stays gets one of its own.
+            words = resealing.inventory.words
+            gone = () if words is None else (words,)
+            builder.add(record, pairing, resealed=one.old, sequence=sequence, replaces=replaces, gone=gone)
             was = replace(record, category=one.old.info.category)
             new = Scope.of(record.category, record.year).text
             self.elsewhere += [(known, new) for known in changes.resources_of(was, pairing.patient)]

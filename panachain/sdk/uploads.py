@@ -71,6 +71,8 @@ class Tally:
     """Paths of what is no record, each with what it is."""
     closed: list[tuple[str, str]] = field(default_factory=list)
     """Paths of documents that are closed as a whole, each with a section that closes it."""
+    wordless: dict[str, None] = field(default_factory=dict)
+    """Paths of sources with a record of which no word could be read, each once."""
     read_back: ReadBack | None = None
     of_patients: Counter[Address] = field(default_factory=Counter)
     """New records of each patient."""
@@ -186,6 +188,7 @@ class Tally:
             omissions=tuple(self.omissions),
             passed_over=tuple(self.passed_over),
             closed=tuple(self.closed),
+            wordless=tuple(self.wordless),
             of_patients=dict(self.of_patients),
         )
 
@@ -376,7 +379,10 @@ class Upload:
             self._builder = self._builder or self._batches.begin()
             for record in new:
                 bundle = change.bundle if record is change.record else None
+                wordless = self._builder.wordless
                 self._builder.add(record, pairing, bundle)
+                if self._builder.wordless > wordless:
+                    self._tally.wordless[spelled(source.path)] = None
             self._tally.of_patients[pairing.patient] += len(new)
             if not claimed:
                 self._changes.published(change.resources)

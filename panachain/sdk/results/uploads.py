@@ -79,6 +79,8 @@ class UploadReport:
     """Paths of files beside the records that are none, each with what it is."""
     closed: tuple[tuple[str, str], ...] = ()
     """Paths of documents that are closed as a whole, each with a section that closes it."""
+    wordless: tuple[str, ...] = ()
+    """Paths of files with records that are published and that no search finds: images, scans, what can't be read."""
 
     unassigned: Mapping[str, int] = field(default_factory=dict)
     """Of an upload that finds out whose each resource is: why, and how many patients, resources and files of the source
@@ -107,6 +109,7 @@ class UploadReport:
             "omissions": [omission.to_json() for omission in self.omissions],
             "passed_over": [{"path": path, "what": what} for path, what in self.passed_over],
             "closed": [{"path": path, "by": name} for path, name in self.closed],
+            "wordless": list(self.wordless),
             "unassigned": [{"why": why, "count": count} for why, count in self.unassigned.items()],
         }
 

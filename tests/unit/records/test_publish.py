@@ -304,7 +304,8 @@ def test_a_wrap_holds_another_message_in_each_lane_and_at_each_hospital(clinic: 
 
 def test_one_record_alone_needs_no_inventory(clinic: Clinic) -> None:
     patient = Seed.random()
-    clinic.publish((patient, record(b"only")))
+    # An image: what has words has an inventory that names their list.
+    clinic.publish((patient, record(bytes(range(256)))))
     found = clinic.headers(patient, Scope.all())
     assert found[0].inventory is None
     check_envelope(clinic.store, found, clinic.key(patient, Scope.all(), found[0]))

@@ -31,6 +31,7 @@ from panachain.sdk.results.records import (
 from panachain.sdk.results.recovery import BooksReport, DrillReport, RecoveryStatus, RestoredReport, SharesReport
 from panachain.sdk.results.requests import DenialReport, RequestReport, RequestView, WithdrawnRequestReport
 from panachain.sdk.results.revocations import RevocationReport, SubmissionReport
+from panachain.sdk.results.searches import FoundRecord, SearchProof, SearchResult
 from panachain.sdk.results.shares import MadeLink, ShareView
 from panachain.sdk.results.summaries import PatientSummary
 from panachain.sdk.results.uploads import (
@@ -55,6 +56,8 @@ REVOKED = RevocationReport(POLICY, "0x01", 5, receipts=(), needed=2, shares=3)
 ERASURE = ErasureView("bafy", WHO, WHO, "laboratory", 2024, "attested", at=5)
 PART = SurveyPart("laboratory", 2024, WHO, records=1, size=2, newest_at=3)
 VERSION = ResourceVersion("bafy", 5, "1", "", "current", ("code.text",))
+FOUND = FoundRecord("bafy", WHO, "laboratory", 2024, "application/pdf", 5, 6, 1, ("131 mg/dL",))
+LOOKED = SearchProof(WHO, 1, "bafy", 1, 1)
 SHARED = ShareView("3f09", "", "open", 5, None, 1, 2, False, False, None, "", (("a hospital", 6),))
 RECORDS = [
     SHARED,
@@ -80,6 +83,9 @@ RECORDS = [
     RestoredReport("me", WHO, "patient", "active", hospitals=1, records=2, policies=3, in_force=1),
     DenialReport(1, "0x01"),
     WithdrawnRequestReport(1, "0x01"),
+    FOUND,
+    LOOKED,
+    SearchResult((FOUND,), 1, (LOOKED,)),
     PART,
     Survey(POLICY, (PART,)),
     OwnReading(POLICY, WHO, "TREAT", 5, 1, categories=("laboratory",), years=(2024,)),

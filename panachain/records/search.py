@@ -1,0 +1,208 @@
+"""Searching: what somebody looks for, and which entries of an envelope's records have it.
+
+An entry answers if it has all that is looked for. Whether it counts now, and whether the list of words may be believed,
+isn't asked here. Pure: fetches nothing. Follows docs/spec/search.md (What is looked for).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from panachain.errors import UsageError
+from panachain.records.record_words import Value
+from panachain.records.sensitivity.systems import canonical_system
+from panachain.records.word_list import Places, WordList
+from panachain.records.words import PREFIX, forms_of, normalized, stem, stems_of
+
+MOST_CLAUSES: Final = 16
+MOST_LETTERS: Final = 512
+"""Letters of all that is looked for together."""
+_MOST_BEGINNINGS: Final = 2000
+"""Words that one beginning stands for."""
+_COMPARED: Final = re.compile(
+    r"(?P<name>[^<>=]*[^<>=\s])\s*(?P<how>>=|<=|>|<|=)\s*(?P<number>[+-]?\d{1,15}(?:[.,]\d{1,15})?)\s*(?P<unit>[^\d\s<>=].*)?"
+)
+_NAMELESS: Final = re.compile(r"[<>=]")
+_PART: Final = re.compile(r'"[^"]*"\*?|[^\s"]+')
+
+Entries = dict[tuple[int, int], list[Value]]
+"""The entries that have what is looked for, by the index of the content and the place of the entry in it, each with the
+numbers that were found there."""
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """Words that stand one behind the other; one word is a phrase, too."""
+
+    stems: tuple[str, ...]
+
+    def find(self, words: WordList) -> Entries:
+        """Return the entries that have it."""
+        first = words.places(self.stems[0])
+        if len(self.stems) == 1:
+            return _entries(first)
+        others: list[Places] = []
+        for one in self.stems[1:]:
+            others.append(words.places(one))
+            if not others[-1]:
+                return {}
+        return {
+            (number, place): []
+            for number, entries in first.items()
+            for place, positions in entries.items()
+            if _follow(positions, [other.get(number, {}).get(place, []) for other in others])
+        }
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """How a word begins."""
+
+    prefix: str
+
+    def find(self, words: WordList) -> Entries:
+        """Return the entries that have such a word.
+
+        Raises:
+            UsageError: too many words begin like this.
+        """
+        stems = {stem(form) for form in words.beginning(self.prefix)}
+        if len(stems) > _MOST_BEGINNINGS:
+            raise UsageError(f"{len(stems):,} words begin with {self.prefix}", hint="more letters find fewer words")
+        found: Entries = {}
+        for one in sorted(stems):
+            found |= _entries(words.places(one))
+        return found
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A number under a code, or under a word of what the code is called."""
+
+    stems: tuple[str, ...]
+    how: str
+    number: Decimal
+    unit: str
+    """Normalised; empty for any."""
+
+    def find(self, words: WordList) -> Entries:
+        """Return the entries that have such a number."""
+        codes: set[str] | None = None
+        for one in self.stems:
+            called = words.called(one)
+            codes = called if codes is None else codes & called
+        found: Entries = {}
+        for code in sorted(codes or ()):
+            for number, values in words.values(code).items():
+                for value in values:
+                    if self._fits(value):
+                        found.setdefault((number, value.place), []).append(value)
+        return found
+
+    def _fits(self, value: Value) -> bool:
+        if self.unit and normalized(value.unit) != self.unit:
+            return False
+        try:
+            other = Decimal(value.number)
+        except InvalidOperation:
+            return False
+        return {
+            ">": other > self.number,
+            "<": other < self.number,
+            ">=": other >= self.number,
+            "<=": other <= self.number,
+            "=": other == self.number,
+        }[self.how]
+
+
+Clause = Phrase | Beginning | Compared
+
+
+@dataclass(frozen=True)
+class Query:
+    """What somebody looks for: entries that have all of it."""
+
+    clauses: tuple[Clause, ...]
+
+    @classmethod
+    def parse(cls, words: Iterable[str]) -> Query:
+        """Read what somebody typed.
+
+        Args:
+            words: each a word, a phrase (with blanks, or in quotation marks), a beginning (`gluc*`), a number
+                (`glucose>126`, `glucose>7mmol/L`) or a code with its system (`loinc|2345-7`).
+
+        Raises:
+            UsageError: nothing is looked for, too much, or a beginning is too short.
+        """
+        given = [word.strip() for word in words]
+        if sum(map(len, given)) > MOST_LETTERS:
+            raise UsageError(f"a search takes at most {MOST_LETTERS} letters")
+        clauses = tuple(_clause(word) for word in given if word)
+        if not clauses:
+            raise UsageError("a search needs a word")
+        if len(clauses) > MOST_CLAUSES:
+            raise UsageError(f"a search takes at most {MOST_CLAUSES} words")
+        return cls(clauses)
+
+    @classmethod
+    def of_line(cls, line: str) -> Query:
+        """Read one line: words apart by blanks, phrases in quotation marks.
+
+        Raises:
+            UsageError: as `parse`.
+        """
+        return cls.parse(_PART.findall(line))
+
+    def find(self, words: WordList) -> Entries:
+        """Return the entries of an envelope that have all of it, whether or not they count.
+
+        Raises:
+            IntegrityError: the list isn't what it must be.
+            UsageError: too many words begin as it says.
+        """
+        found: Entries | None = None
+        for clause in self.clauses:
+            here = clause.find(words)
+            if found is not None:
+                here = {key: values + here[key] for key, values in found.items() if key in here}
+            found = here
+            if not found:
+                return {}
+        return found or {}
+
+
+def _clause(word: str) -> Clause:
+    if _NAMELESS.match(word):
+        raise UsageError(f"{word} compares a number, and doesn't say of what")
+    compared = _COMPARED.fullmatch(word)
+    if compared and stems_of(compared["name"]):
+        number = Decimal(compared["number"].replace(",", "."))
+        unit = normalized(compared["unit"] or "").strip()
+        return Compared(stems_of(compared["name"]), compared["how"], number, unit)
+    if word.endswith("*") and not word.startswith('"'):
+        forms = forms_of(word[:-1])
+        if len(forms) != 1 or len(forms[0]) < PREFIX:
+            raise UsageError(f"{word} needs {PREFIX} letters of one word before the asterisk")
+        return Beginning(forms[0])
+    system, bar, code = word.partition("|")
+    if bar:
+        word = f"{canonical_system(system) or system} {code}"
+    stems = stems_of(word)
+    if not stems:
+        raise UsageError(f"{word} has neither a letter nor a digit to look for")
+    return Phrase(stems)
+
+
+def _entries(places: Places) -> Entries:
+    return {(number, place): [] for number, entries in places.items() for place in entries}
+
+
+def _follow(positions: Sequence[int], others: Sequence[Sequence[int]]) -> bool:
+    """Tell whether words stand one behind the other somewhere."""
+    sets = [set(other) for other in others]
+    return any(all(at + step in one for step, one in enumerate(sets, 1)) for at in positions)

@@ -1,0 +1,158 @@
+"""Which words a record has, format by format, and that nothing of a record can fail an upload."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from panachain.model.records import STATEMENT, FileContent, PlainRecord
+from panachain.model.scope import Category
+from panachain.records import record_words
+from panachain.records.record_words import RecordWords, words_of
+from panachain.records.split import MEDIA_TYPE, XML_MEDIA_TYPE
+from panachain.records.words import stems_of
+from tests.unit.records.pdfs import pdf
+
+CDA = """<ClinicalDocument xmlns="urn:hl7-org:v3"><component><section>
+<title>Results &amp; more</title><text>Feeling <b>dizzy</b></text>
+<entry><observation><code code="2345-7" codeSystem="2.16.840.1.113883.6.1" displayName="Glucose"/>
+<value xsi:type="PQ" value="131" unit="mg/dL"/></observation></entry></section></component></ClinicalDocument>"""
+FHIR_XML = """<Observation xmlns="http://hl7.org/fhir"><code><coding><system value="http://loinc.org"/>
+<code value="2345-7"/><display value="Glucose in Serum"/></coding></code>
+<valueQuantity><value value="131"/><unit value="mg/dL"/></valueQuantity>
+<note><text value="fasting &#228;gain"/></note></Observation>"""
+HL7 = "\r".join(
+    (
+        "MSH|^~\\&|LAB|X|||20240506||ORU^R01|1|P|2.5",
+        "OBR|1|||2345-7^Glucose^LN",
+        "OBX|1|NM|2345-7^Glucose^LN||131|mg/dL",
+        "NTE|1||patient\\.br\\dizzy",
+    )
+)
+APPLE = (
+    '<HealthData><Record type="HKQuantityTypeIdentifierBloodGlucose" sourceName="Watch" unit="mg/dL" value="131"/>'
+    "</HealthData>"
+)
+
+
+def record(content: bytes | FileContent | str, media_type: str) -> PlainRecord:
+    held = content.encode() if isinstance(content, str) else content
+    return PlainRecord(Category.LABORATORY, 2024, media_type, held, source=bytes(32))
+
+
+def found(content: bytes | str, media_type: str) -> RecordWords:
+    words = words_of(record(content, media_type))
+    assert words is not None
+    return words
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type", "words"),
+    [
+        (CDA, "application/cda+xml", "results dizzy glucose 2345 loinc"),
+        (FHIR_XML, XML_MEDIA_TYPE, "glucose serum fasting again 2345"),
+        (HL7, "application/hl7-v2", "glucose 2345 loinc dizzy"),
+        (APPLE, "application/xml", "blood glucose"),
+        (pdf("Feeling dizzy"), "application/pdf", "dizzy"),
+        ("Feeling dizzy", "text/plain", "dizzy"),
+        ("Feeling dizzy".encode("utf-16"), "text/plain", "dizzy"),
+    ],
+)
+def test_each_format_has_its_words(content: bytes | str, media_type: str, words: str) -> None:
+    places = found(content, media_type).places
+    assert [one for one in stems_of(words) if one not in places] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type", "code"),
+    [
+        (CDA, "application/cda+xml", "2345-7"),
+        (FHIR_XML, XML_MEDIA_TYPE, "2345-7"),
+        (HL7, "application/hl7-v2", "2345-7"),
+        (APPLE, "application/xml", "hkquantitytypeidentifierbloodglucose"),
+    ],
+)
+def test_each_format_has_its_numbers(content: str, media_type: str, code: str) -> None:
+    words = found(content, media_type)
+    assert [value.number for value in words.values[code]] == ["131"]
+    assert code in words.called["glucos"]
+
+
+def test_of_fhir_what_somebody_wrote_and_codes_are_words_and_identifiers_are_not() -> None:
+    resource = {
+        "resourceType": "MedicationRequest",
+        "id": "abcdefgh",
+        "status": "activestatus",
+        "identifier": [{"system": "urn:x", "value": "secretnumber"}],
+        "text": {"div": "<div>written <b>narrative</b> &amp; more</div>"},
+        "medicationCodeableConcept": {
+            "coding": [
+                {"system": "http://www.nlm.nih.gov/research/umls/rxnorm", "code": "860975", "display": "Metformin"}
+            ]
+        },
+        "dosageInstruction": [{"patientInstruction": "with meals"}],
+        "subject": {"reference": "Patient/p", "display": "A Name"},
+    }
+    places = found(json.dumps({"resourceType": "Bundle", "entry": [{"resource": resource}]}), MEDIA_TYPE).places
+    for word in ("narrative", "metformin", "860975", "rxnorm", "meals", "written"):
+        assert stems_of(word)[0] in places, word
+    for word in ("abcdefgh", "activestatus", "secretnumber"):
+        assert stems_of(word)[0] not in places, word
+
+
+@pytest.mark.parametrize("content", [bytes(range(256)) * 4, b"\x89PNG\r\n\x1a\n" + bytes(100), b"%PDF-1.7 nothing"])
+def test_what_has_no_words_has_none(content: bytes) -> None:
+    assert words_of(record(content, "application/octet-stream")) is None
+
+
+@pytest.mark.parametrize("content", [b"{", b"[1,2", b'{"entry": 7}', b"\xff\xfe{", b"[" * 5000, b""])
+def test_what_cannot_be_parsed_fails_nothing(content: bytes) -> None:
+    words_of(record(content, MEDIA_TYPE))
+
+
+def test_a_statement_says_nothing_that_is_looked_for() -> None:
+    assert words_of(record(b"whatever", STATEMENT)) == RecordWords()
+
+
+def test_large_records_and_those_of_too_many_words_have_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_words, "MOST_BYTES", 10)
+    assert words_of(record(b"eleven byte", "text/plain")) is None
+    monkeypatch.setattr(record_words, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(record_words, "MOST_WORDS", 10)
+    assert words_of(record(b"word " * 11, "text/plain")) is None
+    gone = FileContent(tmp_path / "gone", 5)
+    assert words_of(record(gone, "text/plain")) is None
+
+
+def test_random_bytes_of_any_type_fail_nothing() -> None:
+    source = random.Random(60)
+    base: list[tuple[bytes, str]] = [
+        (one.encode(), kind)
+        for one, kind in ((CDA, "application/cda+xml"), (HL7, "application/hl7-v2"), (APPLE, "text/xml"))
+    ]
+    for _ in range(300):
+        content, media_type = source.choice(base)
+        broken = bytearray(content)
+        for _ in range(source.randrange(1, 20)):
+            broken[source.randrange(len(broken))] = source.randrange(256)
+        words_of(record(bytes(broken), media_type))
+
+
+def test_hostile_xml_takes_time_in_proportion_to_its_size() -> None:
+    """No pattern goes over a text again and again: counted in the words that come out, not in seconds."""
+    for piece in ("<a b='", "<" * 50, "<a " + "x=1 " * 20, "&" * 50, "a", "<a" * 2 + "b"):
+        assert words_of(record(piece * 2000, "text/xml")) is not None
+
+
+def measured(value: Any) -> dict[str, Any]:
+    return {"code": {"coding": [{"system": "http://loinc.org", "code": "1"}]}, "valueQuantity": {"value": value}}
+
+
+@pytest.mark.parametrize("value", [None, True, "1; DROP", "NaN", "Infinity", {"x": 1}, [1], "1e999"])
+def test_what_is_no_number_is_none(value: Any) -> None:
+    words = words_of(record(json.dumps({"entry": [{"resource": measured(value)}]}), MEDIA_TYPE))
+    assert words is None or words.values == {}

@@ -1,0 +1,74 @@
+"""Words: what makes no difference makes none, what makes one does, in any script."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panachain.records.words import LONGEST, forms_of, normalized, stem, stems_of
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Glucose", "glucoses"),
+        ("tablet", "TABLETS"),
+        ("Ärztin", "arztin"),
+        ("Straße", "STRASSE"),
+        ("ﬁbrosis", "Fibrosis"),
+        ("Ｈｂ", "hb"),
+        ("café", "cafe\u0301"),
+        ("ΓΛΥΚΌΖΗ", "γλυκόζη"),
+        ("Таблетки", "таблетка"),
+        ("allergies", "allergy"),
+        ("ΐ", "ΐ"),
+    ],
+)
+def test_forms_of_one_word_are_one(one: str, other: str) -> None:
+    assert stems_of(one) == stems_of(other)
+
+
+@pytest.mark.parametrize(("one", "other"), [("liver", "live"), ("7", "70"), ("мел", "мол"), ("insulin", "inulin")])
+def test_different_words_are_two(one: str, other: str) -> None:
+    assert stems_of(one) != stems_of(other)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Glucose [Mass/volume]: 7.2 mg/dL", ["glucose", "mass", "volume", "7", "2", "mg", "dl"]),
+        ("snake_case", ["snake", "case"]),
+        ("血糖値", ["血", "糖", "値"]),
+        ("मधुमेह है", ["मधुमेह", "है"]),
+        ("سكري الدم", ["سكري", "الدم"]),
+        ("x" * 100, ["x" * LONGEST]),
+        ("-- \t\n…", []),
+    ],
+)
+def test_a_text_is_cut_into_its_words(text: str, words: list[str]) -> None:
+    assert forms_of(text) == words
+
+
+def test_numbers_and_short_words_have_no_other_form() -> None:
+    assert [stem(one) for one in ("120s", "as", "e11", "is")] == ["120s", "as", "e11", "is"]
+
+
+@given(st.text())
+def test_normalizing_again_changes_nothing(text: str) -> None:
+    once = normalized(text)
+    assert normalized(once) == once
+    assert forms_of(text) == forms_of(once)
+
+
+@given(st.text())
+def test_how_a_text_is_composed_makes_no_difference(text: str) -> None:
+    assert stems_of(unicodedata.normalize("NFD", text)) == stems_of(unicodedata.normalize("NFC", text))
+
+
+@given(st.text())
+def test_case_makes_no_difference_in_ascii(text: str) -> None:
+    plain = text.encode("ascii", "ignore").decode()
+    assert stems_of(plain.upper()) == stems_of(plain.lower())

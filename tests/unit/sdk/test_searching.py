@@ -1,0 +1,230 @@
+"""Searching: who finds which record by which word, and what a store, a chain or a hospital that lies brings about."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from panachain.errors import AccessDeniedError, IntegrityError, UsageError
+from panachain.ipld.cid import CID
+from panachain.records import word_list
+from panachain.sdk.results.searches import SearchResult
+from tests.twin.world import World
+from tests.unit.sdk.helpers import again, grant
+
+
+def lab(number: int | str, text: str, value: float | None = None, *, version: int = 1, **more: Any) -> dict[str, Any]:
+    return {
+        "resourceType": "Observation",
+        "id": f"o{number}",
+        "meta": {"versionId": str(version)},
+        "status": "final",
+        "code": {"coding": [{"system": "http://loinc.org", "code": "2345-7", "display": "Glucose in Serum"}]},
+        "effectiveDateTime": "2024-05-06",
+        "note": [{"text": text}],
+        **({} if value is None else {"valueQuantity": {"value": value, "unit": "mg/dL"}}),
+        **more,
+    }
+
+
+def publish(world: World, *entries: dict[str, Any], where: str = "hospital") -> Any:
+    held = [one if "request" in one else {"resource": one} for one in entries]
+    path = world.home / f"searched-{len(list(world.home.glob('searched-*')))}.json"
+    path.write_text(json.dumps({"resourceType": "Bundle", "type": "collection", "entry": held}))
+    return again(world, where).upload([path], world.patient.address)
+
+
+def found(world: World, *words: str, who: str = "patient", **more: Any) -> SearchResult:
+    if who == "patient":
+        result: SearchResult = again(world).records().search(words, **more)
+        return result
+    policy = grant(world, categories=more.pop("granted", ("laboratory",))).policy_id
+    searched: SearchResult = again(world, who).open(policy).search(words, **more)
+    return searched
+
+
+def total(world: World, *words: str, **more: Any) -> int:
+    return found(world, *words, **more).total
+
+
+class TestWords:
+    @pytest.mark.parametrize("who", ["patient", "clinician"])
+    def test_finds_what_both_hospitals_published_and_proves_that_it_is_all(self, world: World, who: str) -> None:
+        here = publish(world, lab(1, "before breakfast", 131.0)).records[0]
+        publish(world, lab(2, "fasting"), where="clinic")
+        result = found(world, "glucose", who=who)
+        assert result.total == 2
+        assert {one.hospital for one in result.records} == {world.hospital.address, world.clinic.address}
+        assert {proof.hospital: (proof.transactions, proof.records) for proof in result.proofs} == {
+            world.hospital.address: (1, 1),
+            world.clinic.address: (1, 1),
+        }
+        (only,) = found(world, "BREAKFASTS", who=who).records
+        assert (only.record_id, only.entries, only.category, only.year) == (here.header_cid, 1, "laboratory", 2024)
+        assert (result.omissions, result.notices, result.mute) == ((), (), 0)
+
+    def test_finds_phrases_beginnings_numbers_and_codes(self, world: World) -> None:
+        publish(world, lab(1, "chest pain at night", 131.0), lab(2, "no pain in the chest", 90))
+        for words, entries in [
+            (("chest pain",), 1),
+            (("chest", "pain"), 2),
+            (("pain", "night"), 1),
+            (("gluc*",), 2),
+            (("glucose>126",), 1),
+            (("glucose>=90mg/dL",), 2),
+            (("glucose<1mmol/L",), 0),
+            (("loinc|2345-7",), 2),
+            (("2345-7=90",), 1),
+            (("snomed|2345-7",), 0),
+            (("night", "glucose<100"), 0),
+        ]:
+            records = found(world, *words).records
+            assert sum(one.entries for one in records) == entries, words
+        assert found(world, "glucose>126").records[0].values == ("131.0 mg/dL",)
+
+    @pytest.mark.parametrize("words", [(), ("",), ("gl*",), ("***",), ("x" * 600,), ("a",) * 17])
+    def test_refuses_what_cannot_be_looked_for(self, world: World, words: tuple[str, ...]) -> None:
+        with pytest.raises(UsageError):
+            found(world, *words)
+
+    def test_filters_by_category_and_time_and_names_no_more_than_the_limit(self, world: World) -> None:
+        publish(world, lab(1, "first"))
+        publish(world, lab(2, "second"))
+        assert total(world, "glucose", categories="laboratory") == 2
+        assert total(world, "glucose", categories="vitals") == 0
+        assert total(world, "glucose", until=1) == 0
+        assert total(world, "glucose", since=4_000_000_000) == 0
+        limited = found(world, "glucose", limit=1)
+        assert (limited.total, len(limited.records)) == (2, 1)
+
+
+class TestLife:
+    @pytest.mark.parametrize("who", ["patient", "clinician"])
+    def test_what_was_superseded_deleted_or_entered_in_error_does_not_answer(self, world: World, who: str) -> None:
+        publish(world, lab(1, "wrong words"), lab(2, "stays"), lab(3, "erroneous"), lab(4, "removed"))
+        publish(world, lab(1, "right words", version=2), lab(3, "erroneous", version=2, status="entered-in-error"))
+        publish(world, {"request": {"method": "DELETE", "url": "Observation/o4"}})
+        for word, count in [("wrong", 0), ("right", 1), ("stays", 1), ("erroneous", 0), ("removed", 0)]:
+            assert total(world, word, who=who) == count, word
+
+    @pytest.mark.parametrize("who", ["patient", "clinician"])
+    def test_what_was_withdrawn_does_not_answer(self, world: World, who: str) -> None:
+        gone = publish(world, lab(1, "taken back")).records[0].header_cid
+        publish(world, lab(2, "kept"))
+        again(world, "hospital").withdraw([gone], "entered-in-error")
+        assert (total(world, "taken", who=who), total(world, "kept", who=who)) == (0, 1)
+
+    def test_what_a_patient_closed_leaves_the_words_of_its_old_category(self, world: World, tmp_path: Path) -> None:
+        for number, text in enumerate(("secretword", "plainword")):
+            (tmp_path / f"{number}.json").write_text(json.dumps(lab(number, text)))
+        world.hospital.upload([tmp_path], world.patient.address)
+        (record,) = found(world, "secretword").records
+        (before,) = words_cids(world)
+        world.patient.choices.recategorize([record.record_id], "private")
+        again(world, "hospital").rewrap()
+        assert (total(world, "secretword"), total(world, "plainword")) == (1, 1)
+        assert (total(world, "secretword", who="clinician"), total(world, "plainword", who="clinician")) == (0, 1)
+        # Whoever had the envelope's key can't read the old list any more, nor the word in the new one.
+        assert before not in world.network.store.held
+        session = again(world)
+        searchable = session._lanes.searchable(session.records(), session._kept_headers)
+        for checked in searchable.found:
+            for envelope, listed in checked.inventories.items():
+                if listed.words and checked.envelopes[envelope][0].info.category.value == "laboratory":
+                    words = word_list.open_(world.network.store, listed.words, checked.keys[envelope])
+                    assert words.beginning("secret") == []
+                    assert words.beginning("plain") == ["plainword"]
+
+    def test_survives_a_rotation_and_merging(self, world: World) -> None:
+        for number in range(9):
+            publish(world, lab(number, f"word{number}"))
+        world.patient.revoke(grant(world, categories=("laboratory",)).policy_id, rotate=True)
+        again(world, "hospital").rewrap()
+        for number in (0, 7, 8):
+            assert total(world, f"word{number}") == 1
+            assert total(world, f"word{number}", who="clinician") == 1
+
+
+class TestAccess:
+    def test_a_grant_covers_its_own_lanes_only(self, world: World) -> None:
+        publish(world, lab(1, "breakfast"))
+        assert total(world, "breakfast", who="clinician", granted=("vitals",)) == 0
+        assert total(world, "breakfast", who="clinician", granted=("laboratory",)) == 1
+
+    def test_ends_with_the_revocation_also_in_a_session_that_searched_before(self, world: World) -> None:
+        publish(world, lab(1, "breakfast"))
+        policy = grant(world, categories=("laboratory",)).policy_id
+        session = again(world, "clinician")
+        assert session.open(policy).search("breakfast").total == 1
+        again(world).revoke(policy)
+        for clinician in (session, again(world, "clinician")):
+            with pytest.raises(AccessDeniedError):
+                clinician.open(policy).search("breakfast")
+
+    def test_is_in_the_patients_log_once_a_session_and_sees_what_is_new(self, world: World) -> None:
+        publish(world, lab(1, "breakfast"))
+        policy = grant(world, categories=("laboratory",)).policy_id
+        session = again(world, "clinician")
+        for _ in range(3):
+            assert session.open(policy).search("breakfast").total == 1
+        assert len(list(again(world).log(policy))) == 1
+        publish(world, lab(2, "breakfast"))
+        assert session.open(policy).search("breakfast").total == 2
+
+
+def words_cids(world: World) -> list[CID]:
+    """Return the lists of words of the patient's envelopes."""
+    session = again(world)
+    searchable = session._lanes.searchable(session.records(), session._kept_headers)
+    return [one.words for checked in searchable.found for one in checked.inventories.values() if one.words]
+
+
+class TestLies:
+    def test_a_list_that_is_gone_or_changed_is_told_and_costs_its_own_envelope(self, world: World) -> None:
+        publish(world, lab(1, "here"))
+        (cid,) = words_cids(world)
+        publish(world, lab(2, "there"), where="clinic")
+        kept = world.network.store.held.pop(cid)
+        result = found(world, "there")
+        assert (result.total, len(result.omissions)) == (1, 1)
+        assert result.omissions[0].hospital == world.hospital.address
+        world.network.store.held[cid] = kept
+        world.network.store.damage(cid)
+        result = found(world, "here")
+        assert (result.total, len(result.omissions)) == (0, 1)
+        assert isinstance(result.omissions[0].error, IntegrityError)
+
+    def test_another_envelopes_list_does_not_open(self, world: World) -> None:
+        publish(world, lab(1, "here"))
+        (mine,) = words_cids(world)
+        publish(world, lab(2, "there"), where="clinic")
+        (other,) = set(words_cids(world)) - {mine}
+        world.network.store.held[mine] = world.network.store.held[other]
+        assert found(world, "here").omissions
+
+    def test_nothing_but_what_failed_is_an_error(self, world: World) -> None:
+        publish(world, lab(1, "here"))
+        world.network.store.held.pop(words_cids(world)[0])
+        with pytest.raises(Exception, match="words of envelope"):
+            found(world, "here")
+
+
+class TestOldOnes:
+    def test_records_without_lists_are_counted(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As a program published them that knew no lists of words."""
+        with monkeypatch.context() as patched:
+            patched.setattr("panachain.records.publish.words_of", lambda *_: None)
+            publish(world, lab(1, "old"))
+        publish(world, lab(2, "new"))
+        result = found(world, "glucose")
+        assert (result.total, result.mute, result.omissions) == (1, 1, ())
+        assert total(world, "old") == 0
+
+    def test_an_image_is_published_and_has_no_words(self, world: World, tmp_path: Path) -> None:
+        (tmp_path / "x.bin").write_bytes(bytes(range(256)) * 8)
+        report = world.hospital.upload([tmp_path / "x.bin"], world.patient.address, category="imaging")
+        assert (len(report.records), report.wordless) == (1, (str(tmp_path / "x.bin"),))
+        assert found(world, "anything").mute == 1
