@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from panachain.chain.web3 import SidechainWeb3
 
 _TAKES_BACK: Final = {
-    "IdentityRegistry": ("unpair", "cancelRecovery"),
+    "IdentityRegistry": ("unpair", "cancelRecovery", "cancelGuardians"),
     "AccessRequests": ("deny", "withdraw"),
     "CareGroups": ("removeMember", "close"),
 }

@@ -42,6 +42,9 @@ EMERGENCY_REASON: Final = b"panachain/emergency-reason/1"
 GROUP_KEY: Final = b"panachain/group-key/3"
 BLOCKED: Final = b"panachain/blocked/1"
 BOOKS: Final = b"panachain/books/1"
+GUARDIANS: Final = b"panachain/guardians/1"
+GUARDIAN_INVITATION: Final = b"panachain/guardian-invitation/1"
+GUARDIAN_ANSWER: Final = b"panachain/guardian-answer/1"
 PENDING_GRANT: Final = b"panachain/pending-grant/2"
 DEPOSIT: Final = b"panachain/deposit/3"
 RECEIPT_DETAIL: Final = b"panachain/receipt/2/detail"
@@ -73,3 +76,6 @@ CAPSULE_MARK: Final = b"panachain/receipt/2/capsule"
 
 # Prefixes of digests in a challenge for tokens (RFC 9577, redemption context).
 TOKEN_PERIOD: Final = b"panachain/token-period/1"
+
+# Salt of the words that are read out for a question to guardians (scrypt).
+GUARDIAN_CODE: Final = b"panachain/guardian-code/1"

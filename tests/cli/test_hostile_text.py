@@ -34,6 +34,7 @@ COMMANDS_RUN = (
         "reissue 0x11",
         "group list",
         "emergency status",
+        "guardian list",
         "assign --propose .",
         "convict 0x11",
         "withdraw bafy --reason wrong-patient --yes",
