@@ -9,19 +9,44 @@ import {Status} from "../types/Status.sol";
 /// @notice See {IIdentityRegistry}. It never holds a personal field in the clear.
 contract IdentityRegistry is IIdentityRegistry, RelayedAndManaged {
     uint256 private constant MAX_GUARDIANS = 16;
-    uint48 private constant RECOVERY_DELAY = 72 hours;
     /// @dev How long keys may still count beside those that replace them.
     uint256 private constant MAX_OVERLAP = 30 days;
+    /// @dev A delay of zero is none, and one without an end locks everybody out.
+    uint32 private constant SHORTEST_DELAY = 1 days;
+    uint32 private constant LONGEST_DELAY = 30 days;
+    /// @dev How long an open recovery can be completed: then another one can be opened.
+    uint48 private constant COMPLETION = 14 days;
+    /// @dev How long an approval waits for the others.
+    uint48 private constant APPROVAL = 14 days;
+    uint48 private constant FREEZE = 72 hours;
     /// @dev How far an account is followed.
     uint256 private constant MAX_MOVES = 64;
 
     struct Guardianship {
-        address[] guardians;
+        /// @dev Of the list of commitments; zero for no guardians.
+        bytes32 digest;
+        bytes32 nextDigest;
         uint8 threshold;
-        /// @dev Counted up by every change and veto: approvals of an older round count no more.
+        /// @dev Seconds.
+        uint32 delay;
+        /// @dev Counted up by every change, veto and opening: approvals of an older round count no more.
         uint40 round;
         uint48 readyAt;
+        uint48 frozenUntil;
         address successor;
+        uint8 nextThreshold;
+        uint32 nextDelay;
+        /// @dev When what was announced takes effect; zero for nothing announced.
+        uint48 changesAt;
+        /// @dev Whether a veto made what was announced wait once more.
+        bool deferred;
+    }
+
+    struct Approvals {
+        /// @dev When the first of them was given.
+        uint48 since;
+        /// @dev One bit for each guardian, by the guardian's place in the list.
+        uint16 bits;
     }
 
     mapping(address account => Identity identity) private _identities;
@@ -31,8 +56,9 @@ contract IdentityRegistry is IIdentityRegistry, RelayedAndManaged {
     mapping(address patient => mapping(address hospital => bytes32 pairing)) private _pairings;
 
     mapping(address patient => Guardianship guardianship) private _guardianships;
-    /// @dev One bit for each guardian, by the guardian's place in the list.
-    mapping(bytes32 patientRoundSuccessor => uint256 bits) private _approvals;
+    mapping(bytes32 patientRoundSuccessor => Approvals approvals) private _approvals;
+    /// @dev A guardian freezes once, as long as the same guardians are named.
+    mapping(bytes32 patientDigestGuardian => bool frozen) private _froze;
     mapping(address patient => address successor) private _successors;
 
     constructor(address authority, address forwarder) RelayedAndManaged(authority, forwarder) {}
@@ -71,6 +97,10 @@ contract IdentityRegistry is IIdentityRegistry, RelayedAndManaged {
         _change(account, Status.Active, Status.Suspended);
 
         emit IdentitySuspended(account);
+
+        // What somebody announced whom the registrar doubts mustn't wait for a reinstatement.
+        Guardianship storage guardianship = _settled(account);
+        if (guardianship.changesAt != 0) _withdraw(guardianship, account);
     }
 
     /// @inheritdoc IIdentityRegistry
@@ -107,6 +137,8 @@ contract IdentityRegistry is IIdentityRegistry, RelayedAndManaged {
     function pair(address hospital, bytes32 pairing) external {
         if (!isActive(_msgSender(), Role.Patient)) revert IdentityNotActivePatient(_msgSender());
         if (hospital == address(0) || pairing == bytes32(0)) revert IdentityNotPaired(_msgSender(), hospital);
+        // New lanes for a hospital that is paired already are a part of revoking: nothing keeps them waiting.
+        if (_pairings[_msgSender()][hospital] == bytes32(0)) _requireNotFrozen(_msgSender());
 
         _pairings[_msgSender()][hospital] = pairing;
 
@@ -125,49 +157,105 @@ contract IdentityRegistry is IIdentityRegistry, RelayedAndManaged {
     /* GUARDIANS */
 
     /// @inheritdoc IIdentityRegistry
-    function setGuardians(address[] calldata guardians, uint8 threshold) external {
+    function setGuardians(bytes32[] calldata commitments, uint8 threshold, uint32 delay, bytes32 invitations) external {
         if (!isActive(_msgSender(), Role.Patient)) revert IdentityNotActivePatient(_msgSender());
-        bool fits = guardians.length <= MAX_GUARDIANS && threshold <= guardians.length;
+        bool fits = commitments.length <= MAX_GUARDIANS && threshold <= commitments.length;
         // Nobody is named by an empty list only; a threshold of zero would let anyone move the patient.
-        if (!fits || (threshold == 0) != (guardians.length == 0)) {
-            revert IdentityInvalidGuardians(guardians.length, threshold);
+        if (!fits || (threshold == 0) != (commitments.length == 0)) {
+            revert IdentityInvalidGuardians(commitments.length, threshold);
         }
-        address previous = address(0);
-        for (uint256 i = 0; i < guardians.length; ++i) {
-            if (guardians[i] <= previous || guardians[i] == _msgSender()) revert IdentityInvalidGuardian(guardians[i]);
-            previous = guardians[i];
+        if (delay < SHORTEST_DELAY || delay > LONGEST_DELAY) revert IdentityInvalidDelay(delay);
+        bytes32 previous = bytes32(0);
+        for (uint256 i = 0; i < commitments.length; ++i) {
+            if (commitments[i] <= previous) revert IdentityInvalidCommitment(commitments[i]);
+            previous = commitments[i];
         }
+        _requireNotFrozen(_msgSender());
 
-        Guardianship storage guardianship = _guardianships[_msgSender()];
-        guardianship.guardians = guardians;
-        guardianship.threshold = threshold;
-        _voidApprovals(guardianship);
+        Guardianship storage guardianship = _settled(_msgSender());
+        // Where nobody is named yet, nobody is protected by waiting.
+        uint48 wait = guardianship.threshold == 0 ? 0 : guardianship.delay;
+        guardianship.nextDigest = commitments.length == 0 ? bytes32(0) : keccak256(abi.encode(commitments));
+        guardianship.nextThreshold = threshold;
+        guardianship.nextDelay = delay;
+        // Safe: Unix seconds fit 48 bits for nine million years.
+        guardianship.changesAt = uint48(block.timestamp) + wait;
+        guardianship.deferred = false;
 
-        emit GuardiansChanged(_msgSender(), guardians, threshold);
+        emit GuardiansAnnounced(_msgSender(), commitments, threshold, delay, invitations, guardianship.changesAt);
+
+        _settle(guardianship);
     }
 
     /// @inheritdoc IIdentityRegistry
-    function approveRecovery(address patient, address successor) external {
-        Guardianship storage guardianship = _guardianships[patient];
-        uint256 bit = _guardianBit(guardianship.guardians, patient);
+    function cancelGuardians() external {
+        // Also while suspended: taking back makes nothing worse.
+        Status actual = _identities[_msgSender()].status;
+        if (actual != Status.Active && actual != Status.Suspended) {
+            revert IdentityUnexpectedStatus(_msgSender(), actual);
+        }
+        Guardianship storage guardianship = _settled(_msgSender());
+        if (guardianship.changesAt == 0) revert IdentityNothingAnnounced(_msgSender());
+
+        _withdraw(guardianship, _msgSender());
+    }
+
+    /// @inheritdoc IIdentityRegistry
+    function freeze() external {
+        if (!isActive(_msgSender(), Role.Patient)) revert IdentityNotActivePatient(_msgSender());
+
+        _freeze(_settled(_msgSender()), _msgSender());
+    }
+
+    /// @inheritdoc IIdentityRegistry
+    function freezeFor(address patient, bytes32[] calldata commitments, uint256 place, bytes32 salt) external {
+        Guardianship storage guardianship = _settled(patient);
+        _requireGuardian(guardianship, patient, commitments, place, salt);
+        bytes32 once = keccak256(abi.encode(patient, guardianship.digest, _msgSender()));
+        if (_froze[once]) revert IdentityAlreadyFrozen(patient, _msgSender());
+
+        _froze[once] = true;
+        _freeze(guardianship, patient);
+    }
+
+    /// @inheritdoc IIdentityRegistry
+    function approveRecovery(
+        address patient,
+        address successor,
+        bytes32[] calldata commitments,
+        uint256 place,
+        bytes32 salt
+    ) external {
+        Guardianship storage guardianship = _settled(patient);
+        _requireGuardian(guardianship, patient, commitments, place, salt);
         if (_identities[patient].status == Status.Replaced || successor == patient || !isActive(successor, Role.Patient))
         {
             revert IdentityInvalidSuccessor(patient, successor);
         }
-        if (guardianship.readyAt != 0) revert IdentityRecoveryOpen(patient, guardianship.successor);
-        bytes32 vote = keccak256(abi.encode(patient, guardianship.round, successor));
-        uint256 bits = _approvals[vote];
-        if (bits & bit != 0) revert IdentityAlreadyApproved(patient, _msgSender());
+        // Another successor may take the place of one who doesn't come, but needs all approvals for itself.
+        if (_isOpen(guardianship) && guardianship.successor == successor) {
+            revert IdentityRecoveryOpen(patient, successor);
+        }
+        Approvals storage approvals = _approvals[keccak256(abi.encode(patient, guardianship.round, successor))];
+        // What was approved and forgotten long ago must not wait for one voice more.
+        if (block.timestamp >= approvals.since + APPROVAL) {
+            // Safe: as above.
+            approvals.since = uint48(block.timestamp);
+            approvals.bits = 0;
+        }
+        // Safe: a place is below 16.
+        uint16 bit = uint16(1 << place);
+        if (approvals.bits & bit != 0) revert IdentityAlreadyApproved(patient, _msgSender());
 
-        bits |= bit;
-        _approvals[vote] = bits;
+        approvals.bits |= bit;
 
         emit RecoveryApproved(patient, successor, _msgSender());
 
-        if (_count(bits) < guardianship.threshold) return;
+        if (_count(approvals.bits) < guardianship.threshold) return;
 
-        // Safe: Unix seconds fit 48 bits for nine million years.
-        guardianship.readyAt = uint48(block.timestamp) + RECOVERY_DELAY;
+        ++guardianship.round;
+        // Safe: as above.
+        guardianship.readyAt = uint48(block.timestamp) + guardianship.delay;
         guardianship.successor = successor;
 
         emit RecoveryOpened(patient, successor, guardianship.readyAt);
@@ -175,21 +263,30 @@ contract IdentityRegistry is IIdentityRegistry, RelayedAndManaged {
 
     /// @inheritdoc IIdentityRegistry
     function cancelRecovery() external {
-        // Also while suspended: a thief who has the account suspended must not win by it.
-        Status actual = _identities[_msgSender()].status;
-        if (actual != Status.Active && actual != Status.Suspended) {
-            revert IdentityUnexpectedStatus(_msgSender(), actual);
-        }
+        // Not while suspended: whoever took the key could veto for ever, and the registrar tells the owner from a thief.
+        if (!isActive(_msgSender(), Role.Patient)) revert IdentityNotActivePatient(_msgSender());
 
-        _voidApprovals(_guardianships[_msgSender()]);
+        Guardianship storage guardianship = _settled(_msgSender());
+        _voidApprovals(guardianship);
 
         emit RecoveryCancelled(_msgSender());
+
+        // A thief who announces other guardians and vetoes these mustn't be rid of them by it: they get a delay more. Once,
+        // or they could keep their patient from ever naming others.
+        if (guardianship.changesAt != 0 && !guardianship.deferred) {
+            guardianship.deferred = true;
+            // Safe: as above.
+            guardianship.changesAt = uint48(block.timestamp) + guardianship.delay;
+
+            emit GuardiansDeferred(_msgSender(), guardianship.changesAt);
+        }
+        _settle(guardianship);
     }
 
     /// @inheritdoc IIdentityRegistry
     function completeRecovery(address patient) external {
         Guardianship storage guardianship = _guardianships[patient];
-        uint48 readyAt = guardianship.readyAt;
+        uint48 readyAt = _isOpen(guardianship) ? guardianship.readyAt : 0;
         if (readyAt == 0 || block.timestamp < readyAt) {
             revert IdentityRecoveryNotReady(patient, readyAt, block.timestamp);
         }
@@ -200,6 +297,7 @@ contract IdentityRegistry is IIdentityRegistry, RelayedAndManaged {
 
         _identities[patient].status = Status.Replaced;
         _successors[patient] = successor;
+        guardianship.changesAt = 0;
         _voidApprovals(guardianship);
 
         emit IdentityReplaced(patient, successor);
@@ -208,15 +306,34 @@ contract IdentityRegistry is IIdentityRegistry, RelayedAndManaged {
     /* VIEWS */
 
     /// @inheritdoc IIdentityRegistry
-    function guardiansOf(address patient) external view returns (address[] memory guardians, uint8 threshold) {
+    function guardianshipOf(address patient) external view returns (Guardians memory) {
         Guardianship storage guardianship = _guardianships[patient];
-        return (guardianship.guardians, guardianship.threshold);
+        bool due = _isDue(guardianship);
+        return Guardians({
+            digest: due ? guardianship.nextDigest : guardianship.digest,
+            threshold: due ? guardianship.nextThreshold : guardianship.threshold,
+            delay: due ? guardianship.nextDelay : guardianship.delay,
+            nextDigest: due ? bytes32(0) : guardianship.nextDigest,
+            changesAt: due ? 0 : guardianship.changesAt,
+            frozenUntil: guardianship.frozenUntil
+        });
+    }
+
+    /// @inheritdoc IIdentityRegistry
+    function isGuardian(address patient, address account, bytes32[] calldata commitments, uint256 place, bytes32 salt)
+        external
+        view
+        returns (bool)
+    {
+        Guardianship storage guardianship = _guardianships[patient];
+        bytes32 digest = _isDue(guardianship) ? guardianship.nextDigest : guardianship.digest;
+        return _isNamed(digest, patient, account, commitments, place, salt);
     }
 
     /// @inheritdoc IIdentityRegistry
     function recoveryOf(address patient) external view returns (address successor, uint48 readyAt) {
         Guardianship storage guardianship = _guardianships[patient];
-        return (guardianship.successor, guardianship.readyAt);
+        return _isOpen(guardianship) ? (guardianship.successor, guardianship.readyAt) : (address(0), 0);
     }
 
     /// @inheritdoc IIdentityRegistry
@@ -271,12 +388,77 @@ contract IdentityRegistry is IIdentityRegistry, RelayedAndManaged {
         guardianship.successor = address(0);
     }
 
-    /// @dev The bit of the caller; reverts for everybody but a guardian.
-    function _guardianBit(address[] storage guardians, address patient) private view returns (uint256) {
-        for (uint256 i = 0; i < guardians.length; ++i) {
-            if (guardians[i] == _msgSender()) return 1 << i;
+    /// @dev A patient's guardianship, after what was announced and is due.
+    function _settled(address patient) private returns (Guardianship storage guardianship) {
+        guardianship = _guardianships[patient];
+        _settle(guardianship);
+    }
+
+    function _settle(Guardianship storage guardianship) private {
+        if (!_isDue(guardianship)) return;
+
+        guardianship.digest = guardianship.nextDigest;
+        guardianship.threshold = guardianship.nextThreshold;
+        guardianship.delay = guardianship.nextDelay;
+        guardianship.nextDigest = bytes32(0);
+        guardianship.changesAt = 0;
+        _voidApprovals(guardianship);
+    }
+
+    function _withdraw(Guardianship storage guardianship, address patient) private {
+        guardianship.nextDigest = bytes32(0);
+        guardianship.changesAt = 0;
+
+        emit GuardiansWithdrawn(patient);
+    }
+
+    function _freeze(Guardianship storage guardianship, address patient) private {
+        // Safe: Unix seconds fit 48 bits for nine million years.
+        guardianship.frozenUntil = uint48(block.timestamp) + FREEZE;
+
+        emit IdentityFrozen(patient, guardianship.frozenUntil);
+    }
+
+    /// @dev Whether what was announced takes effect: guardians who act, and a freeze, hold it up.
+    function _isDue(Guardianship storage guardianship) private view returns (bool) {
+        uint48 changesAt = guardianship.changesAt;
+        return changesAt != 0 && block.timestamp >= changesAt && block.timestamp >= guardianship.frozenUntil
+            && !_isOpen(guardianship);
+    }
+
+    function _isOpen(Guardianship storage guardianship) private view returns (bool) {
+        uint48 readyAt = guardianship.readyAt;
+        return readyAt != 0 && block.timestamp < readyAt + COMPLETION;
+    }
+
+    function _requireNotFrozen(address patient) private view {
+        Guardianship storage guardianship = _guardianships[patient];
+        if (block.timestamp < guardianship.frozenUntil || _isOpen(guardianship)) revert IdentityIsFrozen(patient);
+    }
+
+    function _requireGuardian(
+        Guardianship storage guardianship,
+        address patient,
+        bytes32[] calldata commitments,
+        uint256 place,
+        bytes32 salt
+    ) private view {
+        if (!_isNamed(guardianship.digest, patient, _msgSender(), commitments, place, salt)) {
+            revert IdentityNotGuardian(patient, _msgSender());
         }
-        revert IdentityNotGuardian(patient, _msgSender());
+    }
+
+    /// @dev Nobody is their own guardian, whatever they committed to.
+    function _isNamed(
+        bytes32 digest,
+        address patient,
+        address account,
+        bytes32[] calldata commitments,
+        uint256 place,
+        bytes32 salt
+    ) private pure returns (bool) {
+        return account != patient && place < commitments.length && keccak256(abi.encode(commitments)) == digest
+            && commitments[place] == keccak256(abi.encode(patient, account, salt));
     }
 
     function _count(uint256 bits) private pure returns (uint256 ones) {

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _TAKES_BACK: Final = {
     # Whoever replaces keys takes back what they could do in the hands of others.
-    "IdentityRegistry": ("unpair", "cancelRecovery", "changeKeys"),
+    "IdentityRegistry": ("unpair", "cancelRecovery", "cancelGuardians", "changeKeys"),
     "AccessRequests": ("deny", "withdraw"),
     "CareGroups": ("removeMember", "close"),
 }

@@ -6,7 +6,7 @@ Never loads the SDK before a command needs it: `--help` answers at once. Follows
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
 import click
 
+from panachain.cli import words
 from panachain.cli.output import Output
 from panachain.config import Config
-from panachain.errors import PartlyDoneError, UnavailableError, UsageError
-from panachain.model.actors import PolicyId, Role
+from panachain.errors import PanaChainError, PartlyDoneError, UnavailableError, UsageError
+from panachain.model.actors import Address, PolicyId, Role
 from panachain.passphrase import Sources, read_passphrase
 from panachain.plain import line
 
@@ -32,6 +33,9 @@ UNTOUCHED: Final = "nothing was changed"
 """What a failure says when it is certain that no state changed."""
 
 _GRANTEES: Final = (Role.PRACTITIONER, Role.GROUP, Role.RESEARCHER)
+
+_TOLD: Final = frozenset({"whoami", "records", "policies", "log", "requests"})
+"""Commands of a patient that tell, too, whether guardians move them."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -155,6 +159,8 @@ class App:
                 # What takes a right away and isn't done yet comes first, whatever is asked for now.
                 if profile.role is Role.PATIENT and self.command != "revoke":
                     self._go_on(profile, actor)
+                if profile.role is Role.PATIENT and self.command in _TOLD:
+                    self.tell_of_guardians(network, [profile.address])
                 yield actor
             finally:
                 names.registry = None
@@ -178,6 +184,16 @@ class App:
             if (key := unlocked_by_security_key(self.config, profile)) is not None:
                 return key
         return self.passphrase(f"profile {profile.name}", profile=profile)
+
+    def tell_of_guardians(self, network: Network, patients: Iterable[Address]) -> None:
+        """Warn of guardians who move patients of this machine; what can't be asked now stops nothing."""
+        from panachain.sdk.guardians import told_of
+
+        try:
+            for one in told_of(network, patients):
+                self.output.warn(words.moving(one))
+        except PanaChainError as exc:
+            self.output.warn(f"whether guardians move somebody to another account isn't known: {exc}")
 
     def _go_on(self, profile: Profile, actor: object) -> None:
         """Send revocations of a patient's again that the chain hasn't proven, and say so."""

@@ -108,6 +108,7 @@ def all_checks(app: App) -> Iterator[Check]:
         yield from _chain(name, description, app.config)
     yield from gate_checks(app.config.sidechain_rpc, description)
     yield from _services(app)
+    yield from _guardians(app)
     yield from _relays(description)
     yield from _sidechain_payers(description, app.config)
 
@@ -156,6 +157,35 @@ def _recovery(home: Path) -> Iterator[Check]:
         fix = f"panachain --profile {profile.name} recovery {what}" if found.advice else ""
         told = found.advice or f"{found.threshold} shares restore it; the last drill fitted"
         yield Check(name, "note" if found.advice else "ok", told, fix)
+
+
+def _guardians(app: App) -> Iterator[Check]:
+    """Say of each patient on this machine whether guardians move them: a move that its owner didn't want is urgent."""
+    from panachain.sdk.guardians import told_of
+    from panachain.sdk.profiles import list_profiles
+    from panachain.sdk.times import iso
+
+    try:
+        patients = {one.address: one.name for one in list_profiles(app.home) if one.role is Role.PATIENT}
+        if not patients:
+            return
+        with app.network() as network:
+            found = told_of(network, patients)
+    except PanaChainError as exc:
+        yield Check("guardians", "note", f"it isn't known whether they move anybody: {exc}", exc.hint)
+        return
+    for one in found:
+        name = patients[one.patient]
+        what = f"may complete it from {iso(one.ready_at)} on" if one.is_open else "isn't chosen by enough of them yet"
+        yield Check(
+            f"guardians of {name}",
+            "bad",
+            f"they move this profile to {handle_of(one.successor, Role.PATIENT)}, who {what}",
+            f"panachain --profile {name} recovery veto  # unless you asked them to",
+            1,
+        )
+    if not found:
+        yield Check("guardians", "ok", "nobody moves a profile of this machine to another account")
 
 
 def _secrets(home: Path) -> list[Path]:

@@ -30,8 +30,9 @@ COMMANDS: Final = {
     "register": (f"{_COMMANDS}identity:register", "Enter the profile's actor on its chain."),
     "whoami": (f"{_COMMANDS}identity:whoami", "Show the profile's actor."),
     "key": (f"{_COMMANDS}key:key", "What opens a profile: its passphrase, security keys and passkeys."),
-    "recovery": (f"{_COMMANDS}recovery:recovery", "Keep the seed as shares on paper."),
+    "recovery": (f"{_COMMANDS}recovery:recovery", "Keep the seed as shares, on paper or with guardians."),
     "restore": (f"{_COMMANDS}recovery:restore", "Make a profile again from its shares."),
+    "guardian": (f"{_COMMANDS}guardians:guardian", "See whom you guard, release your share, move a patient."),
     "unlock": (f"{_COMMANDS}agent:unlock", "Keep a profile unlocked for a while."),
     "lock": (f"{_COMMANDS}agent:lock", "Lock a profile that was unlocked."),
     "contacts": (f"{_COMMANDS}contacts:contacts", "Give people and organisations names of your own."),
@@ -92,8 +93,8 @@ COMMANDS: Final = {
 
 SECTIONS: Final = {
     "Everybody": (
-        *("init", "register", "whoami", "unlock", "lock", "key", "recovery", "restore", "portal", "contacts"),
-        *("share", "viewer", "submit", "doctor", "backup", "config", "completion"),
+        *("init", "register", "whoami", "unlock", "lock", "key", "recovery", "restore", "guardian"),
+        *("portal", "contacts", "share", "viewer", "submit", "doctor", "backup", "config", "completion"),
     ),
     "Patients": (
         *("pair", "unpair", "choices", "records", "search", "summary", "export", "recategorize", "erase"),

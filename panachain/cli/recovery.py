@@ -1,4 +1,4 @@
-"""`recovery shares|test|status` and `restore`: shares of a seed on paper, drills, and a profile from its shares.
+"""`recovery shares|test|status|books` and `restore`: shares on paper, drills, and a profile from its shares.
 
 Never takes a share or a passphrase from an argument, and never prints a share where a program could keep it: shares go
 to a terminal, one after the other, or into private files. Follows docs/spec/recovery.md.
@@ -64,17 +64,29 @@ _share_files = click.option(
 )
 
 
+_GUARDIANS: Final = "panachain.cli.guardians:"
+
+
 @click.group(
     "recovery",
     cls=LazyGroup,
+    lazy={
+        "guardians": (f"{_GUARDIANS}guardians", "Name people who restore your seed together."),
+        "veto": (f"{_GUARDIANS}veto", "Stop guardians who move you to another account."),
+        "freeze": (f"{_GUARDIANS}freeze", "Let nobody new be named or paired with for 72 hours."),
+        "ask": (f"{_GUARDIANS}ask", "On a new device: ask guardians for their shares."),
+        "complete": (f"{_GUARDIANS}complete", "Be the patient whom guardians moved to this account."),
+        "inherited": (f"{_GUARDIANS}inherited", "Show the accounts that were moved to this one."),
+    },
     epilog="""
         panachain recovery shares --threshold 2 --of 3
         panachain recovery test
+        panachain recovery guardians set sister doctor notary --threshold 2
         panachain recovery status
     """,
 )
 def recovery() -> None:
-    """Keep a profile's seed as shares on paper, of which some restore it and fewer tell nothing."""
+    """Keep a profile's seed as shares, on paper or with guardians: some restore it, and fewer tell nothing."""
 
 
 @command(
@@ -184,6 +196,22 @@ def status() -> None:
         app.output.next(
             *(f"panachain --profile {one.profile} recovery {do}" for one, do in zip(needed, what, strict=True))
         )
+    _warn(app, profiles)
+
+
+def _warn(app: App, profiles: Sequence[Profile]) -> None:
+    """Say what guardians began, where the network answers."""
+    patients = [profile.address for profile in profiles if profile.role is Role.PATIENT]
+    if not patients:
+        return
+    try:
+        with app.network() as network:
+            app.tell_of_guardians(network, patients)
+    except ConfigurationError:
+        # There is no network yet, so nobody has a guardian.
+        return
+    except UnavailableError as exc:
+        app.output.warn(f"whether guardians move one of these profiles isn't known: {exc}")
 
 
 @command(
@@ -215,22 +243,36 @@ for _command in (shares, test, status, books):
     examples="""
         panachain --profile me restore
         panachain --profile me restore --share /media/a/1.html --share /media/b/2.html
+        panachain --profile me restore --answer "panachain/answer/1 bafkrei…" --answer "panachain/answer/1 bafkrei…"
     """,
 )
 @_share_files
+@click.option(
+    "--answer", "answers", metavar="LINE", multiple=True, help="What a guardian sent to this device's `recovery ask`."
+)
 @click.option("--who", default="", metavar="HANDLE|ADDRESS", help="Whose seed it must be, as the pages show it.")
 @click.option("--role", type=click.Choice([role.value for role in _ROLES]), help="What the actor is, if nothing tells.")
-def restore(files: tuple[Path, ...], who: str, role: str | None) -> None:
+def restore(files: tuple[Path, ...], answers: tuple[str, ...], who: str, role: str | None) -> None:
     """Make a profile from enough of its shares, and find everything of it again.
 
-    Shares are typed or pasted when they are asked for. What they make is compared with the account that the pages show,
-    or with the registries, before anything is written. The passphrase of the new profile needn't be the old one.
+    Guardians' answers are opened by the passphrase of `recovery ask`, which the profile keeps. Other shares are typed
+    or pasted when they are asked for. What they make is compared with the account that the pages show, or with the
+    registries, before anything is written. The passphrase of the new profile needn't be the old one.
     """
     app = current()
-    given = _given(app, files)
+    if files and answers:
+        raise UsageError("pages and guardians' answers are different sets", hint="give --share or --answer")
+    given = [] if answers else _given(app, files)
     with ExitStack() as stack:
         network, problem = _network(app, stack)
-        profile, hidden = _restored(app, given, network, who, Role(role) if role else None)
+        kept: list[Hidden] = []
+        if answers:
+            given = _answered(app, network, problem, answers, kept)
+        profile, hidden = _restored(app, given, network, who, Role(role) if role else None, kept)
+        if answers:
+            from panachain.sdk.asking import Asking
+
+            Asking(app.home).end()
         if network is None:
             raise PartlyDoneError(
                 f"profile {profile.name!r} is restored, and the chains weren't asked for what is its: {problem}",
@@ -252,16 +294,39 @@ def _network(app: App, stack: ExitStack) -> tuple[Network | None, str]:
         return None, str(exc)
 
 
+def _answered(
+    app: App, network: Network | None, problem: str, answers: Sequence[str], kept: list[Hidden]
+) -> list[RecoveryShare]:
+    """Return the shares in guardians' answers, and keep the passphrase that the question was made with."""
+    from panachain.passphrase import Hidden
+    from panachain.sdk.asking import Asking
+
+    if network is None:
+        raise UnavailableError(f"answers of guardians lie in the store, and there is none: {problem}")
+
+    def passphrase() -> Hidden:
+        kept.append(Hidden(app.passphrase("recovery ask")))
+        return kept[-1]
+
+    return Asking(app.home).answers(network, answers, passphrase)
+
+
 def _restored(
-    app: App, given: Sequence[RecoveryShare], network: Network | None, who: str, role: Role | None
+    app: App,
+    given: Sequence[RecoveryShare],
+    network: Network | None,
+    who: str,
+    role: Role | None,
+    kept: list[Hidden],
 ) -> tuple[Profile, Hidden]:
     from panachain.passphrase import Hidden
     from panachain.sdk.restoring import restore_profile
 
-    name, kept = app.config.profile, list[Hidden]()
+    name = app.config.profile
 
     def passphrase() -> Hidden:
-        kept.append(Hidden(app.passphrase(f"the restored profile {name}".rstrip(), confirm=True)))
+        if not kept:
+            kept.append(Hidden(app.passphrase(f"the restored profile {name}".rstrip(), confirm=True)))
         return kept[-1]
 
     return restore_profile(app.home, name, given, passphrase, network=network, who=who, role=role), kept[-1]

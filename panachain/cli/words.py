@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from panachain.model.scope import UNDATED
 from panachain.plain import clean as clean
 from panachain.plain import line as line
+
+if TYPE_CHECKING:
+    from panachain.sdk.results.guardians import RecoveryView
 
 ABSENT: Final = "-"
 """What stands for a value that there isn't."""
@@ -157,3 +160,17 @@ def scopes(texts: Sequence[str]) -> str:
     for name, of in found.items():
         groups.setdefault("" if of is None else f" ({years(of)})", []).append(SCOPES.get(name, line(name)))
     return "; ".join(f"{', '.join(names)}{of}" for of, names in groups.items()) or ABSENT
+
+
+def moving(one: RecoveryView) -> str:
+    """Return what guardians began, and how it is stopped, in words."""
+    said = count(len(one.approved_by), "guardian")
+    if one.is_open:
+        return (
+            f"{said} began to move {one.patient} to {one.successor}, which takes it over from"
+            f" {when(one.ready_at)} on: if you didn't ask for it, `panachain recovery veto` stops it"
+        )
+    return (
+        f"{said} spoke for moving {one.patient} to {one.successor}: if you didn't ask for it,"
+        " `panachain recovery veto` stops it"
+    )

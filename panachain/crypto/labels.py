@@ -49,6 +49,9 @@ EMERGENCY_REASON: Final = b"panachain/emergency-reason/1"
 GROUP_KEY: Final = b"panachain/group-key/3"
 BLOCKED: Final = b"panachain/blocked/1"
 BOOKS: Final = b"panachain/books/1"
+GUARDIANS: Final = b"panachain/guardians/1"
+GUARDIAN_INVITATION: Final = b"panachain/guardian-invitation/1"
+GUARDIAN_ANSWER: Final = b"panachain/guardian-answer/1"
 PENDING_GRANT: Final = b"panachain/pending-grant/2"
 DEPOSIT: Final = b"panachain/deposit/3"
 RECEIPT_DETAIL: Final = b"panachain/receipt/2/detail"
@@ -89,3 +92,7 @@ LOG_MAP: Final = b"panachain/log-map/1"
 
 # Names what a signature line of a note holds that the notes' specification doesn't define.
 LOG_KEY: Final = b"panachain/log-key/1"
+
+
+# Salt of the words that are read out for a question to guardians (scrypt).
+GUARDIAN_CODE: Final = b"panachain/guardian-code/1"

@@ -158,6 +158,14 @@ def check_together(shares: Sequence[Share]) -> None:
         seen[share.number] = share
 
 
+def spoken(data: bytes) -> tuple[str, ...]:
+    """Return a word for each two bytes, of which ten bits count: for reading out. Four letters of each are enough."""
+    from shamir_mnemonic.wordlist import WORDLIST
+
+    pairs = (data[at : at + 2] for at in range(0, len(data), 2))
+    return tuple(WORDLIST[int.from_bytes(pair, "big") % len(WORDLIST)] for pair in pairs)
+
+
 def _combine(shares: Sequence[Share]) -> bytes:
     from shamir_mnemonic import combine_mnemonics
     from shamir_mnemonic.utils import MnemonicError

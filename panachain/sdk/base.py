@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from panachain.chain.bound import Sends
     from panachain.sdk.blocked import BlockList
     from panachain.sdk.emergencies import Reviews
+    from panachain.sdk.guarding import Guarding
     from panachain.sdk.key_rotation import OwnKeys
     from panachain.sdk.names import Names
     from panachain.sdk.recovery import Recovery
@@ -208,6 +209,21 @@ class ActorSession:
         from panachain.sdk.recovery import Recovery
 
         return Recovery(self.profile, lambda: self._seed)
+
+    @property
+    def guarding(self) -> Guarding:
+        """The patients whose guardian this actor is."""
+        # Imported here: most sessions guard nobody.
+        from panachain.sdk.guarding import Guarding
+
+        return Guarding(
+            self.network,
+            self._seed,
+            self.address,
+            folder=self.profile.folder,
+            sender=self._person,
+            names=self._names,
+        )
 
     @property
     def viewers(self) -> Viewers:

@@ -74,6 +74,7 @@ def named_blocks(network: Network, store: BlobStore) -> NamedBlocks:
         ("requests", lambda: _requests(network)),
         ("keys of groups", lambda: _group_keys(network)),
         ("emergencies", lambda: _emergencies(network)),
+        ("guardians", lambda: _guardians(network)),
     )
     found: list[Named] = []
     failures: list[str] = []
@@ -154,6 +155,12 @@ def _group_keys(network: Network) -> Iterator[Named]:
 def _emergencies(network: Network) -> Iterator[Named]:
     for number, reason in network.sidechain.emergency.reasons().items():
         yield from _raw(reason, "emergency", f"emergency {number}")
+
+
+def _guardians(network: Network) -> Iterator[Named]:
+    # Earlier ones, too: they count again when what was announced is taken back, and their shares restore.
+    for event in network.sidechain.identities.announced():
+        yield from _raw(event.invitations, "invitation of guardians", f"patient {event.patient}")
 
 
 def _raw(digest: bytes, what: str, by: str) -> Iterator[Named]:

@@ -17,6 +17,7 @@ from panachain.sdk.results.uploads import PairingReport, UnpairingReport
 if TYPE_CHECKING:
     from panachain.sdk.books import Books
     from panachain.sdk.emergencies import OwnEmergencies
+    from panachain.sdk.guardians import OwnGuardians
     from panachain.sdk.own_erasures import OwnErasures
     from panachain.sdk.paired_hospitals import PairedHospitals
 
@@ -51,6 +52,16 @@ class PatientPairing(PatientParts):
             policies=self._policies,
             revoke=lambda policy_id: self._revocations.revoke(policy_id, rotate=False, progress=None),
             names=self._names,
+        )
+
+    @property
+    def guardians(self) -> OwnGuardians:
+        """Who restores this patient's seed, and moves them to another account if the key is stolen."""
+        # Imported here: most sessions name nobody.
+        from panachain.sdk.guardians import OwnGuardians
+
+        return OwnGuardians(
+            self.network, self._seed, self.address, sender=self._person, backup=self.recovery, names=self._names
         )
 
     @property

@@ -47,6 +47,7 @@ COMMANDS_RUN = (
         "group list",
         "emergency status",
         "erase",
+        "guardian list",
         "assign --propose .",
         "convict 0x11",
         "withdraw bafy --reason wrong-patient --yes",

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from panachain.chain.contracts.identity_registry import guardian_commitment
 from panachain.chain.receipts import log_domain, sign_head
 from panachain.chain.signing import Account, compact
 from tests.contracts.conftest import HOSPITAL, KEYS, NOBODY, PROXY, halves
@@ -83,6 +84,15 @@ def test_no_transaction_became_dearer_or_cheaper_unseen(
         pairing = hashlib.sha256(name.encode()).digest()
         note(name, forwarder.execute(signer.signed(identities, "pair", hospital.address, pairing)[1], sender=relay))
     note("IdentityRegistry.pair", identities.pair(hospital, b"p" * 32, sender=patient))
+    own = guardian_commitment(patient.address, doctor.address, b"s" * 32)
+    named = sorted([own, *(bytes([number]) * 32 for number in range(1, 8))])
+    naming = identities.setGuardians(named, 1, 72 * 3600, KEYS, sender=patient)
+    note("IdentityRegistry.setGuardians, eight", naming)
+    identities.register(relay, 1, bytes(32), KEYS, NOBODY, b"", sender=registrar)
+    proof = (named, named.index(own), b"s" * 32)
+    note("IdentityRegistry.freezeFor", identities.freezeFor(patient, *proof, sender=doctor))
+    note("IdentityRegistry.approveRecovery", identities.approveRecovery(patient, relay, *proof, sender=doctor))
+    note("IdentityRegistry.cancelRecovery", identities.cancelRecovery(sender=patient))
     note("IdentityRegistry.suspend", identities.suspend(nurse, sender=registrar))
 
     if os.environ.get("GAS_SNAPSHOT") == "write":

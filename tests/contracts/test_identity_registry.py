@@ -9,11 +9,16 @@ import pytest
 from eth_abi import encode
 from eth_utils import keccak
 
+from panachain.chain.contracts.identity_registry import guardian_commitment
+
 PATIENT, PRACTITIONER = 1, 2
 UNKNOWN, ACTIVE, SUSPENDED, REPLACED = range(4)
 SUSPENDER = 2
 """A role of the access manager."""
 DELAY = 72 * 3600
+FREEZE, COMPLETION, APPROVAL = 72 * 3600, 14 * 86_400, 14 * 86_400
+SALT = b"s" * 32
+INVITATIONS = b"i" * 32
 KEYS = b"k" * 32
 NOBODY = "0x" + "00" * 20
 SOMEBODY = "0x" + "77" * 20
@@ -22,8 +27,40 @@ LOOKUP, OTHER_LOOKUP = b"l" * 32, b"o" * 32
 PAIRING = b"p" * 32
 
 
-def ascending(*members: Any) -> list[Any]:
-    return sorted(members, key=lambda member: int(member.address, 16))
+def listed(patient: Any, *guardians: Any) -> list[bytes]:
+    """Return the commitments to guardians, as `setGuardians` takes them."""
+    return sorted(guardian_commitment(patient.address, guardian.address, SALT) for guardian in guardians)
+
+
+def name(
+    identities: Any, patient: Any, *guardians: Any, threshold: int = 1, delay: int = DELAY, sender: Any = None
+) -> Any:
+    """Name guardians; the list is what they know from then on."""
+    commitments = listed(patient, *guardians)
+    return identities.setGuardians(commitments, threshold, delay, INVITATIONS, sender=sender or patient)
+
+
+class Guardian:
+    """Somebody who acts by a list of commitments."""
+
+    def __init__(self, identities: Any, patient: Any, account: Any, guardians: list[Guardian]) -> None:
+        self._identities, self._patient, self.account = identities, patient, account
+        self._list = listed(patient, *guardians)
+        own = guardian_commitment(patient.address, account.address, SALT)
+        self._knows = (self._list, self._list.index(own) if own in self._list else 0, SALT)
+
+    @property
+    def address(self) -> str:
+        return str(self.account.address)
+
+    def approve(self, successor: Any) -> Any:
+        return self._identities.approveRecovery(self._patient, successor, *self._knows, sender=self.account)
+
+    def freeze(self) -> Any:
+        return self._identities.freezeFor(self._patient, *self._knows, sender=self.account)
+
+    def is_one(self) -> bool:
+        return bool(self._identities.isGuardian(self._patient, self.account, *self._knows))
 
 
 @pytest.fixture
@@ -41,18 +78,18 @@ def successor(successors: list[str]) -> str:
 
 
 @pytest.fixture
-def guardians(identities: Any, people: dict[str, Any], relay: Any) -> list[Any]:
+def guardians(identities: Any, people: dict[str, Any], relay: Any) -> list[Guardian]:
     """Three guardians of the patient, two of whom are needed; one isn't registered."""
-    chosen = ascending(people["doctor"], people["nurse"], relay)
-    identities.setGuardians(chosen, 2, sender=people["patient"])
-    return chosen
+    patient, chosen = people["patient"], [people["doctor"], people["nurse"], relay]
+    name(identities, patient, *chosen, threshold=2)
+    return [Guardian(identities, patient, one, chosen) for one in chosen]
 
 
 @pytest.fixture
-def ready_at(identities: Any, people: dict[str, Any], guardians: list[Any], successor: str) -> int:
+def ready_at(identities: Any, people: dict[str, Any], guardians: list[Guardian], successor: str) -> int:
     """When the open recovery of the patient can be completed."""
     for guardian in guardians[:2]:
-        identities.approveRecovery(people["patient"], successor, sender=guardian)
+        guardian.approve(successor)
     return int(identities.recoveryOf(people["patient"]).readyAt)
 
 
@@ -284,24 +321,46 @@ class TestUnpair:
 
 
 class TestSetGuardians:
-    def test_names_replaces_and_removes_guardians(
-        self, identities: Any, people: dict[str, Any], relay: Any, stranger: Any
+    def test_the_first_count_at_once_and_others_after_the_present_delay(
+        self, identities: Any, people: dict[str, Any], relay: Any, stranger: Any, chain: Any
     ) -> None:
         patient = people["patient"]
-        for members, threshold in ((ascending(relay, stranger), 1), (ascending(relay, people["nurse"]), 2), ([], 0)):
-            receipt = identities.setGuardians(members, threshold, sender=patient)
+        receipt = name(identities, patient, relay, delay=2 * DELAY)
+        first = identities.guardianshipOf(patient)
+        assert (first.threshold, first.delay, first.changesAt, first.nextDigest) == (1, 2 * DELAY, 0, bytes(32))
+        event = next(iter(receipt.decode_logs(identities.GuardiansAnnounced)))
+        assert (event.patient, list(event.commitments)) == (patient.address, listed(patient, relay))
+        assert (event.threshold, event.delay, event.invitations) == (1, 2 * DELAY, INVITATIONS)
+        assert event.takesEffectAt == receipt.timestamp
 
-            expected = ([member.address for member in members], threshold)
-            assert tuple(identities.guardiansOf(patient)) == expected
-            event = next(iter(receipt.decode_logs(identities.GuardiansChanged)))
-            assert (event.patient, (event.guardians, event.threshold)) == (patient.address, expected)
+        receipt = name(identities, patient, relay, stranger, threshold=2)
+        event = next(iter(receipt.decode_logs(identities.GuardiansAnnounced)))
+        assert event.takesEffectAt == receipt.timestamp + 2 * DELAY
+        told = identities.guardianshipOf(patient)
+        assert (told.digest, told.threshold, told.changesAt) == (first.digest, 1, event.takesEffectAt)
+
+        chain.pending_timestamp = event.takesEffectAt
+        chain.mine()
+        now = identities.guardianshipOf(patient)
+        assert (now.threshold, now.delay, now.changesAt, now.digest == told.nextDigest) == (2, DELAY, 0, True)
+
+    def test_none_are_named_by_an_empty_list(
+        self, identities: Any, people: dict[str, Any], guardians: list[Guardian], chain: Any
+    ) -> None:
+        name(identities, people["patient"], threshold=0)
+        assert guardians[0].is_one()
+
+        chain.pending_timestamp = identities.guardianshipOf(people["patient"]).changesAt
+        chain.mine()
+
+        assert (identities.guardianshipOf(people["patient"]).threshold, guardians[0].is_one()) == (0, False)
 
     def test_rejects_stranger_and_practitioner(
         self, identities: Any, people: dict[str, Any], stranger: Any, relay: Any
     ) -> None:
         for caller in (stranger, people["doctor"]):
             with ape.reverts(identities.IdentityNotActivePatient, account=caller.address):
-                identities.setGuardians([relay], 1, sender=caller)
+                name(identities, caller, relay)
 
     def test_rejects_suspended_patient(
         self, identities: Any, people: dict[str, Any], registrar: Any, relay: Any
@@ -309,67 +368,168 @@ class TestSetGuardians:
         identities.suspend(people["patient"], sender=registrar)
 
         with ape.reverts(identities.IdentityNotActivePatient):
-            identities.setGuardians([relay], 1, sender=people["patient"])
+            name(identities, people["patient"], relay)
 
     @pytest.mark.parametrize(("count", "threshold"), [(0, 1), (1, 0), (1, 2), (3, 4), (16, 17), (17, 1)])
     def test_reverts_if_too_many_or_threshold_is_zero_or_out_of_reach(
         self, identities: Any, people: dict[str, Any], count: int, threshold: int
     ) -> None:
-        members = [f"0x{number:040d}" for number in range(1, count + 1)]
+        members = [number.to_bytes(32, "big") for number in range(1, count + 1)]
 
         with ape.reverts(identities.IdentityInvalidGuardians, guardians=count, threshold=threshold):
-            identities.setGuardians(members, threshold, sender=people["patient"])
+            identities.setGuardians(members, threshold, DELAY, INVITATIONS, sender=people["patient"])
 
     @pytest.mark.parametrize("threshold", [1, 16])
     def test_sixteen_guardians_fit(self, identities: Any, people: dict[str, Any], threshold: int) -> None:
-        members = [f"0x{number:040d}" for number in range(1, 17)]
+        members = [number.to_bytes(32, "big") for number in range(1, 17)]
 
-        identities.setGuardians(members, threshold, sender=people["patient"])
+        identities.setGuardians(members, threshold, DELAY, INVITATIONS, sender=people["patient"])
 
-        assert tuple(identities.guardiansOf(people["patient"])) == (members, threshold)
+        assert identities.guardianshipOf(people["patient"]).threshold == threshold
 
-    def test_reverts_if_not_ascending_or_twice_or_zero_or_himself(
+    @pytest.mark.parametrize("delay", [0, 86_400 - 1, 30 * 86_400 + 1])
+    def test_a_delay_is_a_day_to_a_month(self, identities: Any, people: dict[str, Any], relay: Any, delay: int) -> None:
+        with ape.reverts(identities.IdentityInvalidDelay, delay=delay):
+            name(identities, people["patient"], relay, delay=delay)
+
+    def test_reverts_if_not_ascending_or_twice_or_zero(
         self, identities: Any, people: dict[str, Any], relay: Any, stranger: Any
     ) -> None:
-        low, high = ascending(relay, stranger)
         patient = people["patient"]
-        for members, bad in (([high, low], low), ([low, low], low), ([patient], patient)):
-            with ape.reverts(identities.IdentityInvalidGuardian, guardian=bad.address):
-                identities.setGuardians(members, 1, sender=patient)
-        with ape.reverts(identities.IdentityInvalidGuardian, guardian=NOBODY):
-            identities.setGuardians([NOBODY, low], 1, sender=patient)
+        low, high = listed(patient, relay, stranger)
+        for members, bad in (([high, low], low), ([low, low], low), ([bytes(32), low], bytes(32))):
+            with ape.reverts(identities.IdentityInvalidCommitment, commitment=bad):
+                identities.setGuardians(members, 1, DELAY, INVITATIONS, sender=patient)
 
-    def test_voids_an_open_recovery(
-        self, identities: Any, people: dict[str, Any], guardians: list[Any], ready_at: int, chain: Any, relay: Any
-    ) -> None:
-        identities.setGuardians(guardians, 2, sender=people["patient"])
-
-        assert tuple(identities.recoveryOf(people["patient"])) == (NOBODY, 0)
-        chain.pending_timestamp = ready_at
-        with ape.reverts(identities.IdentityRecoveryNotReady, readyAt=0):
-            identities.completeRecovery(people["patient"], sender=relay)
-
-    def test_voids_approvals_before(
-        self, identities: Any, people: dict[str, Any], guardians: list[Any], successor: str
+    def test_an_open_recovery_holds_it_up(
+        self,
+        identities: Any,
+        people: dict[str, Any],
+        guardians: list[Guardian],
+        successor: str,
+        relay: Any,
+        chain: Any,
+        accounts: Any,
     ) -> None:
         patient = people["patient"]
-        identities.approveRecovery(patient, successor, sender=guardians[0])
+        name(identities, patient, relay)
+        for guardian in guardians[:2]:
+            guardian.approve(successor)
+        with ape.reverts(identities.IdentityIsFrozen, patient=patient.address):
+            name(identities, patient, relay)
 
-        identities.setGuardians(guardians, 2, sender=patient)
+        # What was announced before is due by now, and doesn't count.
+        chain.pending_timestamp = identities.recoveryOf(patient).readyAt
+        identities.completeRecovery(patient, sender=accounts[successor])
 
-        identities.approveRecovery(patient, successor, sender=guardians[1])
+        assert identities.successorOf(patient) == successor
+
+    def test_voids_approvals_before_when_it_counts(
+        self, identities: Any, people: dict[str, Any], guardians: list[Guardian], successor: str, chain: Any
+    ) -> None:
+        patient = people["patient"]
+        guardians[0].approve(successor)
+        name(identities, patient, *(guardian.account for guardian in guardians), threshold=2)
+        chain.pending_timestamp = identities.guardianshipOf(patient).changesAt
+
+        guardians[1].approve(successor)
         assert tuple(identities.recoveryOf(patient)) == (NOBODY, 0)
-        identities.approveRecovery(patient, successor, sender=guardians[0])
+        guardians[0].approve(successor)
         assert identities.recoveryOf(patient).successor == successor
+
+
+class TestCancelGuardians:
+    def test_takes_back_what_was_announced(
+        self, identities: Any, people: dict[str, Any], guardians: list[Guardian], relay: Any
+    ) -> None:
+        name(identities, people["patient"], relay)
+
+        receipt = identities.cancelGuardians(sender=people["patient"])
+
+        event = next(iter(receipt.decode_logs(identities.GuardiansWithdrawn)))
+        assert event.patient == people["patient"].address
+        told = identities.guardianshipOf(people["patient"])
+        assert (told.threshold, told.changesAt, told.nextDigest) == (2, 0, bytes(32))
+
+    def test_a_suspension_takes_it_back_too(
+        self, identities: Any, people: dict[str, Any], guardians: list[Guardian], registrar: Any, relay: Any
+    ) -> None:
+        name(identities, people["patient"], relay)
+
+        receipt = identities.suspend(people["patient"], sender=registrar)
+
+        assert list(receipt.decode_logs(identities.GuardiansWithdrawn))
+        assert identities.guardianshipOf(people["patient"]).changesAt == 0
+        with ape.reverts(identities.IdentityNothingAnnounced, patient=people["patient"].address):
+            identities.cancelGuardians(sender=people["patient"])
+
+    def test_nobody_else_does(
+        self, identities: Any, people: dict[str, Any], guardians: list[Guardian], relay: Any, stranger: Any
+    ) -> None:
+        name(identities, people["patient"], relay)
+        with ape.reverts(identities.IdentityUnexpectedStatus, account=stranger.address, actual=UNKNOWN):
+            identities.cancelGuardians(sender=stranger)
+        with ape.reverts(identities.IdentityNothingAnnounced, patient=people["nurse"].address):
+            identities.cancelGuardians(sender=people["nurse"])
+        assert identities.guardianshipOf(people["patient"]).changesAt
+
+
+class TestFreeze:
+    def test_holds_up_naming_and_new_pairings_and_nothing_that_takes_back(
+        self, identities: Any, people: dict[str, Any], guardians: list[Guardian], hospital: Any, relay: Any, chain: Any
+    ) -> None:
+        patient = people["patient"]
+        identities.pair(hospital, PAIRING, sender=patient)
+        receipt = guardians[0].freeze()
+        until = receipt.timestamp + FREEZE
+        event = next(iter(receipt.decode_logs(identities.IdentityFrozen)))
+        assert (event.patient, event.until) == (patient.address, until)
+        assert identities.guardianshipOf(patient).frozenUntil == until
+
+        with ape.reverts(identities.IdentityIsFrozen, patient=patient.address):
+            name(identities, patient, relay)
+        with ape.reverts(identities.IdentityIsFrozen, patient=patient.address):
+            identities.pair(relay, PAIRING, sender=patient)
+        # New lanes after a revocation, an unpairing and a veto.
+        identities.pair(hospital, b"n" * 32, sender=patient)
+        identities.unpair(hospital, sender=patient)
+        identities.cancelRecovery(sender=patient)
+
+        chain.pending_timestamp = until
+        identities.pair(relay, PAIRING, sender=patient)
+
+    def test_a_guardian_freezes_once_and_the_patient_as_often_as_needed(
+        self, identities: Any, people: dict[str, Any], guardians: list[Guardian]
+    ) -> None:
+        guardians[0].freeze()
+        with ape.reverts(
+            identities.IdentityAlreadyFrozen, patient=people["patient"].address, guardian=guardians[0].address
+        ):
+            guardians[0].freeze()
+        guardians[1].freeze()
+        for _ in range(2):
+            identities.freeze(sender=people["patient"])
+
+    def test_nobody_else_freezes(
+        self, identities: Any, people: dict[str, Any], guardians: list[Guardian], stranger: Any, registrar: Any
+    ) -> None:
+        named = [guardian.account for guardian in guardians]
+        for caller in (stranger, people["patient"]):
+            with ape.reverts(identities.IdentityNotGuardian, patient=people["patient"].address, caller=caller.address):
+                Guardian(identities, people["patient"], caller, named).freeze()
+        identities.suspend(people["patient"], sender=registrar)
+        for caller in (stranger, people["doctor"], people["patient"]):
+            with ape.reverts(identities.IdentityNotActivePatient, account=caller.address):
+                identities.freeze(sender=caller)
 
 
 class TestApproveRecovery:
     def test_one_of_two_opens_nothing(
-        self, identities: Any, people: dict[str, Any], guardians: list[Any], successor: str
+        self, identities: Any, people: dict[str, Any], guardians: list[Guardian], successor: str
     ) -> None:
         patient = people["patient"]
 
-        receipt = identities.approveRecovery(patient, successor, sender=guardians[0])
+        receipt = guardians[0].approve(successor)
 
         assert tuple(identities.recoveryOf(patient)) == (NOBODY, 0)
         event = next(iter(receipt.decode_logs(identities.RecoveryApproved)))
@@ -378,12 +538,12 @@ class TestApproveRecovery:
 
     @pytest.mark.parametrize("pair", [(0, 1), (2, 0), (1, 2)])
     def test_any_two_open_it_for_72_hours_later(
-        self, identities: Any, people: dict[str, Any], guardians: list[Any], successor: str, pair: tuple[int, int]
+        self, identities: Any, people: dict[str, Any], guardians: list[Guardian], successor: str, pair: tuple[int, int]
     ) -> None:
         patient = people["patient"]
-        identities.approveRecovery(patient, successor, sender=guardians[pair[0]])
+        guardians[pair[0]].approve(successor)
 
-        receipt = identities.approveRecovery(patient, successor, sender=guardians[pair[1]])
+        receipt = guardians[pair[1]].approve(successor)
 
         ready_at = receipt.timestamp + DELAY
         assert tuple(identities.recoveryOf(patient)) == (successor, ready_at)
@@ -391,76 +551,107 @@ class TestApproveRecovery:
         assert (event.patient, event.successor, event.readyAt) == (patient.address, successor, ready_at)
 
     def test_approvals_for_different_successors_do_not_add_up(
-        self, identities: Any, people: dict[str, Any], guardians: list[Any], successors: list[str]
+        self, identities: Any, people: dict[str, Any], guardians: list[Guardian], successors: list[str]
     ) -> None:
         patient = people["patient"]
         for guardian, successor in zip(guardians[:2], successors, strict=True):
-            identities.approveRecovery(patient, successor, sender=guardian)
+            guardian.approve(successor)
         assert tuple(identities.recoveryOf(patient)) == (NOBODY, 0)
 
-        identities.approveRecovery(patient, successors[1], sender=guardians[0])
+        guardians[0].approve(successors[1])
 
         assert identities.recoveryOf(patient).successor == successors[1]
 
-    @pytest.mark.usefixtures("guardians")
-    def test_rejects_who_is_no_guardian(
-        self, identities: Any, people: dict[str, Any], successor: str, stranger: Any, registrar: Any
+    def test_an_approval_is_forgotten_after_two_weeks(
+        self, identities: Any, people: dict[str, Any], guardians: list[Guardian], successor: str, chain: Any
     ) -> None:
-        patient = people["patient"]
+        receipt = guardians[0].approve(successor)
+        chain.pending_timestamp = receipt.timestamp + APPROVAL
+
+        guardians[1].approve(successor)
+
+        assert tuple(identities.recoveryOf(people["patient"])) == (NOBODY, 0)
+
+    def test_rejects_who_is_no_guardian(
+        self,
+        identities: Any,
+        people: dict[str, Any],
+        guardians: list[Guardian],
+        successor: str,
+        stranger: Any,
+        registrar: Any,
+    ) -> None:
+        patient, named = people["patient"], [guardian.account for guardian in guardians]
         for caller in (stranger, registrar, patient, people["elsewhere"]):
-            with ape.reverts(identities.IdentityNotGuardian, patient=patient.address, caller=caller.address):
-                identities.approveRecovery(patient, successor, sender=caller)
+            # By the true list, and by one in which they stand themselves.
+            for known in (named, [caller]):
+                with ape.reverts(identities.IdentityNotGuardian, patient=patient.address, caller=caller.address):
+                    Guardian(identities, patient, caller, known).approve(successor)
+
+    def test_nobody_is_their_own_guardian(self, identities: Any, people: dict[str, Any], successor: str) -> None:
+        patient = people["patient"]
+        name(identities, patient, patient)
+        alone = Guardian(identities, patient, patient, [patient])
+
+        assert not alone.is_one()
+        with ape.reverts(identities.IdentityNotGuardian):
+            alone.approve(successor)
 
     def test_rejects_former_guardian(
-        self, identities: Any, people: dict[str, Any], guardians: list[Any], successor: str
+        self, identities: Any, people: dict[str, Any], guardians: list[Guardian], successor: str, chain: Any
     ) -> None:
-        identities.setGuardians(guardians[1:], 1, sender=people["patient"])
+        patient, left = people["patient"], [guardian.account for guardian in guardians[1:]]
+        name(identities, patient, *left)
+        chain.pending_timestamp = identities.guardianshipOf(patient).changesAt
+        chain.mine()
 
         with ape.reverts(identities.IdentityNotGuardian):
-            identities.approveRecovery(people["patient"], successor, sender=guardians[0])
-        identities.approveRecovery(people["patient"], successor, sender=guardians[1])
+            guardians[0].approve(successor)
+        Guardian(identities, patient, left[0], left).approve(successor)
 
-        assert identities.recoveryOf(people["patient"]).successor == successor
+        assert identities.recoveryOf(patient).successor == successor
 
     def test_reverts_if_successor_is_not_another_active_patient(
-        self, identities: Any, people: dict[str, Any], guardians: list[Any], successor: str, registrar: Any
+        self, identities: Any, people: dict[str, Any], guardians: list[Guardian], successor: str, registrar: Any
     ) -> None:
         patient = people["patient"].address
         identities.suspend(successor, sender=registrar)
 
         for bad in (patient, people["elsewhere"].address, successor, SOMEBODY, NOBODY):
             with ape.reverts(identities.IdentityInvalidSuccessor, patient=patient, successor=bad):
-                identities.approveRecovery(patient, bad, sender=guardians[0])
+                guardians[0].approve(bad)
 
     def test_reverts_if_the_guardian_repeats_himself(
-        self, identities: Any, people: dict[str, Any], guardians: list[Any], successor: str
+        self, identities: Any, people: dict[str, Any], guardians: list[Guardian], successor: str
     ) -> None:
         patient = people["patient"]
-        identities.approveRecovery(patient, successor, sender=guardians[0])
+        guardians[0].approve(successor)
 
         with ape.reverts(identities.IdentityAlreadyApproved, patient=patient.address, guardian=guardians[0].address):
-            identities.approveRecovery(patient, successor, sender=guardians[0])
+            guardians[0].approve(successor)
 
         assert tuple(identities.recoveryOf(patient)) == (NOBODY, 0)
 
-    def test_reverts_if_a_recovery_is_open(
-        self, identities: Any, people: dict[str, Any], guardians: list[Any], successors: list[str], ready_at: int
+    def test_as_many_guardians_name_another_successor_and_wait_anew(
+        self, identities: Any, people: dict[str, Any], guardians: list[Guardian], successors: list[str], ready_at: int
     ) -> None:
         patient = people["patient"]
-
-        for successor in successors:
-            with ape.reverts(identities.IdentityRecoveryOpen, patient=patient.address, successor=successors[0]):
-                identities.approveRecovery(patient, successor, sender=guardians[2])
-
+        with ape.reverts(identities.IdentityRecoveryOpen, patient=patient.address, successor=successors[0]):
+            guardians[2].approve(successors[0])
+        guardians[2].approve(successors[1])
         assert tuple(identities.recoveryOf(patient)) == (successors[0], ready_at)
 
+        receipt = guardians[0].approve(successors[1])
+
+        assert tuple(identities.recoveryOf(patient)) == (successors[1], receipt.timestamp + DELAY)
+
     def test_moves_a_suspended_patient_too(
-        self, identities: Any, people: dict[str, Any], guardians: list[Any], successor: str, registrar: Any
+        self, identities: Any, people: dict[str, Any], guardians: list[Guardian], successor: str, registrar: Any
     ) -> None:
         identities.suspend(people["patient"], sender=registrar)
 
         for guardian in guardians[:2]:
-            identities.approveRecovery(people["patient"], successor, sender=guardian)
+            guardian.approve(successor)
 
         assert identities.recoveryOf(people["patient"]).successor == successor
 
@@ -490,35 +681,65 @@ class TestCancelRecovery:
         assert identities.isActive(people["patient"], PATIENT)
 
     def test_voids_approvals_before_but_not_the_guardians(
-        self, identities: Any, people: dict[str, Any], guardians: list[Any], successor: str
+        self, identities: Any, people: dict[str, Any], guardians: list[Guardian], successor: str
     ) -> None:
         patient = people["patient"]
-        identities.approveRecovery(patient, successor, sender=guardians[0])
+        guardians[0].approve(successor)
 
         identities.cancelRecovery(sender=patient)
 
-        identities.approveRecovery(patient, successor, sender=guardians[1])
+        guardians[1].approve(successor)
         assert tuple(identities.recoveryOf(patient)) == (NOBODY, 0)
-        identities.approveRecovery(patient, successor, sender=guardians[0])
+        guardians[0].approve(successor)
         assert identities.recoveryOf(patient).successor == successor
 
+    def test_makes_an_announcement_wait_once_more_and_no_second_time(
+        self, identities: Any, people: dict[str, Any], guardians: list[Guardian], successor: str, chain: Any, relay: Any
+    ) -> None:
+        patient = people["patient"]
+        name(identities, patient, relay)
+        announced = identities.guardianshipOf(patient).changesAt
+        for guardian in guardians[:2]:
+            guardian.approve(successor)
+
+        receipt = identities.cancelRecovery(sender=patient)
+
+        event = next(iter(receipt.decode_logs(identities.GuardiansDeferred)))
+        assert event.takesEffectAt == receipt.timestamp + DELAY > announced
+        assert identities.guardianshipOf(patient).changesAt == event.takesEffectAt
+        for guardian in guardians[:2]:
+            guardian.approve(successor)
+        chain.pending_timestamp = event.takesEffectAt
+        identities.cancelRecovery(sender=patient)
+        assert [guardian.is_one() for guardian in guardians] == [False, False, False]
+
     @pytest.mark.usefixtures("ready_at")
-    def test_suspended_patient_vetoes_too(self, identities: Any, people: dict[str, Any], registrar: Any) -> None:
+    def test_rejects_suspended_patient(
+        self, identities: Any, people: dict[str, Any], registrar: Any, successor: str
+    ) -> None:
         identities.suspend(people["patient"], sender=registrar)
 
-        identities.cancelRecovery(sender=people["patient"])
+        with ape.reverts(identities.IdentityNotActivePatient, account=people["patient"].address):
+            identities.cancelRecovery(sender=people["patient"])
 
-        assert tuple(identities.recoveryOf(people["patient"])) == (NOBODY, 0)
+        assert identities.recoveryOf(people["patient"]).successor == successor
 
     def test_nobody_else_vetoes(
-        self, identities: Any, people: dict[str, Any], successor: str, ready_at: int, stranger: Any
+        self,
+        identities: Any,
+        people: dict[str, Any],
+        successors: list[str],
+        ready_at: int,
+        stranger: Any,
+        accounts: Any,
     ) -> None:
-        with ape.reverts(identities.IdentityUnexpectedStatus, account=stranger.address, actual=UNKNOWN):
-            identities.cancelRecovery(sender=stranger)
-        # Another person's veto concerns their own account only.
-        identities.cancelRecovery(sender=people["nurse"])
+        for caller in (stranger, people["nurse"]):
+            with ape.reverts(identities.IdentityNotActivePatient, account=caller.address):
+                identities.cancelRecovery(sender=caller)
+        # Another patient's veto concerns their own account only.
+        identities.cancelRecovery(sender=accounts[successors[0]])
 
-        assert tuple(identities.recoveryOf(people["patient"])) == (successor, ready_at)
+        assert tuple(identities.recoveryOf(people["patient"])) == (successors[0], ready_at)
 
     def test_rejects_replaced_patient(
         self, identities: Any, people: dict[str, Any], ready_at: int, chain: Any, accounts: Any, successor: str
@@ -526,7 +747,7 @@ class TestCancelRecovery:
         chain.pending_timestamp = ready_at
         identities.completeRecovery(people["patient"], sender=accounts[successor])
 
-        with ape.reverts(identities.IdentityUnexpectedStatus, actual=REPLACED):
+        with ape.reverts(identities.IdentityNotActivePatient):
             identities.cancelRecovery(sender=people["patient"])
 
 
@@ -563,8 +784,8 @@ class TestCompleteRecovery:
         self, identities: Any, registrar: Any, relay: Any, stranger: Any, successor: str, chain: Any, accounts: Any
     ) -> None:
         identities.register(stranger, PATIENT, LOOKUP, KEYS, NOBODY, b"", sender=registrar)
-        identities.setGuardians([relay], 1, sender=stranger)
-        identities.approveRecovery(stranger, successor, sender=relay)
+        name(identities, stranger, relay)
+        Guardian(identities, stranger, relay, [relay]).approve(successor)
 
         chain.pending_timestamp = identities.recoveryOf(stranger).readyAt
         identities.completeRecovery(stranger, sender=accounts[successor])
@@ -579,8 +800,8 @@ class TestCompleteRecovery:
         identities.register(stranger, PATIENT, LOOKUP, KEYS, NOBODY, b"", sender=registrar)
         identities.register(second, PATIENT, OTHER_LOOKUP, KEYS, NOBODY, b"", sender=registrar)
         for patient, following in ((stranger, second), (second, successor)):
-            identities.setGuardians([relay], 1, sender=patient)
-            identities.approveRecovery(patient, following, sender=relay)
+            name(identities, patient, relay)
+            Guardian(identities, patient, relay, [relay]).approve(following)
             chain.pending_timestamp = identities.recoveryOf(patient).readyAt
             identities.completeRecovery(patient, sender=accounts[str(following)])
 
@@ -590,14 +811,29 @@ class TestCompleteRecovery:
         assert identities.successorOf(stranger) == second.address
 
     def test_rejects_everybody_but_the_successor(
-        self, identities: Any, people: dict[str, Any], guardians: list[Any], ready_at: int, chain: Any, stranger: Any
+        self,
+        identities: Any,
+        people: dict[str, Any],
+        guardians: list[Guardian],
+        ready_at: int,
+        chain: Any,
+        stranger: Any,
     ) -> None:
         chain.pending_timestamp = ready_at
-        for caller in (stranger, people["patient"], *guardians):
+        for caller in (stranger, people["patient"], *(guardian.account for guardian in guardians)):
             with ape.reverts(identities.IdentityNotSuccessor, caller=caller.address):
                 identities.completeRecovery(people["patient"], sender=caller)
 
         assert identities.newestOf(people["patient"]) == people["patient"].address
+
+    def test_nobody_completes_it_after_two_weeks(
+        self, identities: Any, people: dict[str, Any], successor: str, ready_at: int, chain: Any, accounts: Any
+    ) -> None:
+        chain.pending_timestamp = ready_at + COMPLETION
+
+        with ape.reverts(identities.IdentityRecoveryNotReady, readyAt=0):
+            identities.completeRecovery(people["patient"], sender=accounts[successor])
+        assert tuple(identities.recoveryOf(people["patient"])) == (NOBODY, 0)
 
     @pytest.mark.usefixtures("ready_at")
     def test_nothing_is_replaced_before(self, identities: Any, people: dict[str, Any]) -> None:
@@ -648,7 +884,7 @@ class TestCompleteRecovery:
         with ape.reverts(identities.IdentityNotActivePatient):
             identities.pair(hospital, PAIRING, sender=patient)
         with ape.reverts(identities.IdentityNotActivePatient):
-            identities.setGuardians([], 0, sender=patient)
+            name(identities, patient, threshold=0)
 
     def test_replaced_account_never_comes_back(
         self,
@@ -674,7 +910,7 @@ class TestCompleteRecovery:
         self,
         identities: Any,
         people: dict[str, Any],
-        guardians: list[Any],
+        guardians: list[Guardian],
         successors: list[str],
         ready_at: int,
         chain: Any,
@@ -685,7 +921,7 @@ class TestCompleteRecovery:
 
         for successor in successors:
             with ape.reverts(identities.IdentityInvalidSuccessor, successor=successor):
-                identities.approveRecovery(people["patient"], successor, sender=guardians[0])
+                guardians[0].approve(successor)
         with ape.reverts(identities.IdentityRecoveryNotReady, readyAt=0):
             identities.completeRecovery(people["patient"], sender=accounts[successors[0]])
 
@@ -695,7 +931,7 @@ class TestViews:
         assert tuple(identities.identityOf(SOMEBODY)) == (0, UNKNOWN, 0, NOBODY, bytes(32))
         assert identities.pairingOf(SOMEBODY, hospital) == bytes(32)
         assert identities.accountOf(LOOKUP) == NOBODY
-        assert tuple(identities.guardiansOf(SOMEBODY)) == ([], 0)
+        assert tuple(identities.guardianshipOf(SOMEBODY)) == (bytes(32), 0, 0, bytes(32), 0, 0)
         assert tuple(identities.recoveryOf(SOMEBODY)) == (NOBODY, 0)
         assert identities.successorOf(SOMEBODY) == NOBODY
         assert identities.newestOf(SOMEBODY) == SOMEBODY

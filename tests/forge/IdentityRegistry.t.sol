@@ -17,11 +17,18 @@ interface IdentityEvents {
 /// @notice The deployer is the administrator.
 abstract contract IdentityBase is Base {
     uint256 internal constant START = 1_800_000_000;
-    uint256 internal constant DELAY = 72 hours;
+    uint32 internal constant DELAY = 72 hours;
+    uint256 internal constant COMPLETION = 14 days;
+    uint256 internal constant APPROVAL = 14 days;
+    uint256 internal constant FREEZE = 72 hours;
+    bytes32 internal constant SALT = "salt";
+    bytes32 internal constant INVITATIONS = "invitations";
     address internal constant HOSPITAL = address(0x4057);
     bytes32 internal constant KEYS = "key block";
 
     IdentityRegistry internal registry;
+    /// @dev What each patient announced last, as its guardians know it.
+    mapping(address patient => bytes32[] commitments) internal known;
 
     function _deploy() internal {
         VM.warp(START);
@@ -51,14 +58,52 @@ abstract contract IdentityBase is Base {
         _admit(account, IIdentityRegistry.Role.Patient, bytes32(0));
     }
 
+    function _commitment(address patient, address guardian) internal pure returns (bytes32) {
+        return keccak256(abi.encode(patient, guardian, SALT));
+    }
+
+    /// @dev Ascending.
+    function _commitments(address patient, address[] memory guardians) internal pure returns (bytes32[] memory list) {
+        list = new bytes32[](guardians.length);
+        for (uint256 i = 0; i < guardians.length; ++i) {
+            list[i] = _commitment(patient, guardians[i]);
+            for (uint256 j = i; j > 0 && list[j - 1] > list[j]; --j) {
+                (list[j - 1], list[j]) = (list[j], list[j - 1]);
+            }
+        }
+    }
+
     function _name(address patient, address[] memory guardians, uint256 threshold) internal {
+        _name(patient, guardians, threshold, DELAY);
+    }
+
+    function _name(address patient, address[] memory guardians, uint256 threshold, uint32 delay) internal {
+        bytes32[] memory commitments = _commitments(patient, guardians);
+        known[patient] = commitments;
         callAs(patient);
-        registry.setGuardians(guardians, uint8(threshold));
+        registry.setGuardians(commitments, uint8(threshold), delay, INVITATIONS);
+    }
+
+    /// @dev Where a guardian stands in what was announced last; the first place for who isn't there.
+    function _place(address patient, address guardian) internal view returns (uint256) {
+        for (uint256 i = 0; i < known[patient].length; ++i) {
+            if (known[patient][i] == _commitment(patient, guardian)) return i;
+        }
+        return 0;
     }
 
     function _approve(address guardian, address patient, address successor) internal {
+        bytes32[] memory commitments = known[patient];
+        uint256 place = _place(patient, guardian);
         callAs(guardian);
-        registry.approveRecovery(patient, successor);
+        registry.approveRecovery(patient, successor, commitments, place, SALT);
+    }
+
+    function _freezeFor(address guardian, address patient) internal {
+        bytes32[] memory commitments = known[patient];
+        uint256 place = _place(patient, guardian);
+        callAs(guardian);
+        registry.freezeFor(patient, commitments, place, SALT);
     }
 
     function _status(address account) internal view returns (Status) {
@@ -373,19 +418,101 @@ contract IdentityRegistryTest is IdentityBase {
 
     /* GUARDIANS */
 
-    function testFuzz_NamingReplacesTheGuardiansBefore(uint256 seed, uint256 first, uint256 second) public {
+    function testFuzz_TheFirstGuardiansCountAtOnce(uint256 seed, uint256 count, uint32 delay) public {
+        count = bound(count, 1, 16);
+        delay = uint32(bound(delay, 1 days, 30 days));
+        uint8 threshold = uint8(bound(seed, 1, count));
+        bytes32[] memory commitments = _commitments(patient, _guardians(seed, count));
+        _expectEvent();
+        emit IIdentityRegistry.GuardiansAnnounced(
+            patient, commitments, threshold, delay, INVITATIONS, uint48(block.timestamp)
+        );
+        _name(patient, _guardians(seed, count), threshold, delay);
+        IIdentityRegistry.Guardians memory named = registry.guardianshipOf(patient);
+        assert(named.digest == keccak256(abi.encode(commitments)) && named.threshold == threshold);
+        assert(named.delay == delay && named.nextDigest == bytes32(0) && named.changesAt == 0);
+        assert(registry.guardianshipOf(successor).digest == bytes32(0));
+    }
+
+    function testFuzz_OthersCountWhenThePresentDelayIsOver(uint256 seed, uint256 first, uint256 second, uint32 delay)
+        public
+    {
         first = bound(first, 1, 16);
         second = bound(second, 0, 16);
-        _name(patient, _guardians(~seed, first), bound(seed, 1, first));
-        address[] memory expected = _guardians(seed, second);
-        uint8 expectedThreshold = second == 0 ? 0 : uint8(bound(seed, 1, second));
-        _expectEvent();
-        emit IIdentityRegistry.GuardiansChanged(patient, expected, expectedThreshold);
-        _name(patient, expected, expectedThreshold);
-        (address[] memory guardians, uint8 threshold) = registry.guardiansOf(patient);
-        assert(keccak256(abi.encode(guardians)) == keccak256(abi.encode(expected)) && threshold == expectedThreshold);
-        (guardians, threshold) = registry.guardiansOf(successor);
-        assert(guardians.length == 0 && threshold == 0);
+        delay = uint32(bound(delay, 1 days, 30 days));
+        address[] memory before = _guardians(~seed, first);
+        _name(patient, before, bound(seed, 1, first), delay);
+        bytes32 digest = registry.guardianshipOf(patient).digest;
+        _name(patient, _guardians(seed, second), second == 0 ? 0 : bound(seed, 1, second), 1 days);
+
+        VM.warp(START + delay - 1);
+        IIdentityRegistry.Guardians memory named = registry.guardianshipOf(patient);
+        assert(named.digest == digest && named.delay == delay && named.changesAt == START + delay);
+        assert(named.nextDigest == (second == 0 ? bytes32(0) : keccak256(abi.encode(known[patient]))));
+
+        VM.warp(START + delay);
+        named = registry.guardianshipOf(patient);
+        assert(named.digest == (second == 0 ? bytes32(0) : keccak256(abi.encode(known[patient]))));
+        assert(named.delay == 1 days && named.nextDigest == bytes32(0) && named.changesAt == 0);
+    }
+
+    function testFuzz_ASecondAnnouncementWaitsAnew(uint256 seed, uint256 pause) public {
+        pause = bound(pause, 1, DELAY - 1);
+        _name(patient, _guardians(seed, 3), 2);
+        _name(patient, _guardians(~seed, 3), 2);
+        VM.warp(START + pause);
+        _name(patient, _guardians(seed, 1), 1);
+        assert(registry.guardianshipOf(patient).changesAt == START + pause + DELAY);
+        VM.warp(START + DELAY);
+        assert(registry.guardianshipOf(patient).threshold == 2);
+        VM.warp(START + pause + DELAY);
+        assert(registry.guardianshipOf(patient).threshold == 1);
+    }
+
+    function testFuzz_WhatIsAnnouncedIsTakenBack(uint256 seed, bool suspended) public {
+        _name(patient, _guardians(seed, 3), 2);
+        _name(patient, _guardians(~seed, 3), 3);
+        if (suspended) {
+            // A suspension takes it back by itself.
+            _expectEvent();
+            emit IIdentityRegistry.IdentitySuspended(patient);
+            _expectEvent();
+            emit IIdentityRegistry.GuardiansWithdrawn(patient);
+            registry.suspend(patient);
+            VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityNothingAnnounced.selector, patient));
+        } else {
+            _expectEvent();
+            emit IIdentityRegistry.GuardiansWithdrawn(patient);
+        }
+        callAs(patient);
+        registry.cancelGuardians();
+        VM.warp(START + DELAY);
+        IIdentityRegistry.Guardians memory named = registry.guardianshipOf(patient);
+        assert(named.threshold == 2 && named.nextDigest == bytes32(0) && named.changesAt == 0);
+    }
+
+    function testFuzz_WhatIsDueStaysThroughASuspension(uint256 seed) public {
+        _name(patient, _guardians(seed, 3), 2);
+        _name(patient, _guardians(~seed, 3), 3);
+        VM.warp(START + DELAY);
+        registry.suspend(patient);
+        assert(registry.guardianshipOf(patient).threshold == 3);
+        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityNothingAnnounced.selector, patient));
+        callAs(patient);
+        registry.cancelGuardians();
+    }
+
+    function testFuzz_StrangersTakeNothingBack(uint256 seed) public {
+        address account = _someone("new", seed);
+        _name(patient, _guardians(seed, 3), 2);
+        _name(patient, _guardians(~seed, 3), 3);
+        _expectStatus(account, Status.Unknown);
+        callAs(account);
+        registry.cancelGuardians();
+        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityNothingAnnounced.selector, successor));
+        callAs(successor);
+        registry.cancelGuardians();
+        assert(registry.guardianshipOf(patient).changesAt == START + DELAY);
     }
 
     function testFuzz_OnlyActivePatientsNameGuardians(uint256 seed) public {
@@ -424,47 +551,241 @@ contract IdentityRegistryTest is IdentityBase {
         _name(patient, new address[](0), 0);
     }
 
-    function testFuzz_GuardiansAscend(uint256 seed, uint256 count, uint256 place) public {
+    function testFuzz_ADelayIsADayToAMonth(uint256 seed, uint32 delay) public {
+        if (delay >= 1 days && delay <= 30 days) delay = delay % 2 == 0 ? 1 days - 1 : 30 days + 1;
+        uint32[4] memory delays = [delay, 0, 1 days - 1, 30 days + 1];
+        for (uint256 i = 0; i < 4; ++i) {
+            VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityInvalidDelay.selector, delays[i]));
+            _name(patient, _guardians(seed, 2), 1, delays[i]);
+        }
+        _name(patient, _guardians(seed, 2), 1, 1 days);
+        _name(patient, _guardians(seed, 2), 1, 30 days);
+    }
+
+    function testFuzz_CommitmentsAscend(uint256 seed, uint256 count, uint256 place, bool twice) public {
         count = bound(count, 2, 16);
         place = bound(place, 1, count - 1);
-        address[] memory guardians = _guardians(seed, count);
-        (guardians[place - 1], guardians[place]) = (guardians[place], guardians[place - 1]);
-        _expectInvalidGuardian(guardians[place]);
-        _name(patient, guardians, 1);
+        bytes32[] memory commitments = _commitments(patient, _guardians(seed, count));
+        if (twice) commitments[place] = commitments[place - 1];
+        else (commitments[place - 1], commitments[place]) = (commitments[place], commitments[place - 1]);
+        VM.expectRevert(
+            abi.encodeWithSelector(IIdentityRegistry.IdentityInvalidCommitment.selector, commitments[place])
+        );
+        callAs(patient);
+        registry.setGuardians(commitments, 1, DELAY, INVITATIONS);
     }
 
-    function testFuzz_NoGuardianIsListedTwice(uint256 seed, uint256 count, uint256 place) public {
-        count = bound(count, 2, 16);
-        place = bound(place, 1, count - 1);
-        address[] memory guardians = _guardians(seed, count);
-        guardians[place] = guardians[place - 1];
-        _expectInvalidGuardian(guardians[place]);
-        _name(patient, guardians, 1);
-    }
-
-    function test_EveryOtherAccountCanBeAGuardian() public {
-        address[] memory guardians = new address[](2);
-        (guardians[0], guardians[1]) = (address(1), address(type(uint160).max));
-        _name(patient, guardians, 2);
-        (address[] memory named,) = registry.guardiansOf(patient);
-        assert(named.length == 2 && named[0] == address(1));
-    }
-
-    function testFuzz_TheZeroAccountIsNoGuardian(uint256 seed, uint256 count) public {
-        address[] memory guardians = _guardians(seed, bound(count, 1, 16));
-        guardians[0] = address(0);
-        _expectInvalidGuardian(address(0));
-        _name(patient, guardians, 1);
+    function testFuzz_ZeroIsNoCommitment(uint256 seed, uint256 count) public {
+        bytes32[] memory commitments = _commitments(patient, _guardians(seed, bound(count, 1, 16)));
+        commitments[0] = bytes32(0);
+        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityInvalidCommitment.selector, bytes32(0)));
+        callAs(patient);
+        registry.setGuardians(commitments, 1, DELAY, INVITATIONS);
     }
 
     function testFuzz_NobodyIsHisOwnGuardian(uint256 seed, uint256 count) public {
         count = bound(count, 1, 16);
         address[] memory guardians = _guardians(seed, count);
-        // Every patient's address is above the guardians'.
         guardians[count - 1] = patient;
-        _expectInvalidGuardian(patient);
         _name(patient, guardians, 1);
-        _name(successor, guardians, 1);
+        assert(!registry.isGuardian(patient, patient, known[patient], _place(patient, patient), SALT));
+        _expectNotGuardian(patient, patient);
+        _approve(patient, patient, successor);
+    }
+
+    function testFuzz_AGuardianIsKnownByWhatTheyKnowOnly(uint256 seed, uint256 count, uint256 place, bytes32 salt)
+        public
+    {
+        count = bound(count, 1, 15);
+        VM.assume(salt != SALT);
+        address[] memory guardians = _guardians(seed, count);
+        address guardian = guardians[place % count];
+        _name(patient, guardians, 1);
+        bytes32[] memory list = known[patient];
+        uint256 own = _place(patient, guardian);
+        assert(registry.isGuardian(patient, guardian, list, own, SALT));
+        assert(!registry.isGuardian(patient, guardian, list, own, salt));
+        assert(!registry.isGuardian(patient, guardian, list, own + 1, SALT));
+        assert(!registry.isGuardian(patient, guardian, list, count, SALT));
+        assert(!registry.isGuardian(successor, guardian, list, own, SALT));
+        assert(!registry.isGuardian(patient, successor, list, own, SALT));
+        // A list of one's own is none that was announced.
+        bytes32[] memory forged = new bytes32[](1);
+        forged[0] = _commitment(patient, successor);
+        assert(!registry.isGuardian(patient, successor, forged, 0, SALT));
+        callAs(successor);
+        VM.expectRevert(
+            abi.encodeWithSelector(IIdentityRegistry.IdentityNotGuardian.selector, patient, successor)
+        );
+        registry.approveRecovery(patient, successor, forged, 0, SALT);
+    }
+
+    /* WHAT A THIEF OF THE KEY ANNOUNCES */
+
+    function testFuzz_AThiefsGuardiansDontCountWhileARecoveryIsOpen(uint256 seed, uint256 time) public {
+        address[] memory guardians = _guardians(seed, 2);
+        _name(patient, guardians, 2);
+        bytes32[] memory list = known[patient];
+        _name(patient, _guardians(~seed, 1), 1);
+        known[patient] = list;
+        VM.warp(START + bound(time, 0, DELAY - 1));
+        _approve(guardians[0], patient, successor);
+        _approve(guardians[1], patient, successor);
+        VM.warp(block.timestamp + DELAY);
+        assert(registry.guardianshipOf(patient).threshold == 2);
+        _complete(patient, successor);
+        assert(_status(patient) == Status.Replaced);
+    }
+
+    function testFuzz_NothingIsAnnouncedWhileARecoveryIsOpen(uint256 seed, uint256 time) public {
+        _open(seed);
+        VM.warp(START + bound(time, 0, DELAY + COMPLETION - 1));
+        _expectFrozen(patient);
+        _name(patient, _guardians(~seed, 1), 1);
+        VM.warp(START + DELAY + COMPLETION);
+        _name(patient, _guardians(~seed, 1), 1);
+        assert(registry.guardianshipOf(patient).changesAt == block.timestamp + DELAY);
+    }
+
+    /// @notice A veto gives the guardians a delay more, once, and what was announced long ago counts then.
+    function testFuzz_AVetoDefersAnAnnouncementOnce(uint256 seed, uint256 time) public {
+        address[] memory guardians = _guardians(seed, 1);
+        time = START + bound(time, 0, DELAY - 1);
+        _name(patient, guardians, 1);
+        bytes32[] memory list = known[patient];
+        _name(patient, _guardians(~seed, 2), 2);
+        (bytes32[] memory next, uint48 deferred) = (known[patient], uint48(time + DELAY));
+        known[patient] = list;
+        VM.warp(time);
+        _approve(guardians[0], patient, successor);
+        callAs(patient);
+        _expectEvent();
+        emit IIdentityRegistry.RecoveryCancelled(patient);
+        _expectEvent();
+        emit IIdentityRegistry.GuardiansDeferred(patient, deferred);
+        registry.cancelRecovery();
+
+        VM.warp(deferred - 1);
+        assert(registry.guardianshipOf(patient).threshold == 1);
+        _approve(guardians[0], patient, successor);
+        VM.warp(deferred);
+        assert(registry.guardianshipOf(patient).threshold == 1);
+        // The second veto ends it: guardians can't keep their patient from naming others for ever.
+        callAs(patient);
+        registry.cancelRecovery();
+        assert(registry.guardianshipOf(patient).digest == keccak256(abi.encode(next)));
+        _expectNotGuardian(patient, guardians[0]);
+        _approve(guardians[0], patient, successor);
+    }
+
+    /// @notice What is in force already isn't put off by a veto.
+    function testFuzz_AVetoDefersNothingThatIsDue(uint256 seed) public {
+        _name(patient, _guardians(seed, 1), 1);
+        _name(patient, _guardians(~seed, 2), 2);
+        VM.warp(START + DELAY);
+        callAs(patient);
+        registry.cancelRecovery();
+        assert(registry.guardianshipOf(patient).threshold == 2 && registry.guardianshipOf(patient).changesAt == 0);
+    }
+
+    /// @notice Whoever is suspended vetoes nothing: the registrar tells the owner from a thief.
+    function testFuzz_ASuspendedThiefLoses(uint256 seed) public {
+        address[] memory guardians = _guardians(seed, 1);
+        _name(patient, guardians, 1);
+        bytes32[] memory list = known[patient];
+        _name(patient, _guardians(~seed, 1), 1);
+        known[patient] = list;
+        _approve(guardians[0], patient, successor);
+        callAs(patient);
+        registry.cancelRecovery();
+        registry.suspend(patient);
+        VM.warp(START + 2 * uint256(DELAY));
+        _approve(guardians[0], patient, successor);
+        callAs(patient);
+        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityNotActivePatient.selector, patient));
+        registry.cancelRecovery();
+        VM.warp(START + 3 * uint256(DELAY));
+        _complete(patient, successor);
+        assert(_status(patient) == Status.Replaced);
+    }
+
+    /* FREEZE */
+
+    function testFuzz_AFreezeHoldsUpNamingAndNewPairings(uint256 seed, uint256 time, bool byGuardian) public {
+        address[] memory guardians = _guardians(seed, 2);
+        _name(patient, guardians, 2);
+        bytes32[] memory list = known[patient];
+        _name(patient, _guardians(~seed, 1), 1);
+        known[patient] = list;
+        _pair(patient, HOSPITAL, "pairing");
+        VM.warp(START + DELAY - 1);
+        uint256 until = block.timestamp + FREEZE;
+        _expectEvent();
+        emit IIdentityRegistry.IdentityFrozen(patient, uint48(until));
+        if (byGuardian) {
+            _freezeFor(guardians[0], patient);
+        } else {
+            callAs(patient);
+            registry.freeze();
+        }
+        assert(registry.guardianshipOf(patient).frozenUntil == until);
+
+        VM.warp(bound(time, block.timestamp, until - 1));
+        assert(registry.guardianshipOf(patient).threshold == 2);
+        _expectFrozen(patient);
+        _name(patient, _guardians(seed, 1), 1);
+        _expectFrozen(patient);
+        _pair(patient, address(0x4058), "pairing");
+
+        VM.warp(until);
+        assert(registry.guardianshipOf(patient).threshold == 1);
+        _pair(patient, address(0x4058), "pairing");
+    }
+
+    /// @notice New lanes, an unpairing and a veto are what revoking needs; guardians go on, too.
+    function testFuzz_AFreezeHoldsUpNothingThatTakesBack(uint256 seed) public {
+        address guardian = _guardians(seed, 1)[0];
+        _name(patient, _guardians(seed, 1), 1);
+        _pair(patient, HOSPITAL, "pairing");
+        _freezeFor(guardian, patient);
+        _pair(patient, HOSPITAL, "new lanes");
+        assert(registry.pairingOf(patient, HOSPITAL) == "new lanes");
+        callAs(patient);
+        registry.unpair(HOSPITAL);
+        assert(registry.pairingOf(patient, HOSPITAL) == bytes32(0));
+        _approve(guardian, patient, successor);
+        callAs(patient);
+        registry.cancelRecovery();
+        _assertRecovery(address(0), 0);
+    }
+
+    function testFuzz_AGuardianFreezesOnce(uint256 seed) public {
+        address[] memory guardians = _guardians(seed, 2);
+        _name(patient, guardians, 2);
+        _freezeFor(guardians[0], patient);
+        VM.warp(START + FREEZE);
+        VM.expectRevert(
+            abi.encodeWithSelector(IIdentityRegistry.IdentityAlreadyFrozen.selector, patient, guardians[0])
+        );
+        _freezeFor(guardians[0], patient);
+        _freezeFor(guardians[1], patient);
+        assert(registry.guardianshipOf(patient).frozenUntil == START + 2 * FREEZE);
+    }
+
+    function testFuzz_OnlyThePatientAndGuardiansFreeze(uint256 seed, address caller) public {
+        address guardian = _guardians(seed, 1)[0];
+        VM.assume(caller != FORWARDER && caller != guardian);
+        _name(patient, _guardians(seed, 1), 1);
+        _expectNotGuardian(patient, caller);
+        _freezeFor(caller, patient);
+        registry.suspend(successor);
+        address[3] memory callers = [_someone("new", seed), practitioner, successor];
+        for (uint256 i = 0; i < 3; ++i) {
+            callAs(callers[i]);
+            VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityNotActivePatient.selector, callers[i]));
+            registry.freeze();
+        }
+        assert(registry.guardianshipOf(patient).frozenUntil == 0);
     }
 
     /* APPROVALS */
@@ -490,12 +811,24 @@ contract IdentityRegistryTest is IdentityBase {
     }
 
     function testFuzz_TheDelayRunsFromTheLastApproval(uint256 seed, uint256 pause) public {
-        pause = bound(pause, 1, 3650 days);
+        pause = bound(pause, 1, APPROVAL - 1);
         address[] memory guardians = _guardians(seed, 2);
         _name(patient, guardians, 2);
         _approve(guardians[1], patient, successor);
         VM.warp(START + pause);
         _approve(guardians[0], patient, successor);
+        _assertRecovery(successor, START + pause + DELAY);
+    }
+
+    function testFuzz_AnApprovalIsForgottenAfterTwoWeeks(uint256 seed, uint256 pause) public {
+        pause = bound(pause, APPROVAL, 3650 days);
+        address[] memory guardians = _guardians(seed, 2);
+        _name(patient, guardians, 2);
+        _approve(guardians[1], patient, successor);
+        VM.warp(START + pause);
+        _approve(guardians[0], patient, successor);
+        _assertRecovery(address(0), 0);
+        _approve(guardians[1], patient, successor);
         _assertRecovery(successor, START + pause + DELAY);
     }
 
@@ -524,6 +857,11 @@ contract IdentityRegistryTest is IdentityBase {
         address[] memory guardians = _guardians(seed, 2);
         _name(patient, guardians, 1);
         _name(patient, new address[](0), 0);
+        known[patient] = _commitments(patient, guardians);
+        VM.warp(START + DELAY - 1);
+        assert(registry.isGuardian(patient, guardians[0], known[patient], _place(patient, guardians[0]), SALT));
+        VM.warp(START + DELAY);
+        assert(!registry.isGuardian(patient, guardians[0], known[patient], _place(patient, guardians[0]), SALT));
         _expectNotGuardian(patient, guardians[0]);
         _approve(guardians[0], patient, successor);
     }
@@ -542,17 +880,44 @@ contract IdentityRegistryTest is IdentityBase {
 
     function testFuzz_AnOpenRecoveryTakesNoMoreApprovals(uint256 seed) public {
         address[] memory guardians = _guardians(seed, 3);
-        address other = _patient("other", seed);
         _name(patient, guardians, 1);
         _approve(guardians[0], patient, successor);
-        address[2] memory candidates = [successor, other];
-        bytes memory reason =
-            abi.encodeWithSelector(IIdentityRegistry.IdentityRecoveryOpen.selector, patient, successor);
-        for (uint256 i = 0; i < 2; ++i) {
-            VM.expectRevert(reason);
-            _approve(guardians[1 + i], patient, candidates[i]);
-        }
+        VM.expectRevert(
+            abi.encodeWithSelector(IIdentityRegistry.IdentityRecoveryOpen.selector, patient, successor)
+        );
+        _approve(guardians[1], patient, successor);
         _assertRecovery(successor, START + DELAY);
+    }
+
+    /// @notice A recovery that nobody completes blocks nothing: as many guardians as opened it name another successor.
+    function testFuzz_AsManyGuardiansNameAnotherSuccessor(uint256 seed, uint256 pause) public {
+        pause = bound(pause, 0, DELAY + COMPLETION - 1);
+        address[] memory guardians = _guardians(seed, 3);
+        address other = _patient("other", seed);
+        _name(patient, guardians, 2);
+        _approve(guardians[0], patient, successor);
+        _approve(guardians[1], patient, successor);
+        VM.warp(START + pause);
+        _approve(guardians[2], patient, other);
+        _assertRecovery(successor, START + DELAY);
+        _approve(guardians[0], patient, other);
+        _assertRecovery(other, START + pause + DELAY);
+        // What was said for the first one is used up.
+        _approve(guardians[2], patient, successor);
+        _assertRecovery(other, START + pause + DELAY);
+    }
+
+    function testFuzz_ARecoveryThatNobodyCompletesIsOver(uint256 seed, uint256 pause) public {
+        address guardian = _open(seed);
+        pause = bound(pause, DELAY + COMPLETION, 3650 days);
+        VM.warp(START + DELAY + COMPLETION - 1);
+        _assertRecovery(successor, START + DELAY);
+        VM.warp(START + pause);
+        _assertRecovery(address(0), 0);
+        _expectNotReady(0, START + pause);
+        _complete(patient, successor);
+        _approve(guardian, patient, successor);
+        _assertRecovery(successor, START + pause + DELAY);
     }
 
     function testFuzz_AGuardianCountsOnce(uint256 seed, uint256 count, uint256 place) public {
@@ -595,12 +960,11 @@ contract IdentityRegistryTest is IdentityBase {
         _name(patient, guardians, 2);
         _approve(guardians[0], patient, successor);
         _name(patient, guardians, 2);
+        VM.warp(START + DELAY);
         _approve(guardians[1], patient, successor);
         _assertRecovery(address(0), 0);
         _approve(guardians[0], patient, successor);
-        _assertRecovery(successor, START + DELAY);
-        _name(patient, guardians, 1);
-        _assertRecovery(address(0), 0);
+        _assertRecovery(successor, START + 2 * uint256(DELAY));
     }
 
     /* VETO */
@@ -619,10 +983,9 @@ contract IdentityRegistryTest is IdentityBase {
         _assertRecovery(successor, START + DELAY);
     }
 
-    function testFuzz_AVetoClosesARecovery(uint256 seed, uint256 time, bool suspended) public {
+    function testFuzz_AVetoClosesARecovery(uint256 seed, uint256 time) public {
         address guardian = _open(seed);
-        if (suspended) registry.suspend(patient);
-        VM.warp(bound(time, START, type(uint48).max));
+        VM.warp(bound(time, START, START + 3650 days));
         callAs(patient);
         registry.cancelRecovery();
         _assertRecovery(address(0), 0);
@@ -631,7 +994,7 @@ contract IdentityRegistryTest is IdentityBase {
         registry.completeRecovery(patient);
         // Guardians may try again.
         _approve(guardian, patient, successor);
-        _assertRecovery(successor, START + 2 * DELAY);
+        _assertRecovery(successor, START + 2 * uint256(DELAY));
     }
 
     function testFuzz_AVetoIsForOneself(uint256 seed) public {
@@ -644,7 +1007,7 @@ contract IdentityRegistryTest is IdentityBase {
     function testFuzz_StrangersVetoNothing(uint256 seed) public {
         address account = _someone("new", seed);
         _open(seed);
-        _expectStatus(account, Status.Unknown);
+        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityNotActivePatient.selector, account));
         callAs(account);
         registry.cancelRecovery();
         _assertRecovery(successor, START + DELAY);
@@ -667,7 +1030,7 @@ contract IdentityRegistryTest is IdentityBase {
 
     function testFuzz_ACompletedRecoveryMovesThePatient(uint256 seed, uint256 time) public {
         _open(seed);
-        VM.warp(bound(time, START + DELAY, type(uint48).max));
+        VM.warp(bound(time, START + DELAY, START + DELAY + COMPLETION - 1));
         callAs(successor);
         _expectEvent();
         emit IIdentityRegistry.IdentityReplaced(patient, successor);
@@ -741,7 +1104,14 @@ contract IdentityRegistryTest is IdentityBase {
         registry.reinstate(patient);
         _expectStatus(patient, Status.Replaced);
         callAs(patient);
+        registry.cancelGuardians();
+        bytes memory reason = abi.encodeWithSelector(IIdentityRegistry.IdentityNotActivePatient.selector, patient);
+        VM.expectRevert(reason);
+        callAs(patient);
         registry.cancelRecovery();
+        VM.expectRevert(reason);
+        callAs(patient);
+        registry.freeze();
         VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityAlreadyRegistered.selector, patient));
         _admit(patient, IIdentityRegistry.Role.Patient, bytes32(seed));
         assert(_status(patient) == Status.Replaced);
@@ -892,8 +1262,8 @@ contract IdentityRegistryTest is IdentityBase {
         VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityInvalidGuardians.selector, count, threshold));
     }
 
-    function _expectInvalidGuardian(address guardian) private {
-        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityInvalidGuardian.selector, guardian));
+    function _expectFrozen(address account) private {
+        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityIsFrozen.selector, account));
     }
 
     function _expectNotGuardian(address account, address caller) private {
@@ -916,12 +1286,12 @@ contract IdentityRegistryTest is IdentityBase {
 /// @notice Some accounts that register, suspend, guard and move each other, in any order.
 contract IdentityHandler is IdentityBase {
     uint256 public constant ACCOUNTS = 12;
-    /// @dev Above every account, for guardians ascend.
     address private constant GUARDIAN = address(0x2000);
 
     mapping(address account => bool admitted) public admitted;
     mapping(address account => bool replaced) public replaced;
     uint256 public moves;
+    mapping(address patient => bytes32[] commitments) private before;
     /// @dev Kept here, for forge may forget a warp between calls.
     uint256 private _time = START;
 
@@ -959,15 +1329,41 @@ contract IdentityHandler is IdentityBase {
         _tried(address(this), abi.encodeCall(registry.reinstate, (accountAt(seed))));
     }
 
-    function name(uint256 patient, uint256 guardian, uint8 threshold) external timed {
+    function name(uint256 patient, uint256 guardian, uint8 threshold, uint256 delay) external timed {
         address[] memory guardians = new address[](2);
         (guardians[0], guardians[1]) = (accountAt(guardian), GUARDIAN);
-        _tried(accountAt(patient), abi.encodeCall(registry.setGuardians, (guardians, 1 + threshold % 2)));
+        _announce(accountAt(patient), guardians, 1 + threshold % 2, uint32(bound(delay, 1 days, 5 days)));
     }
 
-    function approve(uint256 guardian, uint256 patient, uint256 successor) external timed {
-        bytes memory data = abi.encodeCall(registry.approveRecovery, (accountAt(patient), accountAt(successor)));
-        _tried(guardian % 2 == 0 ? GUARDIAN : accountAt(guardian), data);
+    function nameNobody(uint256 patient) external timed {
+        _announce(accountAt(patient), new address[](0), 0, DELAY);
+    }
+
+    function cancelNaming(uint256 patient) external timed {
+        _tried(accountAt(patient), abi.encodeCall(registry.cancelGuardians, ()));
+    }
+
+    function freeze(uint256 patient) external timed {
+        _tried(accountAt(patient), abi.encodeCall(registry.freeze, ()));
+    }
+
+    function freezeFor(uint256 guardian, uint256 patient, bool earlier) external timed {
+        address caller = guardian % 2 == 0 ? GUARDIAN : accountAt(guardian);
+        (bytes32[] memory list, uint256 place) = _knows(caller, accountAt(patient), earlier);
+        _tried(caller, abi.encodeCall(registry.freezeFor, (accountAt(patient), list, place, SALT)));
+    }
+
+    function approve(uint256 guardian, uint256 patient, uint256 successor, bool earlier) external timed {
+        address caller = guardian % 2 == 0 ? GUARDIAN : accountAt(guardian);
+        (bytes32[] memory list, uint256 place) = _knows(caller, accountAt(patient), earlier);
+        bytes memory data =
+            abi.encodeCall(registry.approveRecovery, (accountAt(patient), accountAt(successor), list, place, SALT));
+        (address before, uint48 readyBefore) = registry.recoveryOf(accountAt(patient));
+        uint32 delay = registry.guardianshipOf(accountAt(patient)).delay;
+        if (!_tried(caller, data)) return;
+        (address open, uint48 readyAt) = registry.recoveryOf(accountAt(patient));
+        // Whatever is opened waits for the whole delay that counts now.
+        assert((open == before && readyAt == readyBefore) || (readyAt == _time + delay && delay >= 1 days));
     }
 
     function cancel(uint256 patient) external timed {
@@ -988,10 +1384,36 @@ contract IdentityHandler is IdentityBase {
     function move(uint256 patient, uint256 successor) external timed {
         address[] memory guardians = new address[](1);
         guardians[0] = GUARDIAN;
-        _tried(accountAt(patient), abi.encodeCall(registry.setGuardians, (guardians, 1)));
-        _tried(GUARDIAN, abi.encodeCall(registry.approveRecovery, (accountAt(patient), accountAt(successor))));
+        address moved = accountAt(patient);
+        _announce(moved, guardians, 1, DELAY);
+        (bytes32[] memory list, uint256 place) = _knows(GUARDIAN, moved, false);
+        _tried(
+            GUARDIAN, abi.encodeCall(registry.approveRecovery, (moved, accountAt(successor), list, place, SALT))
+        );
         _time += DELAY;
         complete(patient);
+    }
+
+    /// @dev What was announced last, or before that.
+    function _knows(address guardian, address patient, bool earlier)
+        private
+        view
+        returns (bytes32[] memory list, uint256 place)
+    {
+        list = earlier ? before[patient] : known[patient];
+        for (place = 0; place < list.length; ++place) {
+            if (list[place] == _commitment(patient, guardian)) break;
+        }
+    }
+
+    function _announce(address patient, address[] memory guardians, uint8 threshold, uint32 delay) private {
+        bytes32[] memory list = _commitments(patient, guardians);
+        IIdentityRegistry.Guardians memory was = registry.guardianshipOf(patient);
+        if (!_tried(patient, abi.encodeCall(registry.setGuardians, (list, threshold, delay, INVITATIONS)))) return;
+        (before[patient], known[patient]) = (known[patient], list);
+        IIdentityRegistry.Guardians memory now_ = registry.guardianshipOf(patient);
+        // Nothing that is announced shortens the way to itself.
+        assert(was.threshold == 0 || (now_.digest == was.digest && now_.changesAt == _time + was.delay));
     }
 
     function _registration(uint256 seed, uint256 role, bytes32 lookup) private pure returns (bytes memory) {
@@ -1053,6 +1475,15 @@ contract IdentityRegistryInvariants {
         for (uint256 lookup = 1; lookup < 9; ++lookup) {
             address account = registry.accountOf(bytes32(lookup));
             assert(account == address(0) || !handler.replaced(account));
+        }
+    }
+
+    /// @notice Nobody is ever protected by less than a day, and a threshold goes with a list.
+    function invariant_WhoeverHasGuardiansHasADelay() public view {
+        for (uint256 i = 0; i < handler.ACCOUNTS(); ++i) {
+            IIdentityRegistry.Guardians memory named = registry.guardianshipOf(handler.accountAt(i));
+            assert((named.threshold == 0) == (named.digest == bytes32(0)));
+            assert(named.threshold == 0 || (named.delay >= 1 days && named.delay <= 30 days));
         }
     }
 

@@ -15,6 +15,7 @@ import pytest
 
 from panachain.chain import anvil
 from panachain.chain.abi import contract
+from panachain.chain.contracts.identity_registry import guardian_commitment
 from panachain.chain.deploy import ADMIN, REGISTRAR, SUSPENDER, Deployment, Governance, deploy
 from panachain.chain.evm import Sender
 from panachain.chain.logs import read_events
@@ -28,6 +29,7 @@ from panachain.consent.receipts import check_receipt
 from panachain.crypto.keys import Seed
 from panachain.errors import IntegrityError, PolicyUnknownError, TransactionError, UsageError
 from panachain.model.actors import Actor, Address, PolicyId, Role, Status
+from panachain.model.guardianship import GuardianProof
 from panachain.model.policy import Disclosure, PolicyStatus, Receipt, ReceiptKind
 from panachain.model.transactions import Grant, Invitation
 from tests.support import chain_refuses
@@ -638,14 +640,19 @@ class TestIdentities:
     def test_suspended_and_replaced_people_are_not_active(self, network: Network, patient: Account) -> None:
         sidechain, registrar = network.sidechain, network.sender(network.registrar, "sidechain")
         successor, suspended = (self.admit(network, Role.PATIENT) for _ in range(2))
-        guardians = sorted((unfunded() for _ in range(2)), key=lambda account: account.address.lower())
+        guardians = [unfunded() for _ in range(2)]
         sidechain.identities.suspend(registrar, suspended.address)
 
-        names = [guardian.address for guardian in guardians]
-        network.send(patient, "IdentityRegistry", "setGuardians", names, 2, chain="sidechain")
-        for guardian in guardians:
-            call = ("approveRecovery", patient.address, successor.address)
-            network.send(guardian, "IdentityRegistry", *call, chain="sidechain")
+        salt, identities = b"s" * 32, sidechain.identities
+        own = [guardian_commitment(patient.address, one.address, salt) for one in guardians]
+        named = tuple(sorted(own))
+        identities.set_guardians(network.sender(patient, "sidechain"), named, 2, 72 * 3600, b"i" * 32)
+        for guardian, commitment in zip(guardians, own, strict=True):
+            proof = GuardianProof(named, named.index(commitment), salt)
+            assert identities.is_guardian(patient.address, guardian.address, proof)
+            sender = network.sender(guardian, "sidechain")
+            identities.approve_recovery(sender, patient.address, successor.address, proof)
+        assert identities.guardianship_of(patient.address).successor == successor.address
         pass_time(network.chains.side, 72 * 3600)
         with chain_refuses("IdentityNotSuccessor"):
             network.send(guardians[0], "IdentityRegistry", "completeRecovery", patient.address, chain="sidechain")

@@ -105,7 +105,9 @@ class TestForwarded:
     def test_a_stranger_is_refused_before_anything_is_paid(self, world: World) -> None:
         key = b"\x09" * 32
         identities = world.network.sidechain.identities
-        data = contract("IdentityRegistry").calldata("approveRecovery", world.patient.address, world.stranger.address)
+        data = contract("IdentityRegistry").calldata(
+            "approveRecovery", world.patient.address, world.stranger.address, [b"c" * 32], 0, b"s" * 32
+        )
         with pytest.raises(TransactionError):
             self.of(world, world.network.sidechain_relays, key).send(identities.address, data, what="a recovery")
 

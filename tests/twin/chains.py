@@ -54,6 +54,7 @@ MAX_OVERLAP = 30 * 86_400
 PLACES, LEAST_HELD, IN_A_ROW, INTERVAL = 3, 86_400, 100, 600
 """Constants of CareGroups and AccessRequests."""
 NOBODY = "0x" + "00" * 20
+DAY = 86_400
 
 
 class RevertError(Exception):
@@ -514,8 +515,28 @@ class AccessLog:
 # Contracts of the sidechain
 
 
+@dataclass
+class _Guarded:
+    """A patient's guardians."""
+
+    digest: bytes = bytes(32)
+    threshold: int = 0
+    delay: int = 0
+    following: tuple[bytes, int, int] = (bytes(32), 0, 0)
+    changes_at: int = 0
+    deferred: bool = False
+    round: int = 0
+    successor: str = ""
+    ready_at: int = 0
+    frozen_until: int = 0
+
+    def void(self) -> None:
+        self.round += 1
+        self.successor, self.ready_at = "", 0
+
+
 class IdentityRegistry:
-    """contracts/sidechain/IdentityRegistry.sol; guardians have spoken already, and their delay is over."""
+    """contracts/sidechain/IdentityRegistry.sol."""
 
     def __init__(self, chain: Chain, registrar: str) -> None:
         self._chain = chain
@@ -525,7 +546,9 @@ class IdentityRegistry:
         self.keys: dict[str, bytes] = {}
         self._folded: dict[str, bytes] = {}
         self._pairings: dict[tuple[str, str], bytes] = {}
-        self._recoveries: dict[str, str] = {}
+        self._guarded: dict[str, _Guarded] = {}
+        self._approvals: dict[tuple[str, int, str], tuple[int, set[int]]] = {}
+        self._froze: set[tuple[str, bytes, str]] = set()
 
     def register(self, sender: str, account: str, role: int, _lookup: bytes, *values: Any) -> None:
         digest, organisation, personal = values
@@ -541,6 +564,8 @@ class IdentityRegistry:
     def suspend(self, sender: str, account: str) -> None:
         need(sender == self._registrar, "AccessManagedUnauthorized")
         self._change(account, ACTIVE, SUSPENDED, "IdentitySuspended")
+        if self._settled(account).changes_at:
+            self._withdraw(account)
 
     def reinstate(self, sender: str, account: str) -> None:
         need(sender == self._registrar, "AccessManagedUnauthorized")
@@ -562,6 +587,7 @@ class IdentityRegistry:
     def pair(self, sender: str, hospital: str, pairing: bytes) -> None:
         need(self.is_active(sender, PATIENT), "IdentityNotActivePatient")
         need(any(pairing) and hospital != NOBODY, "IdentityNotPaired")
+        need((sender, hospital) in self._pairings or not self._is_frozen(sender), "IdentityIsFrozen")
         self._pairings[sender, hospital] = pairing
         self._chain.emit("IdentityRegistry", "HospitalPaired", patient=sender, hospital=hospital, pairing=pairing)
 
@@ -574,17 +600,138 @@ class IdentityRegistry:
         return self._pairings.get((patient.lower(), hospital.lower()), bytes(32))
 
     def recover(self, patient: str, successor: str) -> None:
-        """Let the patient's guardians speak for a move."""
-        self._recoveries[patient.lower()] = successor.lower()
+        """Let the patient's guardians have spoken for a move, whose delay is over."""
+        guarded = self._settled(patient.lower())
+        guarded.successor, guarded.ready_at = successor.lower(), self._now
+
+    def setGuardians(self, sender: str, commitments: Any, threshold: int, delay: int, invitations: bytes) -> None:
+        need(self.is_active(sender, PATIENT), "IdentityNotActivePatient")
+        fits = len(commitments) <= 16 and threshold <= len(commitments) and (threshold == 0) == (not commitments)
+        need(fits, "IdentityInvalidGuardians")
+        need(DAY <= delay <= 30 * DAY, "IdentityInvalidDelay")
+        ascending = list(commitments) == sorted(set(commitments)) and bytes(32) not in commitments
+        need(ascending, "IdentityInvalidCommitment")
+        need(not self._is_frozen(sender), "IdentityIsFrozen")
+        guarded = self._settled(sender)
+        digest = keccak(encode(["bytes32[]"], [list(commitments)])) if commitments else bytes(32)
+        guarded.following = digest, threshold, delay
+        guarded.changes_at = self._now + (guarded.delay if guarded.threshold else 0)
+        guarded.deferred = False
+        log = {"commitments": list(commitments), "threshold": threshold, "delay": delay, "invitations": invitations}
+        self._emit("GuardiansAnnounced", patient=sender, **log, takesEffectAt=guarded.changes_at)
+        self._settled(sender)
+
+    def cancelGuardians(self, sender: str) -> None:
+        need(self.people.get(sender, [0, UNKNOWN])[1] in (ACTIVE, SUSPENDED), "IdentityUnexpectedStatus")
+        need(self._settled(sender).changes_at > 0, "IdentityNothingAnnounced")
+        self._withdraw(sender)
+
+    def freeze(self, sender: str) -> None:
+        need(self.is_active(sender, PATIENT), "IdentityNotActivePatient")
+        self._freeze(sender)
+
+    def freezeFor(self, sender: str, patient: str, commitments: Any, place: int, salt: bytes) -> None:
+        self._need_guardian(sender, patient, commitments, place, salt)
+        once = patient, self._settled(patient).digest, sender
+        need(once not in self._froze, "IdentityAlreadyFrozen")
+        self._froze.add(once)
+        self._freeze(patient)
+
+    def approveRecovery(
+        self, sender: str, patient: str, successor: str, commitments: Any, place: int, salt: bytes
+    ) -> None:
+        self._need_guardian(sender, patient, commitments, place, salt)
+        guarded, now = self._settled(patient), self._now
+        fits = self.people[patient][1] != REPLACED and successor != patient and self.is_active(successor, PATIENT)
+        need(fits, "IdentityInvalidSuccessor")
+        need(not (self._is_open(guarded) and guarded.successor == successor), "IdentityRecoveryOpen")
+        vote = patient, guarded.round, successor
+        since, places = self._approvals.get(vote, (0, set()))
+        if now >= since + 14 * DAY:
+            since, places = now, set()
+        need(place not in places, "IdentityAlreadyApproved")
+        self._approvals[vote] = since, places | {place}
+        self._emit("RecoveryApproved", patient=patient, successor=successor, guardian=sender)
+        if len(places) + 1 < guarded.threshold:
+            return
+        guarded.round += 1
+        guarded.successor, guarded.ready_at = successor, now + guarded.delay
+        self._emit("RecoveryOpened", patient=patient, successor=successor, readyAt=guarded.ready_at)
+
+    def cancelRecovery(self, sender: str) -> None:
+        need(self.is_active(sender, PATIENT), "IdentityNotActivePatient")
+        guarded = self._settled(sender)
+        guarded.void()
+        self._emit("RecoveryCancelled", patient=sender)
+        if guarded.changes_at and not guarded.deferred:
+            guarded.deferred, guarded.changes_at = True, self._now + guarded.delay
+            self._emit("GuardiansDeferred", patient=sender, takesEffectAt=guarded.changes_at)
+        self._settled(sender)
 
     def completeRecovery(self, sender: str, patient: str) -> None:
-        need(patient in self._recoveries, "IdentityRecoveryNotReady")
-        successor = self._recoveries[patient]
+        guarded = self._guarded.get(patient, _Guarded())
+        need(self._is_open(guarded) and self._now >= guarded.ready_at, "IdentityRecoveryNotReady")
+        successor = guarded.successor
         need(sender == successor, "IdentityNotSuccessor")
         need(self.is_active(successor, PATIENT), "IdentityInvalidSuccessor")
         self.people[patient][1] = REPLACED
-        del self._recoveries[patient]
-        self._chain.emit("IdentityRegistry", "IdentityReplaced", patient=patient, successor=successor)
+        guarded.changes_at = 0
+        guarded.void()
+        self._emit("IdentityReplaced", patient=patient, successor=successor)
+
+    def guardianshipOf(self, patient: str, *, at: int | None) -> tuple[Any, ...]:
+        guarded = self._settled(patient.lower())
+        following = guarded.following[0] if guarded.changes_at else bytes(32)
+        present = guarded.digest, guarded.threshold, guarded.delay
+        return (*present, following, guarded.changes_at, guarded.frozen_until)
+
+    def recoveryOf(self, patient: str, *, at: int | None) -> tuple[str, int]:
+        guarded = self._guarded.get(patient.lower(), _Guarded())
+        return (guarded.successor, guarded.ready_at) if self._is_open(guarded) else (NOBODY, 0)
+
+    def isGuardian(self, patient: str, account: str, *proof: Any, at: int | None) -> bool:
+        return self._is_guardian(account.lower(), patient.lower(), *proof)
+
+    def _need_guardian(self, sender: str, patient: str, commitments: Any, place: int, salt: bytes) -> None:
+        need(self._is_guardian(sender, patient, commitments, place, salt), "IdentityNotGuardian")
+
+    def _is_guardian(self, account: str, patient: str, commitments: Any, place: int, salt: bytes) -> bool:
+        own = keccak(encode(["address", "address", "bytes32"], [patient, account, salt]))
+        listed = keccak(encode(["bytes32[]"], [list(commitments)]))
+        named = place < len(commitments) and commitments[place] == own
+        return account != patient and named and listed == self._settled(patient).digest
+
+    def _freeze(self, patient: str) -> None:
+        self._settled(patient).frozen_until = self._now + 3 * DAY
+        self._emit("IdentityFrozen", patient=patient, until=self._now + 3 * DAY)
+
+    def _withdraw(self, patient: str) -> None:
+        self._guarded[patient].changes_at = 0
+        self._emit("GuardiansWithdrawn", patient=patient)
+
+    def _settled(self, patient: str) -> _Guarded:
+        guarded = self._guarded.setdefault(patient, _Guarded())
+        now = self._now
+        due = 0 < guarded.changes_at <= now and now >= guarded.frozen_until and not self._is_open(guarded)
+        if due:
+            guarded.digest, guarded.threshold, guarded.delay = guarded.following
+            guarded.changes_at = 0
+            guarded.void()
+        return guarded
+
+    def _is_open(self, guarded: _Guarded) -> bool:
+        return bool(guarded.successor) and self._now < guarded.ready_at + 14 * DAY
+
+    def _is_frozen(self, patient: str) -> bool:
+        guarded = self._guarded.get(patient, _Guarded())
+        return self._now < guarded.frozen_until or self._is_open(guarded)
+
+    @property
+    def _now(self) -> int:
+        return self._chain.head.time
+
+    def _emit(self, event: str, **log: Any) -> None:
+        self._chain.emit("IdentityRegistry", event, **log)
 
     def is_active(self, account: str, role: int) -> bool:
         return self.people.get(account, [0, UNKNOWN])[:2] == [role, ACTIVE]

@@ -68,6 +68,8 @@ ELSEWHERE = {
     "sdk/results/searches.py": "sdk/test_searching.py",
     "sdk/results/services.py": "sdk/test_services.py",
     "sdk/results/people.py": "sdk/results/test_package.py",
+    "sdk/guardian_blocks.py": "sdk/test_guarding.py",
+    "sdk/results/guardians.py": "sdk/test_guardians.py",
     "sdk/desks.py": "../twin/test_emergency.py",
     "sdk/emergencies.py": "../twin/test_emergency.py",
     "sdk/results/emergencies.py": "../twin/test_emergency.py",

@@ -12,10 +12,13 @@ from typing import Any, Final
 
 from panachain.chain import node
 from panachain.chain.abi import contract, revert_reason
+from panachain.chain.codec import decode
 from panachain.chain.evm import Sender
 from panachain.chain.rpc import RpcAnswerError
 from panachain.chain.sidechain import Sidechain
+from panachain.ethereum import parse_address
 from panachain.model.actors import Address
+from panachain.model.guardianship import GuardianProof
 from panachain.model.transactions import Call
 from panachain.service.problems import Kind, ProblemError
 from panachain.service.relay.service import MAX_BATCH, WOULD_REVERT, Budget, Matter, Order, Relaying
@@ -35,6 +38,10 @@ _CONTRACTS: Final = ("IdentityRegistry", "AccessRequests", "CareGroups", "Emerge
 """What persons call."""
 _FAILED: Final = "FailedCall()"
 """What the forwarder says of a call that reverts."""
+
+
+_AS_GUARDIAN: Final = {"approveRecovery": 1, "freezeFor": 0}
+"""What guardians call, and how many words stand between the patient and the proof in its arguments."""
 
 
 class CallRelayService(Relaying):
@@ -118,11 +125,9 @@ class CallRelayService(Relaying):
         identities = self._sidechain.identities
         if identities.identity_of(call.signer) is not None:
             return call.signer
-        approval = contract("IdentityRegistry").selector("approveRecovery")
-        if call.to.lower() == identities.address.lower() and call.data[:4] == approval:
-            patient = Address("0x" + call.data[16:36].hex())
-            if call.signer in identities.guardians_of(patient):
-                return patient
+        found = _guardian_of(call) if call.to.lower() == identities.address.lower() else None
+        if found is not None and identities.is_guardian(found[0], call.signer, found[1]):
+            return found[0]
         raise ProblemError(NOT_REGISTERED, f"no patient or practitioner {call.signer} is registered")
 
     def _simulate(self, order: Order) -> int:
@@ -138,3 +143,17 @@ class CallRelayService(Relaying):
             except RpcAnswerError as inner:
                 raise ProblemError(WOULD_REVERT, revert_reason(inner.data)) from inner
             raise
+
+
+def _guardian_of(call: Call) -> tuple[Address, GuardianProof] | None:
+    """Return for whom a call speaks as a guardian, and its proof; None for any other call, and for what is none."""
+    registry = contract("IdentityRegistry")
+    for function, between in _AS_GUARDIAN.items():
+        if call.data[:4] == registry.selector(function):
+            types = ["address", *["address"] * between, "bytes32[]", "uint256", "bytes32"]
+            try:
+                patient, *_, commitments, place, salt = decode(types, call.data[4:])
+            except ValueError:
+                return None
+            return parse_address(patient), GuardianProof(commitments, place, salt)
+    return None

@@ -52,6 +52,7 @@ def test_a_sender_pays_nothing_here(chain: Sidechain, tmp_path: Path) -> None:
     [
         ("IdentityRegistry", "unpair", True),
         ("IdentityRegistry", "cancelRecovery", True),
+        ("IdentityRegistry", "cancelGuardians", True),
         ("IdentityRegistry", "pair", False),
         ("AccessRequests", "deny", True),
         ("AccessRequests", "withdraw", True),

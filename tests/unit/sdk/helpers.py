@@ -11,11 +11,13 @@ from panachain.consent.grant import prepare_grant
 from panachain.consent.offer import Offer
 from panachain.consent.pending import PendingGrant
 from panachain.crypto.keys import Seed
-from panachain.model.actors import Address, PolicyId
+from panachain.model.actors import Address, PolicyId, Role
 from panachain.model.scope import Category, Generations, Purpose, Scope
+from panachain.sdk.patient import Patient
+from panachain.sdk.profiles import Profile
 from panachain.sdk.results.policies import PolicyView
 from panachain.storage.blocks import keep
-from tests.twin.world import THRESHOLD, World, resource
+from tests.twin.world import THRESHOLD, World, actor_of, resource
 
 DAY = 86_400
 _NUMBERS = itertools.count()
@@ -68,3 +70,14 @@ def forge(world: World, patient: Address, who: str = "clinician", index: int = 0
     signature = world.network.mainchain.policies.sign_grant(Account(prepared.account_key), signed)
     world.network.relay().grant(signed, signature)
     return prepared.terms.policy_id
+
+
+def admitted(world: World, name: str) -> Patient:
+    """Let the registrar admit another patient of a world, who is `world.NAME` from then on."""
+    actor = actor_of(name, Role.PATIENT)
+    folder = world.home / "profiles" / name
+    folder.mkdir(parents=True)
+    session = Patient(world.network, Profile(name, Role.PATIENT, actor.address, actor.public_keys, folder), "")
+    world.registrar.admit(session.profile.actor)
+    world.sessions[name] = session
+    return session

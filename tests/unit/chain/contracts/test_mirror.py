@@ -32,7 +32,6 @@ ERC2771 = {
     "isTrustedForwarder": "OpenZeppelin's ERC2771Context; the forwarder asks it",
     "trustedForwarder": "OpenZeppelin's ERC2771Context; a deployment's check asks it",
 }
-_GUARDIANS = "guardians and recovery: no actor of the SDK uses them yet, programs call them by web3.py"
 _RECEIPT = "a transaction's receipt tells it, and nobody looks for those of others"
 OWN: dict[str, dict[str, str]] = {
     "AccessLog": {
@@ -77,12 +76,10 @@ OWN: dict[str, dict[str, str]] = {
         "newestOf": "moves follows the events IdentityReplaced as the contract does",
         "pairingOf": "HospitalPaired and HospitalUnpaired say it",
         "isActive": "identity_of says it together with the keys",
+        "successorOf": "moves follows the events IdentityReplaced",
         **dict.fromkeys(
-            ("setGuardians", "approveRecovery", "cancelRecovery", "completeRecovery", "recoveryOf"),
-            _GUARDIANS,
-        ),
-        **dict.fromkeys(
-            ("successorOf", "GuardiansChanged", "RecoveryApproved", "RecoveryOpened", "RecoveryCancelled"), _GUARDIANS
+            ("GuardiansDeferred", "GuardiansWithdrawn", "IdentityFrozen"),
+            "guardianship_of reads what counts now; the events are for people who look at the chain",
         ),
     },
     "PolicyRegistry": {

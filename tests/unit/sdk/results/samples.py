@@ -13,6 +13,15 @@ from panachain.sdk.results.choices import AskedRecord, ChoicesReport, Recategori
 from panachain.sdk.results.emergencies import EmergencyView
 from panachain.sdk.results.erasures import AskErasureReport, EraseReport, Erasures, ErasureView
 from panachain.sdk.results.groups import GroupView, InvitationView
+from panachain.sdk.results.guardians import (
+    GuardedView,
+    GuardiansReport,
+    GuardianView,
+    MovedReport,
+    QuestionReport,
+    RecoveryView,
+    ReleaseReport,
+)
 from panachain.sdk.results.keys import KeyBlockView, KeyRotationReport
 from panachain.sdk.results.listings import LeftOut
 from panachain.sdk.results.log import ConvictionReport, LogEntry
@@ -49,6 +58,7 @@ from panachain.sdk.results.uploads import (
 from panachain.sdk.results.viewers import Standing, ViewerFile, ViewerView
 
 WHO, POLICY = Address("0x" + "11" * 20), PolicyId("0x" + "a1" * 20)
+MOVING = RecoveryView(WHO, WHO, (WHO,), 9)
 SECRET = b"the patient's plaintext"
 RECEIPT = Receipt(WHO, 1, bytes(32), ReceiptKind.DELETED, POLICY, 5, 4, 1, detail=b"", signature=bytes(65))
 VIEW = PolicyView(POLICY, PolicyStatus.ACTIVE, WHO, WHO, ("laboratory",), ("TREAT",), 10, 20, 2, 3, "bafy")
@@ -81,6 +91,13 @@ RECORDS = [
     RecoveryStatus("me", "tested", "email frequent", 2, 3, 5, 6, (1, 3), earlier=1),
     BooksReport(3, 1, "bafk", "0x01", passed_over=1),
     RestoredReport("me", WHO, "patient", "active", hospitals=1, records=2, policies=3, in_force=1),
+    MOVING,
+    GuardianView("sister", WHO),
+    GuardiansReport(2, 259_200, (GuardianView("sister", WHO),), 7, (GuardianView("notary", WHO),), 9, MOVING, "0x01"),
+    GuardedView(WHO, "guardian", 2, 1, 259_200, 9, MOVING, WHO),
+    QuestionReport(WHO, "panachain/ask/1 bafk", "academic acid acne acquire acrobat"),
+    ReleaseReport(WHO, 1, "panachain/answer/1 bafk"),
+    MovedReport(WHO, WHO, (WHO,), "0x01"),
     DenialReport(1, "0x01"),
     WithdrawnRequestReport(1, "0x01"),
     FOUND,

@@ -22,6 +22,7 @@ from panachain.chain.rpc import RpcAnswerError
 from panachain.chain.sidechain import Sidechain
 from panachain.chain.signing import Account
 from panachain.model.actors import Actor, Address, Role, Status
+from panachain.model.guardianship import GuardianProof
 from panachain.model.transactions import Call
 from panachain.service.problems import ProblemError
 from panachain.service.relay.app import create_app
@@ -51,9 +52,12 @@ class TwinSidechain(Sidechain):
         super().__init__(rpc, CONTRACTS, 31_338)
         self.refused: dict[str, bytes] = {}
         """Revert data by the contract that is called."""
-        self.guardians: list[str] = []
+        self.guardians: list[tuple[str, str, GuardianProof]] = []
+        """Patient, account, and what it is known by."""
         self.identities.identity_of = self.identity  # type: ignore[method-assign]
-        self.identities.guardians_of = lambda _: [Address(one) for one in self.guardians]  # type: ignore[method-assign]
+        self.identities.is_guardian = (  # type: ignore[method-assign]
+            lambda patient, account, proof: (patient, account, proof) in self.guardians
+        )
 
     def answer(self, method: str, params: Any = ()) -> Any:
         if method == "eth_estimateGas" and params[0]["to"] in self.refused:
@@ -152,15 +156,29 @@ class TestWho:
             call, signature = pair(chain)
             assert refusal(service, (replace(call, nonce=1), signature)) == "not-signed"
 
-    def test_a_guardian_who_is_a_stranger_speaks_for_the_patient(self, tmp_path: Path, chain: TwinSidechain) -> None:
-        approval = ("IdentityRegistry", "approveRecovery", PATIENT.address, DOCTOR.address)
+    @pytest.mark.parametrize("function", ["approveRecovery", "freezeFor"])
+    def test_a_guardian_who_is_a_stranger_speaks_for_the_patient(
+        self, tmp_path: Path, chain: TwinSidechain, function: str
+    ) -> None:
+        proof = GuardianProof((b"c" * 32,), 0, b"s" * 32)
+        between = [DOCTOR.address] if function == "approveRecovery" else []
+        spoken = ("IdentityRegistry", function, PATIENT.address, *between, *proof.arguments)
         with running(tmp_path, chain, calls_per_day=1) as service:
-            assert refusal(service, signed(chain, STRANGER, *approval)) == "not-registered"
-            chain.guardians = [STRANGER.address]
-            assert submit(service, signed(chain, STRANGER, *approval)).result(timeout=60).state == "mined"
+            assert refusal(service, signed(chain, STRANGER, *spoken)) == "not-registered"
+            chain.guardians = [(PATIENT.address, STRANGER.address, proof)]
+            assert submit(service, signed(chain, STRANGER, *spoken)).result(timeout=60).state == "mined"
             # And nothing else, at the patient's expense.
             assert refusal(service, pair(chain, STRANGER)) == "not-registered"
             assert refusal(service, pair(chain)) == "quota-exhausted"
+
+    def test_what_only_begins_like_a_guardians_call_is_a_strangers(self, tmp_path: Path, chain: TwinSidechain) -> None:
+        selector = contract("IdentityRegistry").selector("approveRecovery")
+        with running(tmp_path, chain) as service:
+            for rest in (b"", b"\xff" * 64, bytes(32 * 5)):
+                call = Call(
+                    Address(STRANGER.address), CONTRACTS["IdentityRegistry"], selector + rest, 90_000, 0, 2 * 10**9
+                )
+                assert refusal(service, (call, chain.forwarder.sign(STRANGER, call))) == "not-registered"
 
 
 class TestWhat:

@@ -1,0 +1,255 @@
+"""What a guardian does: sees whom they guard, speaks for a recovery, freezes, and releases their share to a new device.
+
+Anybody who is registered can be a guardian; an invitation that the chain's commitment doesn't confirm is none. Never
+shows a share: it goes sealed from the patient's machine to the new one. Follows docs/spec/recovery.md and ADR 54.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from panachain.chain.contracts.identity_registry import list_digest
+from panachain.errors import AccessDeniedError, PanaChainError, ShareError, UnknownActorError, UsageError
+from panachain.ipld.cid import CID, RAW
+from panachain.model.actors import Address, Role
+from panachain.model.guardianship import GuardiansEvent, Guardianship
+from panachain.records.findings import UNREADABLE
+from panachain.sdk.guardian_blocks import (
+    ANSWER,
+    ASK,
+    Invitation,
+    is_code,
+    line,
+    open_invitation,
+    read_line,
+    read_question,
+    seal_answer,
+)
+from panachain.sdk.guardians import now_of, recovery_of
+from panachain.sdk.kept import Kept
+from panachain.sdk.recovery import read_share
+from panachain.sdk.results.guardians import GuardedView, ReleaseReport
+from panachain.sdk.results.listings import LeftOut, Listing
+from panachain.storage.blocks import keep
+
+if TYPE_CHECKING:
+    from panachain.chain.bound import Sends
+    from panachain.crypto.keys import Seed
+    from panachain.sdk.names import Names
+    from panachain.sdk.network import Network
+
+_LOG: Final = logging.getLogger(__name__)
+_VERSION: Final = 1
+
+
+@dataclass(frozen=True)
+class _Guarded:
+    """One patient of a guardian's."""
+
+    invitation: Invitation
+    event: GuardiansEvent
+    known: Guardianship
+
+    @property
+    def state(self) -> str:
+        digest = list_digest(self.event.commitments)
+        if digest == self.known.digest:
+            return "guardian"
+        return "announced" if self.known.changes_at and digest == self.known.next_digest else "former"
+
+
+class Guarding:
+    """The patients whose guardian one actor is.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient, connect("nurse", role="practitioner") as nurse:
+        ...     named = patient.guardians.set(["doctor", "nurse"], threshold=2)
+        ...     [(one.state, one.threshold) for one in nurse.guarding.all()]
+        [('guardian', 2)]
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        seed: Seed,
+        account: Address,
+        *,
+        folder: Path,
+        sender: Callable[[], Sends],
+        names: Names,
+    ) -> None:
+        """Take the guardian's seed and account, the profile's folder, and what brings their calls."""
+        self._network = network
+        self._seed = seed
+        self._account = account
+        self._kept = Kept(folder, seed, "guarding")
+        self._sender = sender
+        self._names = names
+
+    def all(self) -> Listing[GuardedView]:
+        """Return the patients whose guardian this actor is, will be, or was, in the order in which they named them.
+
+        `left_out` names those whose block can't be read now.
+        """
+        found, left_out = self._find()
+        moves = self._network.sidechain.identities.moves()
+        views = [self._view(one, moves.get(one.invitation.patient)) for one in found]
+        return Listing(self._names.fill(views), left_out)
+
+    def approve(self, patient: str, successor: str) -> GuardedView:
+        """Speak for moving a patient to another account; enough guardians begin it, and the patient can veto.
+
+        Who the successor is decides everything: ask the patient for the handle, face to face or by voice.
+
+        Args:
+            patient: handle, contact or address of the account that was lost or stolen.
+            successor: handle or address of the patient's new account, which the registrar admitted.
+
+        Raises:
+            AccessDeniedError: this actor isn't a guardian of the patient now.
+            TransactionError: the successor isn't another active patient, or they spoke for it already.
+        """
+        one = self._one(patient)
+        # By handle or address alone: a name of this machine isn't what the patient read out.
+        new = self._network.resolver.registered(successor)
+        if new.role is not Role.PATIENT:
+            raise UsageError(f"{new.handle} is a {new.role.value}: a patient moves to another patient's account")
+        self._network.sidechain.identities.approve_recovery(
+            self._sender(), one.invitation.patient, new.address, one.invitation.proof
+        )
+        return self._again(one)
+
+    def freeze(self, patient: str) -> GuardedView:
+        """Let nobody new be named or paired with in a patient's name for 72 hours; each guardian can once.
+
+        Raises:
+            AccessDeniedError: this actor isn't a guardian of the patient now.
+            TransactionError: they froze this patient before.
+        """
+        one = self._one(patient)
+        self._network.sidechain.identities.freeze_for(self._sender(), one.invitation.patient, one.invitation.proof)
+        return self._again(one)
+
+    def asked(self, ask: str) -> tuple[Address, CID]:
+        """Return whose seed a question is about, and the question's CID.
+
+        Raises:
+            UsageError: it is no line of a question.
+            BlockNotFoundError: no store has the question.
+            IntegrityError: what the store has is no question.
+        """
+        cid = read_line(ask, ASK)
+        return read_question(self._network.store.get_block(cid))[0], cid
+
+    def release(self, ask: str, code: str) -> ReleaseReport:
+        """Seal this guardian's share to the device that asked.
+
+        Args:
+            ask: the line that the device shows.
+            code: the five words that the patient read out, by voice or face to face: a message can be anybody's.
+
+        Raises:
+            AccessDeniedError: the words aren't those of this question, or this actor never guarded that account.
+            UsageError: it is no line of a question.
+        """
+        account, cid = self.asked(ask)
+        if not is_code(code, cid):
+            raise AccessDeniedError(
+                "these words aren't those of this question; no share was released",
+                hint="call the patient: let them read out the words that the new device shows, and type those",
+            )
+        _, key = read_question(self._network.store.get_block(cid))
+        one = self._one(account, former=True)
+        share = read_share(one.invitation.share)
+        if share.address != account:
+            raise ShareError("the share that was sealed to you is of another account; nothing was released")
+        block = keep(self._network.store, seal_answer(cid, key, one.invitation.share))
+        return ReleaseReport(account, share.number, line(ANSWER, block))
+
+    def _one(self, patient: str, *, former: bool = False) -> _Guarded:
+        address = self._network.resolve(patient, Role.PATIENT).address if not patient.startswith("0x") else patient
+        found, left_out = self._find()
+        for one in found:
+            if one.invitation.patient == address and (former or one.state == "guardian"):
+                return one
+        if left_out:
+            raise UnknownActorError(f"an invitation can't be read now: {left_out[0].reason}", hint=left_out[0].reason)
+        raise AccessDeniedError(
+            f"you aren't a guardian of {self._names.of(address, Role.PATIENT)}", hint="panachain guardian list"
+        )
+
+    def _again(self, one: _Guarded) -> GuardedView:
+        known = self._network.sidechain.identities.guardianship_of(one.invitation.patient)
+        return self._names.fill([self._view(_Guarded(one.invitation, one.event, known), None)])[0]
+
+    def _view(self, one: _Guarded, moved_to: Address | None) -> GuardedView:
+        patient = one.invitation.patient
+        now = now_of(self._network)
+        events = self._network.sidechain.identities.recoveries(patient)
+        return GuardedView(
+            patient=patient,
+            state=one.state,
+            threshold=one.invitation.threshold,
+            share=_number(one.invitation.share),
+            delay=one.known.delay,
+            frozen_until=one.known.frozen_until if one.known.frozen_until > now else 0,
+            recovery=recovery_of(patient, events, now),
+            moved_to=moved_to,
+        )
+
+    def _find(self) -> tuple[list[_Guarded], list[LeftOut]]:
+        """Return of each patient the invitation that counts most: the present one, else the newest."""
+        others = self._others()
+        before = len(others)
+        found: dict[Address, list[tuple[Invitation, GuardiansEvent]]] = {}
+        left_out = []
+        for event in self._network.sidechain.identities.announced():
+            if event.patient == self._account or not event.commitments or event.invitations in others:
+                continue
+            try:
+                invitation = self._open(event)
+            except UNREADABLE as exc:
+                left_out.append(LeftOut("guardian", event.patient, str(exc), event.patient))
+                _LOG.info("%s", left_out[-1])
+                continue
+            if invitation is None:
+                others.add(event.invitations)
+            else:
+                found.setdefault(event.patient, []).append((invitation, event))
+        if len(others) != before:
+            self._kept.write({"v": _VERSION, "others": sorted(others)})
+        return [self._newest(several) for several in found.values()], left_out
+
+    def _newest(self, several: Sequence[tuple[Invitation, GuardiansEvent]]) -> _Guarded:
+        known = self._network.sidechain.identities.guardianship_of(several[-1][1].patient)
+        made = [_Guarded(invitation, event, known) for invitation, event in several]
+        return next((one for one in made if one.state == "guardian"), made[-1])
+
+    def _open(self, event: GuardiansEvent) -> Invitation | None:
+        return open_invitation(
+            self._network.store.get_block(CID(RAW, event.invitations)),
+            self._seed.sealing(),
+            patient=event.patient,
+            guardian=self._account,
+            commitments=event.commitments,
+        )
+
+    def _others(self) -> set[bytes]:
+        """Return the blocks that were tried, and hold nothing for this actor."""
+        content: Any = self._kept.read()
+        try:
+            return {bytes(one) for one in content["others"]} if content["v"] == _VERSION else set()
+        except (KeyError, TypeError, ValueError):
+            return set()
+
+
+def _number(share: str) -> int:
+    """Return the number of a share; 0 for one that can't be right."""
+    try:
+        return read_share(share).number
+    except PanaChainError:
+        return 0
