@@ -77,7 +77,7 @@ _ACTING: Final = frozenset(
         "query",
     }
     | {"block", "unblock", "blocked", "export", "key", "lock", "portal", "recovery", "restore", "share", "unlock"}
-    | {"viewer"}
+    | {"viewer", "ward"}
 )
 """Commands that take the profile that the user has typed."""
 _OTHERS: Final = frozenset(

@@ -74,6 +74,7 @@ def named_blocks(network: Network, store: BlobStore) -> NamedBlocks:
         ("requests", lambda: _requests(network)),
         ("keys of groups", lambda: _group_keys(network)),
         ("emergencies", lambda: _emergencies(network)),
+        ("wardships", lambda: _wardships(network)),
     )
     found: list[Named] = []
     failures: list[str] = []
@@ -154,6 +155,14 @@ def _group_keys(network: Network) -> Iterator[Named]:
 def _emergencies(network: Network) -> Iterator[Named]:
     for number, reason in network.sidechain.emergency.reasons().items():
         yield from _raw(reason, "emergency", f"emergency {number}")
+
+
+def _wardships(network: Network) -> Iterator[Named]:
+    # Also of those that are over: with the handover a ward reads what was published while they were under care.
+    wardships = network.sidechain.wardships
+    for one in wardships.find() if wardships else ():
+        yield from _raw(one.papers, "papers", f"wardship {one.number}")
+        yield from _raw(one.handover, "handover", f"wardship {one.number}")
 
 
 def _raw(digest: bytes, what: str, by: str) -> Iterator[Named]:

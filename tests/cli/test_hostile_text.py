@@ -34,6 +34,7 @@ COMMANDS_RUN = (
         "reissue 0x11",
         "group list",
         "emergency status",
+        "ward list",
         "assign --propose .",
         "convict 0x11",
         "withdraw bafy --reason wrong-patient --yes",
@@ -102,6 +103,7 @@ def test_no_failure_log_line_warning_or_traceback_steers_the_terminal(
 ) -> None:
     monkeypatch.setattr(twin, "__class__", Lying)
     monkeypatch.setattr(twin, "emergency", twin)
+    monkeypatch.setattr(twin, "wards", twin)
     # Without pytest's own handlers, as in a program: the root logger has none.
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     with warnings.catch_warnings():

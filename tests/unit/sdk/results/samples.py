@@ -44,6 +44,7 @@ from panachain.sdk.results.uploads import (
     WithdrawReport,
 )
 from panachain.sdk.results.viewers import Standing, ViewerFile, ViewerView
+from panachain.sdk.results.wards import WardAct, WardshipView
 
 WHO, POLICY = Address("0x" + "11" * 20), PolicyId("0x" + "a1" * 20)
 SECRET = b"the patient's plaintext"
@@ -53,6 +54,7 @@ REVOKED = RevocationReport(POLICY, "0x01", 5, receipts=(), needed=2, shares=3)
 PART = SurveyPart("laboratory", 2024, WHO, records=1, size=2, newest_at=3)
 VERSION = ResourceVersion("bafy", 5, "1", "", "current", ("code.text",))
 SHARED = ShareView("3f09", "", "open", 5, None, 1, 2, False, False, None, "", (("a hospital", 6),))
+WARDSHIP = WardshipView(1, "in force", WHO, WHO, WHO, ("laboratory",), ("gender",), 5, 20, 4, papers="court")
 RECORDS = [
     SHARED,
     MadeLink("shlink:/e30", SHARED),
@@ -68,6 +70,8 @@ RECORDS = [
     LogEntry(5, "denied", POLICY, WHO, 1),
     RequestView(1, "open", WHO, WHO, ("laboratory",), "TREAT", "", 20, until=30),
     RequestReport(1),
+    WARDSHIP,
+    WardAct(5, WHO, WHO, "paired", WHO, "detail"),
     SharesReport("me", "email frequent", threshold=2, count=3, made_at=5, files=("a.html",)),
     DrillReport("me", "email frequent", threshold=2, used=(1, 3), tested_at=6),
     RecoveryStatus("me", "tested", "email frequent", 2, 3, 5, 6, (1, 3), earlier=1),
