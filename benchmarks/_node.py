@@ -54,7 +54,7 @@ _RESULTS: dict[str, Any] = {
 }
 _CONTRACTS = (
     *("ActorRegistry", "RecordLedger", "PolicyRegistry", "AccessLog", "Checkpoints", "AccessManager"),
-    *("IdentityRegistry", "AccessRequests", "EmergencyAccess", "CareGroups"),
+    *("IdentityRegistry", "AccessRequests", "EmergencyAccess", "CareGroups", "Wardships"),
 )
 
 

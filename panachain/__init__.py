@@ -63,12 +63,15 @@ if TYPE_CHECKING:
         WithdrawReport,
     )
     from panachain.sdk.results.viewers import Standing, ViewerFile, ViewerView
+    from panachain.sdk.results.wards import WardAct, WardshipView
     from panachain.sdk.sharing import Sharing
     from panachain.sdk.viewers import Viewers
+    from panachain.sdk.wards import Attests, Wards
 
 _PLACES: Final = {
     "Actor": "model.actors",
     "AnyActor": "sdk",
+    "Attests": "sdk.wards",
     "Books": "sdk.books",
     "BooksReport": "sdk.results.recovery",
     "BundleExport": "sdk.exporting",
@@ -145,6 +148,9 @@ _PLACES: Final = {
     "ViewerFile": "sdk.results.viewers",
     "ViewerView": "sdk.results.viewers",
     "Viewers": "sdk.viewers",
+    "WardAct": "sdk.results.wards",
+    "Wards": "sdk.wards",
+    "WardshipView": "sdk.results.wards",
     "WithdrawReport": "sdk.results.uploads",
     "WithdrawnRecord": "sdk.results.records",
     "WithdrawnRequestReport": "sdk.results.requests",
@@ -153,6 +159,7 @@ _PLACES: Final = {
 __all__ = [
     "Actor",
     "AnyActor",
+    "Attests",
     "Books",
     "BooksReport",
     "BundleExport",
@@ -229,6 +236,9 @@ __all__ = [
     "ViewerFile",
     "ViewerView",
     "Viewers",
+    "WardAct",
+    "Wards",
+    "WardshipView",
     "WithdrawReport",
     "WithdrawnRecord",
     "WithdrawnRequestReport",

@@ -43,6 +43,7 @@ _DEFAULTS: Final[Mapping[str, str]] = {
     "timeout": "10",
     "jitter": "0",
     "sensitivity": "default",
+    "ward_keeps": "",
     "proxy_ranges": "",
     "agent": "yes",
     "passphrase_file": "",
@@ -86,6 +87,9 @@ class Config:
     """Seconds that a record, or a grant, waits at most before it is published (records/jitter.py); 0 for none."""
     sensitivity: str = _DEFAULTS["sensitivity"]
     """Profile that says what of a hospital's records is closed (docs/spec/sensitivity.md)."""
+    ward_keeps: tuple[str, ...] = ()
+    """Categories that the law of the place leaves to wards: a registrar attests no wardship that gives them away for
+    good (sdk/wards.py)."""
     proxy_ranges: str = ""
     """Private ranges such as `10.1.0.0/16`, with commas, at which registered proxies may answer; empty for none."""
     agent: bool = True
@@ -174,6 +178,7 @@ class Config:
             timeout=_seconds(values["timeout"], "timeout", origins),
             jitter=_whole(values["jitter"], "jitter", origins, digits=7),
             sensitivity=values["sensitivity"],
+            ward_keeps=tuple(one.strip() for one in values["ward_keeps"].split(",") if one.strip()),
             proxy_ranges=values["proxy_ranges"],
             agent=_one_of(values["agent"], ("yes", "no"), "agent", origins) == "yes",
             passphrase_file=values["passphrase_file"],

@@ -62,7 +62,8 @@ def check_deployment(main: MainchainWeb3, side: SidechainWeb3, deployment: Deplo
     """
     emergency = Address(deployment.sidechain.contracts["EmergencyAccess"])
     expected = {(ADMIN, governance.admin, governance.delay), (REGISTRAR, governance.registrar, 0)}
-    suspenders = {(SUSPENDER, emergency, 0), (SUSPENDER, governance.registrar, 0)}
+    wardships = Address(deployment.sidechain.contracts["Wardships"])
+    suspenders = {(SUSPENDER, who, 0) for who in (emergency, wardships, governance.registrar)}
     for name, contracts, wanted in (
         ("mainchain", main.panachain, expected),
         ("sidechain", side.panachain, expected | suspenders),
@@ -72,6 +73,7 @@ def check_deployment(main: MainchainWeb3, side: SidechainWeb3, deployment: Deplo
             raise IntegrityError(f"the {name}'s roles are {_words(actual)}, they should be {_words(wanted)}")
     _check_managed(main.panachain, main.panachain.actors, main.panachain.checkpoints)
     _check_managed(side.panachain, side.panachain.identities, side.panachain.groups, side.panachain.emergency)
+    _check_managed(side.panachain, side.panachain.wardships)
 
 
 def _check_managed(contracts: Contracts, *managed: Contract) -> None:

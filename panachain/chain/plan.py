@@ -23,7 +23,7 @@ ADMIN: Final = 0
 REGISTRAR: Final = 1
 """AccessManager role: admits, suspends, reinstates, and holds reviews."""
 SUSPENDER: Final = 2
-"""AccessManager role: suspends persons; the registrar, and EmergencyAccess for a missed review."""
+"""AccessManager role: suspends persons; the registrar, EmergencyAccess for a missed review, Wardships at an end."""
 DELAY: Final = 2 * 86_400
 """Seconds between an administrator's announcement and its effect, by default."""
 CREATE, APPOINT, LEAVE = range(3)
@@ -141,12 +141,14 @@ def plan_sidechain(deployer: Address, first: int, governance: Governance) -> Pla
     emergency = plan.create("EmergencyAccess", manager, identities, forwarder)
     plan.create("AccessRequests", identities, forwarder)
     plan.create("CareGroups", manager, identities, forwarder)
+    wardships = plan.create("Wardships", manager, identities, forwarder)
     functions: dict[str, dict[int, tuple[str, ...]]] = {
         "IdentityRegistry": {REGISTRAR: ("register", "reinstate"), SUSPENDER: ("suspend",)},
         "EmergencyAccess": {REGISTRAR: ("review",)},
         "CareGroups": {REGISTRAR: ("closeByRegistrar",)},
+        "Wardships": {REGISTRAR: ("start", "endByRegistrar")},
     }
-    _set_roles(plan, governance, functions, {SUSPENDER: (emergency, governance.registrar)})
+    _set_roles(plan, governance, functions, {SUSPENDER: (emergency, wardships, governance.registrar)})
     return plan
 
 

@@ -49,12 +49,24 @@ _WORDS: Final = {
     "RequestTooManyOpen": "as many requests to {patient} wait as one practitioner may have; there is room for one"
     " once the patient answers, or at {freeAt}",
     "RequestTooOften": "{requester} asked too often; the next request can be made at {nextAt}",
+    "WardshipAccountTaken": "{account} is the account of wardship {id} already: each wardship has one of its own",
+    "WardshipInvalid": "a wardship ends in the future and within 25 years, and this one would end at {endsAt}; it names"
+    " categories, and what the ward keeps is a part of them",
+    "WardshipInvalidParties": "ward {ward}, carer {carer} and the account {account} must be three, and neither ward nor"
+    " carer is the account of a wardship",
+    "WardshipNotActiveCarer": "{account} is nobody whom the registrar admits now",
+    "WardshipNotActivePatient": "{account} is no patient whom the registrar admits now",
+    "WardshipNotYours": "wardship {id} isn't yours",
+    "WardshipUnexpectedState": "wardship {id} is {state}, which doesn't allow that",
+    "WardshipWardTaken": "{ward} is under care already: wardship {id} is in force",
     "RequestUnknownPatient": "{patient} isn't registered as a patient",
 }
 """Name of a custom error → what it means, with its arguments."""
 REQUEST_STATES: Final = {0: "none", 1: "open", 2: "approved", 3: "denied", 4: "withdrawn", 5: "expired"}
 """The numbers of `AccessRequests.State` (docs/spec/formats.md, section "Codes")."""
-_TIMES: Final = frozenset({"deadline", "expiresAt", "freeAt", "nextAt"})
+WARDSHIP_STATES: Final = {0: "none", 1: "proposed", 2: "accepted", 3: "in force", 4: "over", 5: "ended"}
+"""The numbers of `Wardships.State` (docs/spec/formats.md, section "Codes")."""
+_TIMES: Final = frozenset({"deadline", "endsAt", "expiresAt", "freeAt", "nextAt"})
 """Arguments that are Unix seconds."""
 
 
@@ -73,6 +85,8 @@ def refusal_words(reason: str) -> str:
         arguments[name] = f"{moment:%Y-%m-%dT%H:%M:%SZ}"
     if found[1] == "RequestNotOpen" and arguments.get("state", "").isdecimal():
         arguments["state"] = REQUEST_STATES.get(int(arguments["state"]), arguments["state"])
+    if found[1] == "WardshipUnexpectedState" and arguments.get("state", "").isdecimal():
+        arguments["state"] = WARDSHIP_STATES.get(int(arguments["state"]), arguments["state"])
     try:
         return _WORDS[found[1]].format_map(arguments)
     except KeyError:

@@ -18,6 +18,7 @@ from panachain.chain.contracts.care_groups import CareGroups
 from panachain.chain.contracts.emergency_access import EmergencyAccess
 from panachain.chain.contracts.forwarder import Forwarder
 from panachain.chain.contracts.identity_registry import IdentityRegistry
+from panachain.chain.contracts.wardships import Wardships
 from panachain.chain.evm import Sender
 from panachain.chain.signing import Account
 
@@ -29,6 +30,7 @@ _TAKES_BACK: Final = {
     "IdentityRegistry": ("unpair", "cancelRecovery", "cancelGuardians", "changeKeys"),
     "AccessRequests": ("deny", "withdraw"),
     "CareGroups": ("removeMember", "close"),
+    "Wardships": ("end", "conclude"),
 }
 """By contract, the functions by which a person takes something back, leaves or refuses."""
 
@@ -55,6 +57,11 @@ class Sidechain(Contracts):
     def emergency(self) -> EmergencyAccess:
         """Accesses in an emergency, with cosigner and review."""
         return EmergencyAccess(self.bind("EmergencyAccess"))
+
+    @cached_property
+    def wardships(self) -> Wardships | None:
+        """Who acts for patients under care; None where the deployment is of before there was such a contract."""
+        return Wardships(self.bind("Wardships")) if "Wardships" in self.addresses else None
 
     @cached_property
     def forwarder(self) -> Forwarder:

@@ -151,6 +151,11 @@ class SidechainContracts(Contracts):
         return self.bind("EmergencyAccess")
 
     @cached_property
+    def wardships(self) -> Contract:
+        """`Wardships`."""
+        return self.bind("Wardships")
+
+    @cached_property
     def forwarder(self) -> Contract:
         """`Forwarder`."""
         return self.bind("Forwarder")

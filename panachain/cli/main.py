@@ -70,6 +70,7 @@ COMMANDS: Final = {
     "inbox": (f"{_COMMANDS}practitioner:inbox", "List the policies that were granted to you."),
     "open": (f"{_COMMANDS}practitioner:open_", "Open the records of a policy into a folder."),
     "emergency": (f"{_COMMANDS}emergency:emergency", "Prepare for an emergency, or break the glass."),
+    "ward": (f"{_COMMANDS}ward:ward", "Act for a minor or an adult under care."),
     "request": (f"{_COMMANDS}practitioner:request", "Ask a patient for access."),
     "refer": (f"{_COMMANDS}practitioner:refer", "Ask a patient to let a specialist read."),
     "group": (f"{_COMMANDS}group:group", "Manage care teams and departments."),
@@ -100,7 +101,7 @@ SECTIONS: Final = {
         *("pair", "unpair", "choices", "records", "search", "summary", "export", "recategorize", "erase"),
         *("grant", "policies", "policy"),
         *("log", "revoke", "reissue", "settle", "requests", "approve", "deny", "emergency", "block", "unblock"),
-        *("blocked", "convict"),
+        *("blocked", "convict", "ward"),
     ),
     "Hospitals": (
         *("classify", "assign", "upload", "records", "withdraw", "erase", "rewrap", "settle", "viewer"),

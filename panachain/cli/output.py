@@ -79,7 +79,7 @@ _ACTING: Final = frozenset(
         "query",
     }
     | {"block", "unblock", "blocked", "export", "key", "lock", "portal", "recovery", "restore", "share", "unlock"}
-    | {"viewer", "guardian"}
+    | {"viewer", "guardian", "ward"}
 )
 """Commands that take the profile that the user has typed."""
 _OTHERS: Final = frozenset(

@@ -546,6 +546,7 @@ def log(policy: str | None, records: tuple[str, ...], verify: bool, form: str | 
     """
     from panachain.cli import read_log
     from panachain.cli.emergency import warn_of_unreviewed
+    from panachain.cli.ward import tell_of_wards
     from panachain.sdk.readings import readings
 
     app = current()
@@ -557,6 +558,7 @@ def log(policy: str | None, records: tuple[str, ...], verify: bool, form: str | 
         return
     with app.acting(Role.PATIENT) as patient:
         warn_of_unreviewed(app, patient)
+        tell_of_wards(app, patient)
         chosen = app.policy(patient, policy) if policy else None
         with app.output.progress("log") as progress:
             entries = patient.receipts(chosen, records=records, progress=progress)

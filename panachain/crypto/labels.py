@@ -47,6 +47,8 @@ REQUEST: Final = b"panachain/request/2"
 OUTCOME: Final = b"panachain/outcome/2"
 EMERGENCY_REASON: Final = b"panachain/emergency-reason/1"
 GROUP_KEY: Final = b"panachain/group-key/3"
+WARD_PAPERS: Final = b"panachain/ward-papers/1"
+WARD_HANDOVER: Final = b"panachain/ward-handover/1"
 BLOCKED: Final = b"panachain/blocked/1"
 BOOKS: Final = b"panachain/books/1"
 GUARDIANS: Final = b"panachain/guardians/1"
@@ -63,6 +65,7 @@ EXPORT: Final = b"panachain/1/export"
 # Derivations from the key for what an actor keeps, and its associated data (HKDF-SHA256).
 KEPT: Final = b"panachain/kept/1"
 PERSONS: Final = b"panachain/persons/1"
+WARD_ACCOUNT: Final = b"panachain/ward-account/1"
 RESOURCES: Final = b"panachain/resources/1"
 
 # Derivations from what opens a key store: from a passphrase by Argon2id, from an authenticator's answer, and from its

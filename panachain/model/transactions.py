@@ -11,6 +11,7 @@ from typing import Any, Final
 from panachain.errors import UsageError
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import SEALED, Disclosure
+from panachain.model.scope import Category
 
 ANNOUNCEMENT_SIZE: Final = 32
 """bytes, the x coordinate of a point whose y is even (BIP-340)."""
@@ -196,6 +197,59 @@ class Emergency:
     def is_active(self, at: int) -> bool:
         """Tell whether it opens something at a time, Unix seconds."""
         return at < self.expires_at
+
+
+@dataclass(frozen=True)
+class Wardship:
+    """Who acts for a patient under care, through which account, in which categories, and until when."""
+
+    number: int
+    ward: Address
+    account: Address
+    """Through which the carer acts: a patient's account that was made for this ward alone."""
+    carer: Address
+    categories: int
+    """Bits of the categories in which the carer acts."""
+    keeps: int
+    """Those of them that the ward keeps to themselves from `keeps_from` on."""
+    keeps_from: int
+    """Unix seconds, inclusive."""
+    ends_at: int
+    """Unix seconds, exclusive."""
+    papers: bytes
+    """Digest of the CID of the sealed papers, 32 bytes."""
+    handover: bytes
+    """Digest of the CID of the account's secret, sealed to the ward, 32 bytes."""
+    accepted: bool = False
+    started_at: int = 0
+    """Unix seconds of the registrar's attestation; 0 before."""
+    ended_at: int = 0
+    """Unix seconds of an early end; 0 without one."""
+
+    def state(self, at: int) -> str:
+        """Return `proposed`, `accepted`, `in force`, `over` or `ended` at a time, Unix seconds."""
+        if self.ended_at:
+            return "ended"
+        if at >= self.ends_at:
+            return "over"
+        if self.started_at:
+            return "in force"
+        return "accepted" if self.accepted else "proposed"
+
+    def is_in_force(self, at: int) -> bool:
+        """Tell whether the carer may act at a time, Unix seconds."""
+        return self.state(at) == "in force"
+
+    def acts_in(self, at: int) -> frozenset[Category]:
+        """Return the categories in which the carer acts at a time, Unix seconds; none unless it is in force."""
+        bits = self.categories & ~(self.keeps if at >= self.keeps_from else 0)
+        return frozenset(one for one in Category if one.bit & bits) if self.is_in_force(at) else frozenset()
+
+    def until(self, category: Category) -> int:
+        """Return until when the carer may grant of a category, Unix seconds, exclusive; 0 for one that isn't theirs."""
+        if not category.bit & self.categories:
+            return 0
+        return min(self.ends_at, self.keeps_from) if category.bit & self.keeps else self.ends_at
 
 
 @dataclass(frozen=True)

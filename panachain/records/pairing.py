@@ -51,6 +51,15 @@ class Pairing:
     """What the patient wants of sensitive kinds, at every hospital."""
     wishes: Wishes = NO_WISHES
     """What the orders ask to have in other categories: read by a hospital before it publishes."""
+    takes: frozenset[Category] | None = None
+    """Which categories go to these lanes: those of a carer, or what a ward has beside them; None for all."""
+    person: Address | None = None
+    """Whose records these are, if the patient is the account through which a carer acts for a ward."""
+
+    @property
+    def about(self) -> Address:
+        """The person whom the records are about."""
+        return self.person or self.patient
 
     def category_for(self, category: Category) -> Category:
         """Return where a record goes: to the category that held it before, if it is newer than the pairing."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from panachain.sdk.names import Names
     from panachain.sdk.recovery import Recovery
     from panachain.sdk.viewers import Viewers
+    from panachain.sdk.wards import Attests
 
 _LOOKED: Final = 10.0
 """Seconds for which what the chain said of one's own keys counts: a change leaves the earlier ones an overlap."""
@@ -310,6 +311,16 @@ class Registrar(ActorSession):
         from panachain.sdk.emergencies import Reviews
 
         return Reviews(self.network, self._seed, sender=lambda: self._sender(sidechain=True), names=self._names)
+
+    @property
+    def wards(self) -> Attests:
+        """Wardships, which the registrar attests and ends."""
+        # Imported here: most sessions attest none.
+        from panachain.sdk.wards import Attests
+
+        return Attests(
+            self.network, self._seed, self.address, sender=lambda: self._sender(sidechain=True), names=self._names
+        )
 
     def suspend(self, who: str) -> Actor:
         """Suspend an actor: proxies refuse them from the next block on.

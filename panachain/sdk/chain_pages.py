@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CHAINS: Final = ("mainchain", "sidechain")
 CONTRACTS: Final = (
     *("ActorRegistry", "RecordLedger", "PolicyRegistry", "AccessLog", "Checkpoints"),
-    *("IdentityRegistry", "AccessRequests", "CareGroups", "EmergencyAccess"),
+    *("IdentityRegistry", "AccessRequests", "CareGroups", "EmergencyAccess", "Wardships"),
 )
 """Whose events tell people something: not those of the forwarder, which say once more what another contract says."""
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)

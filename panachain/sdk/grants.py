@@ -35,6 +35,7 @@ from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import OnChainPolicy, PolicyStatus
 from panachain.model.progress import Progress
 from panachain.records.jitter import Delay, coarse_deadline, delay
+from panachain.sdk.care import check_granting
 from panachain.sdk.confirmations import LAGGING, POLL, Confirmations
 from panachain.sdk.desks import keys_grantee
 from panachain.sdk.grant_journal import GrantJournal
@@ -62,7 +63,7 @@ class Grants:
     The steps of a grant, each of which the same call finishes after an interruption:
 
     1. go on with the same grant, if an earlier call was interrupted;
-    2. check that enough proxies are ready: if they aren't, nothing is changed;
+    2. check that a carer may grant it, and that enough proxies are ready: if not, nothing is changed;
     3. draw a policy number, which counts as used before anything is signed with its key;
     4. prepare keys, shares and terms (consent/grant.py), and sign for the chain;
     5. write it all down;
@@ -115,6 +116,7 @@ class Grants:
 
     def plan(self, offer: Offer) -> PolicyView:
         """Make a policy, send nothing, and return what it would be."""
+        check_granting(self._network, self._patient, offer.scopes, offer.expires_at)
         # Whose keys these are isn't proven: what is sealed to them leaves this machine only once it is.
         offer = replace(offer, grantee=self._network.keys.shown(offer.grantee))
         index = self._policies.next_index(self._journal.next_index())
@@ -139,7 +141,8 @@ class Grants:
             made = self._go_on(offer, wait)
             if made is not None:
                 return made
-            # 2. Check that enough proxies are ready, and whose keys these are.
+            # 2. Check that a carer keeps within the wardship, that enough proxies are ready, and whose keys these are.
+            check_granting(self._network, self._patient, offer.scopes, offer.expires_at)
             self._proxies.check_ready(offer.proxies, offer.threshold)
             offer = replace(offer, grantee=self._network.keys.check_grantable(offer.grantee))
             self._network.keys.check_proxies(offer.proxies)

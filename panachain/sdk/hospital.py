@@ -147,22 +147,26 @@ class Hospital(HospitalRouting):
         names = list(dict.fromkeys(patient for _, patient in assigned))
         patients = self.network.resolver.resolve_many(names, Role.PATIENT)
         findings = Findings()
-        found = dict(zip(names, self._pairings.of(patients, findings), strict=True))
-        pairings = {name: pairing for name, pairing in found.items() if pairing is not None}
-        actors = dict(zip(names, patients, strict=True))
+        # Of a ward there are two ways: the carer's lanes, and their own.
+        ways = dict(zip(names, self._pairings.ways(patients, findings), strict=True))
+        pairings = {actor.address: pairing for found in ways.values() for actor, pairing in found}
+        actors = {actor.address: actor for found in ways.values() for actor, _ in found}
         pairings = self._pairings.with_wishes(pairings, actors, findings)
         profiles = closed_for(pairings, profile_of(self.network.config.sensitivity), findings)
         if findings.omissions and not profiles:
             raise findings.omissions[0].error
         # One patient's pairing that is missing or broken keeps no other patient's records back.
-        assigned = [(path, patient) for path, patient in assigned if patient in profiles]
-        tally = Tally(progress, size_of([Path(path) for path, _ in assigned]), strict=strict)
-        sources = (
-            (source, pairings[patient])
+        chosen = [
+            (Path(path), actor.address)
             for path, patient in assigned
-            for source in find_sources(
-                [Path(path)], kind, profiles[patient], passed_over=tally.pass_over, copies=copies
-            )
+            for actor, _ in ways[patient]
+            if actor.address in profiles
+        ]
+        tally = Tally(progress, size_of([path for path, _ in chosen]), strict=strict)
+        sources = (
+            (source, pairings[account])
+            for path, account in chosen
+            for source in find_sources([path], kind, profiles[account], passed_over=tally.pass_over, copies=copies)
         )
         persons = KeptPersons(self.profile.folder, self._seed, confirmed=confirm_patient)
         return publishing.run(sources, tally, persons, findings.omissions, len(profiles))

@@ -75,6 +75,7 @@ def named_blocks(network: Network, store: BlobStore) -> NamedBlocks:
         ("keys of groups", lambda: _group_keys(network)),
         ("emergencies", lambda: _emergencies(network)),
         ("guardians", lambda: _guardians(network)),
+        ("wardships", lambda: _wardships(network)),
     )
     found: list[Named] = []
     failures: list[str] = []
@@ -161,6 +162,14 @@ def _guardians(network: Network) -> Iterator[Named]:
     # Earlier ones, too: they count again when what was announced is taken back, and their shares restore.
     for event in network.sidechain.identities.announced():
         yield from _raw(event.invitations, "invitation of guardians", f"patient {event.patient}")
+
+
+def _wardships(network: Network) -> Iterator[Named]:
+    # Also of those that are over: with the handover a ward reads what was published while they were under care.
+    wardships = network.sidechain.wardships
+    for one in wardships.find() if wardships else ():
+        yield from _raw(one.papers, "papers", f"wardship {one.number}")
+        yield from _raw(one.handover, "handover", f"wardship {one.number}")
 
 
 def _raw(digest: bytes, what: str, by: str) -> Iterator[Named]:

@@ -12,11 +12,13 @@ from typing import TypeVar
 from panachain.crypto.hpke import SealingKey
 from panachain.errors import AccessDeniedError, NotPairedError
 from panachain.ipld.cid import CID, RAW
-from panachain.model.actors import Actor
+from panachain.model.actors import Actor, Address, Role
+from panachain.model.scope import Category
 from panachain.records.findings import LEFT_OUT, Findings, Strict
 from panachain.records.pairing import Pairing, open_pairing
 from panachain.records.rewrap import Move, Reseal, Wishes, open_order
 from panachain.records.sensitivity.profiles import Profile, for_patient
+from panachain.sdk.care import in_care, split
 from panachain.sdk.network import Network
 
 _Name = TypeVar("_Name", bound=str)
@@ -54,6 +56,38 @@ class Pairings:
                 findings.left_out("", f"patient {patient.handle}", exc)
                 found.append(None)
         return found
+
+    def ways(self, patients: Sequence[Actor], findings: Findings) -> list[list[tuple[Actor, Pairing]]]:
+        """Return for each of some patients to whose lanes their records go: of a ward also to the carer's.
+
+        Args:
+            patients: whom a hospital names; of a ward, either account.
+            findings: is told of each account without a good pairing.
+
+        Returns:
+            Accounts with their pairings, which say what they take; none for whoever has no good one.
+        """
+        wardships, now = in_care(self._network)
+        wanted: list[list[tuple[Actor, frozenset[Category], Address]]] = []
+        for patient in patients:
+            wanted.append([])
+            try:
+                person, parts = split(wardships, patient.address, now=now)
+                for account, categories in parts:
+                    actor = patient if account == patient.address else self._network.resolve(account, Role.PATIENT)
+                    wanted[-1].append((actor, categories, person))
+            except (*LEFT_OUT, AccessDeniedError) as exc:
+                findings.left_out("", f"patient {patient.handle}", exc)
+        # One look-up for all of them.
+        opened = iter(self.of([actor for parts in wanted for actor, _, _ in parts], findings))
+        return [
+            [
+                (actor, replace(pairing, takes=None if len(takes) == len(Category) else takes, person=person))
+                for actor, takes, person in parts
+                if (pairing := next(opened)) is not None
+            ]
+            for parts in wanted
+        ]
 
     def all(self, findings: Findings) -> Iterator[tuple[Actor, Pairing]]:
         """Yield every patient who is paired with this hospital now, and the pairing.

@@ -20,10 +20,18 @@ if TYPE_CHECKING:
     from panachain.sdk.guardians import OwnGuardians
     from panachain.sdk.own_erasures import OwnErasures
     from panachain.sdk.paired_hospitals import PairedHospitals
+    from panachain.sdk.wards import Wards
 
 
 class PatientPairing(PatientParts):
     """The pairing side of a patient's session."""
+
+    def _check_registered(self) -> None:
+        """Check that this patient may act: for themselves, or for a ward while the wardship is in force."""
+        super()._check_registered()
+        from panachain.sdk.care import check_acting
+
+        check_acting(self.network, self.address)
 
     @property
     def choices(self) -> OwnChoices:
@@ -71,6 +79,22 @@ class PatientPairing(PatientParts):
         from panachain.sdk.paired_hospitals import PairedHospitals
 
         return PairedHospitals(self.network, self._lanes)
+
+    @property
+    def wards(self) -> Wards:
+        """Whom this patient cares for, and who cares for them."""
+        # Imported here: most sessions care for nobody.
+        from panachain.sdk.wards import Wards
+
+        return Wards(
+            self.network,
+            self._seed,
+            self.address,
+            sender=self._person,
+            # Of an account for a ward: its policies are the carer's acts.
+            policies=lambda: self._revocations.views({}),
+            names=self._names,
+        )
 
     @property
     def books(self) -> Books:

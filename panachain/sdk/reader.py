@@ -26,6 +26,7 @@ from panachain.model.scope import Category, Purpose
 from panachain.model.sizes import KEY_SIZE
 from panachain.records.findings import UNREADABLE
 from panachain.sdk.base import ActorSession
+from panachain.sdk.care import check_terms
 from panachain.sdk.granted_records import Asked, GrantedOpening, GrantedRecords, readable_by, withheld
 from panachain.sdk.group_keys import open_secrets
 from panachain.sdk.kept import Kept
@@ -257,6 +258,7 @@ class ReadingSession(ActorSession):
             terms=on_chain.terms,
             revocation_in_sight=self.network.mainchain.policies.revocation_in_sight(policy_id),
         )
+        check_terms(self.network, terms)
         opening.withheld, opening.readable = withheld(terms), readable_by(terms)
         return Asked(on_chain, terms, reader, wanted, earliest)
 

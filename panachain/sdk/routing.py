@@ -137,7 +137,7 @@ class Routing:
         self._decided: dict[int, tuple[str, str]] = {}
         """Of each patient of the export who they are, or why nobody knows."""
         self._places: dict[Address, tuple[Path, int]] = {}
-        self._paired: dict[Address, Pairing] = {}
+        self._paired: dict[Address, list[Pairing]] = {}
         self._profiles: Mapping[Address, Profile] = {}
         """What is closed for each patient who gets something."""
         self._scopes = 0
@@ -183,17 +183,19 @@ class Routing:
             raise self.omissions[0].named()
 
     def sources(self, reading: Reading) -> Iterator[tuple[Source, Pairing]]:
-        """Yield what each patient gets, with the pairing."""
+        """Yield what each patient gets, with the pairing; of a ward twice, for the carer's lanes and for their own."""
         for owner, (address, (path, resource)) in enumerate(self._places.items()):
             if address in self._paired:
                 shown = Path(f"{path}!resource-{resource}.ndjson")
-                with _disk():
-                    part = self._export.part(owner, shown, reading.category, matcher_of(self._profiles[address]))
-                if part is not None:
-                    yield part, self._paired[address]
+                for pairing in self._paired[address]:
+                    closed = self._profiles[pairing.patient]
+                    with _disk():
+                        part = self._export.part(owner, shown, reading.category, matcher_of(closed))
+                    if part is not None:
+                        yield part, pairing
         for source, address in self._files:
-            if address in self._paired:
-                yield source.with_profile(self._profiles[address]), self._paired[address]
+            for pairing in self._paired.get(address, ()):
+                yield source.with_profile(self._profiles[pairing.patient]), pairing
 
     def proposals(self) -> list[Proposal]:
         """Return whose each file is, those that can't be read left out."""
@@ -284,11 +286,15 @@ class Routing:
         """Fetch the pairings; whoever has none gets nothing, and is told."""
         whose = self._actors(sorted(addresses))
         findings = Findings()
-        found = dict(zip(whose, self._pairings.of(list(whose.values()), findings), strict=True))
-        paired = {address: pairing for address, pairing in found.items() if pairing is not None}
-        paired = self._pairings.with_wishes(paired, whose, findings)
+        ways = dict(zip(whose, self._pairings.ways(list(whose.values()), findings), strict=True))
+        paired = {actor.address: pairing for found in ways.values() for actor, pairing in found}
+        actors = {actor.address: actor for found in ways.values() for actor, _ in found}
+        paired = self._pairings.with_wishes(paired, actors, findings)
         self._profiles = closed_for(paired, profile, findings)
-        self._paired = {address: pairing for address, pairing in paired.items() if address in self._profiles}
+        for address, found in ways.items():
+            # As the export names them: an account that guardians moved away from, or a ward.
+            if good := [paired[actor.address] for actor, _ in found if actor.address in self._profiles]:
+                self._paired[address] = good
         self.omissions += findings.omissions
         self.unassigned.update({_UNPAIRED: left} if (left := len(addresses) - len(self._paired)) else {})
 

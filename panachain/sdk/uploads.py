@@ -443,7 +443,7 @@ def _new(
             continue
         seen.add(name)
         try:
-            persons.check(source, pairing.patient, partial(has_any, pairing.patient))
+            persons.check(source, pairing.about, partial(has_any, pairing.about))
         except UnsureError as exc:
             # To publish the first of them and leave the second one out could publish the wrong one.
             raise unpublished(source.path, exc) from None
@@ -471,10 +471,13 @@ def _may_go(persons: KeptPersons, tally: Tally, source: Source) -> bool:
 def _fitting(records: Iterable[PlainRecord], pairing: Pairing, now: int) -> Iterator[PlainRecord]:
     """Yield records as they fit into the lanes of a pairing.
 
-    Those of a year that is further away than the next one are UNDATED: such a date is a mistake.
+    Those of a year that is further away than the next one are UNDATED: such a date is a mistake. Of a ward those are
+    passed over that go to the other lanes: the carer's, or the ward's own.
     """
     newest = datetime.fromtimestamp(now, UTC).year + 1
     for record in records:
+        if pairing.takes is not None and record.category not in pairing.takes:
+            continue
         category, year = pairing.category_for(record.category), record.year if record.year <= newest else UNDATED
         fits = (category, year) == (record.category, record.year)
         yield record if fits else replace(record, category=category, year=year)

@@ -48,6 +48,7 @@ COMMANDS_RUN = (
         "emergency status",
         "erase",
         "guardian list",
+        "ward list",
         "assign --propose .",
         "convict 0x11",
         "withdraw bafy --reason wrong-patient --yes",
@@ -116,6 +117,7 @@ def test_no_failure_log_line_warning_or_traceback_steers_the_terminal(
 ) -> None:
     monkeypatch.setattr(twin, "__class__", Lying)
     monkeypatch.setattr(twin, "emergency", twin)
+    monkeypatch.setattr(twin, "wards", twin)
     # Without pytest's own handlers, as in a program: the root logger has none.
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     with warnings.catch_warnings():

@@ -25,6 +25,8 @@ class Twin:
     calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
     emergency: Any = field(default_factory=lambda: SimpleNamespace(all=list))
     """Nobody broke the glass."""
+    wards: Any = field(default_factory=lambda: SimpleNamespace(all=list))
+    """Nobody is under care."""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("__"):

@@ -164,6 +164,14 @@ def groups(project: Any, registrar: Any, manager: Any, identities: Any, admin: A
 
 
 @pytest.fixture(scope="session")
+def wardships(project: Any, registrar: Any, manager: Any, identities: Any, admin: Any, forwarder: Any) -> Any:
+    made = registrar.deploy(project.Wardships, manager, identities, forwarder)
+    manager.setTargetFunctionRole(made, selectors("Wardships", "start", "endByRegistrar"), REGISTRAR, sender=admin)
+    manager.grantRole(SUSPENDER, made, 0, sender=admin)
+    return made
+
+
+@pytest.fixture(scope="session")
 def people(identities: Any, registrar: Any, accounts: Any, hospital: Any) -> dict[str, Any]:
     """A patient; a doctor and a nurse of one hospital; a doctor of another one. By role."""
     names = {"patient": PATIENT, "doctor": PRACTITIONER, "nurse": PRACTITIONER, "elsewhere": PRACTITIONER}
@@ -175,7 +183,9 @@ def people(identities: Any, registrar: Any, accounts: Any, hospital: Any) -> dic
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _deployed(ledger: Any, access_log: Any, requests: Any, emergency: Any, groups: Any, people: dict[str, Any]) -> None:
+def _deployed(
+    ledger: Any, access_log: Any, requests: Any, emergency: Any, groups: Any, wardships: Any, people: dict[str, Any]
+) -> None:
     """All of it before the first test: ape takes back to here what a test did, and would to before what came later."""
 
 

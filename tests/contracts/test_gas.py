@@ -14,7 +14,7 @@ from typing import Any
 from panachain.chain.contracts.identity_registry import guardian_commitment
 from panachain.chain.receipts import log_domain, sign_head
 from panachain.chain.signing import Account, compact
-from tests.contracts.conftest import HOSPITAL, KEYS, NOBODY, PROXY, halves
+from tests.contracts.conftest import HOSPITAL, KEYS, NOBODY, PATIENT, PROXY, halves
 from tests.contracts.test_forwarder import Person
 
 OTHER_KEYS = b"o" * 32
@@ -25,8 +25,8 @@ NOISE = 150
 
 def test_no_transaction_became_dearer_or_cheaper_unseen(
     actors: Any, ledger: Any, access_log: Any, policies: Any, identities: Any, requests: Any, emergency: Any,
-    groups: Any, forwarder: Any, registrar: Any, hospital: Any, relay: Any, people: dict[str, Any], owner: Any,
-    more_owners: list[Any], chain: Any,
+    groups: Any, wardships: Any, accounts: Any, forwarder: Any, registrar: Any, hospital: Any, relay: Any,
+    people: dict[str, Any], owner: Any, more_owners: list[Any], chain: Any,
 ) -> None:  # fmt: skip
     gas: dict[str, int] = {}
 
@@ -64,6 +64,14 @@ def test_no_transaction_became_dearer_or_cheaper_unseen(
     note("AccessRequests.request", requests.request(patient, b"d" * 32, later, sender=doctor))
     note("AccessRequests.refer", requests.refer(patient, nurse, b"d" * 32, later, sender=doctor))
     note("AccessRequests.approve", requests.approve(1, b"o" * 32, sender=patient))
+    carer, account = accounts[8], relay
+    for person in (carer, account):
+        identities.register(person, PATIENT, bytes(32), KEYS, NOBODY, b"", sender=registrar)
+    terms = (patient, later, carer, 0, 0x1FFFFF, 0, b"p" * 32, b"h" * 32)
+    note("Wardships.propose", wardships.propose(terms, sender=account))
+    note("Wardships.accept", wardships.accept(1, sender=carer))
+    note("Wardships.start", wardships.start(1, sender=registrar))
+    note("Wardships.end", wardships.end(1, sender=carer))
     note("EmergencyAccess.request", emergency.request(patient, b"r" * 32, sender=doctor))
     note("EmergencyAccess.cosign", emergency.cosign(1, sender=nurse))
     note("EmergencyAccess.review", emergency.review(1, b"o" * 32, sender=registrar))

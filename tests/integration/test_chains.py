@@ -243,13 +243,13 @@ def members(network: Network, chain: str) -> dict[int, set[str]]:
 class TestDeploy:
     def test_roles_have_the_members_of_the_governance_and_nobody_else(self, network: Network) -> None:
         registrar, admin = network.registrar.address.lower(), network.admin.address.lower()
-        emergency = network.sidechain.addresses["EmergencyAccess"].lower()
+        contracts = {network.sidechain.addresses[name].lower() for name in ("EmergencyAccess", "Wardships")}
 
         assert members(network, "mainchain") == {ADMIN: {admin}, REGISTRAR: {registrar}}
         assert members(network, "sidechain") == {
             ADMIN: {admin},
             REGISTRAR: {registrar},
-            SUSPENDER: {registrar, emergency},
+            SUSPENDER: {registrar, *contracts},
         }
 
     @CHAINS
@@ -270,6 +270,7 @@ class TestDeploy:
                 "IdentityRegistry": {"register": REGISTRAR, "suspend": SUSPENDER, "reinstate": REGISTRAR},
                 "EmergencyAccess": {"review": REGISTRAR},
                 "CareGroups": {"closeByRegistrar": REGISTRAR},
+                "Wardships": {"start": REGISTRAR, "endByRegistrar": REGISTRAR},
             },
         }
         for chain, contracts in expected.items():

@@ -41,7 +41,9 @@ MAIN = {
 }
 SIDE = {
     name: f"0x{number:040x}"
-    for number, name in enumerate(("IdentityRegistry", "AccessRequests", "CareGroups", "EmergencyAccess"), start=0xB0)
+    for number, name in enumerate(
+        ("IdentityRegistry", "AccessRequests", "CareGroups", "EmergencyAccess", "Wardships"), start=0xB0
+    )
 }
 UNKNOWN, ACTIVE, SUSPENDED, REPLACED = 0, 1, 2, 3
 """contracts/types/Status.sol."""
@@ -998,6 +1000,108 @@ class EmergencyAccess:
         self._chain.emit("EmergencyAccess", event, **values)
 
 
+class Wardships:
+    """contracts/sidechain/Wardships.sol."""
+
+    STATES = ("none", "proposed", "accepted", "in force", "over", "ended")
+    LONGEST = 25 * 365 * 86_400
+
+    def __init__(self, chain: Chain, registrar: str) -> None:
+        self._chain = chain
+        self._registrar = registrar.lower()
+        self._wardships: list[dict[str, Any]] = []
+        self._latest: dict[str, int] = {}
+        self._of_account: dict[str, int] = {}
+
+    def propose(self, sender: str, terms: Sequence[Any]) -> None:
+        ward, ends_at, carer, keeps_from, categories, keeps, papers, handover = terms
+        self._check_people(sender, ward, carer)
+        need(len({sender, ward, carer}) == 3, "WardshipInvalidParties")
+        need(sender not in self._of_account, "WardshipAccountTaken")
+        now = self._chain.head.time
+        said = categories and any(papers) and any(handover) and not keeps & ~categories
+        need(now < ends_at <= now + self.LONGEST and bool(said), "WardshipInvalid")
+        made = {"ward": ward, "account": sender, "carer": carer, "ends": ends_at, "started": 0, "ended": 0}
+        self._wardships.append(made | {"accepted": False})
+        self._of_account[sender] = number = len(self._wardships)
+        told = {"categories": categories, "keeps": keeps, "keepsFrom": keeps_from, "endsAt": ends_at}
+        sealed = {"papers": papers, "handover": handover}
+        self._emit("WardshipProposed", id=number, ward=ward, account=sender, carer=carer, **told, **sealed)
+
+    def accept(self, sender: str, number: int) -> None:
+        one = self._known(number, sender, "carer")
+        self._check_state(number, "proposed")
+        one["accepted"] = True
+        self._emit("WardshipAccepted", id=number, carer=sender)
+
+    def start(self, sender: str, number: int) -> None:
+        need(sender == self._registrar, "AccessManagedUnauthorized")
+        self._check_state(number, "accepted")
+        one = self._wardships[number - 1]
+        current = self._latest.get(one["ward"], 0)
+        need(self._state(current) != "in force", "WardshipWardTaken")
+        self._check_people(one["account"], one["ward"], one["carer"])
+        one["started"] = self._chain.head.time
+        self._latest[one["ward"]] = number
+        self._emit("WardshipStarted", id=number, ward=one["ward"], registrar=sender)
+
+    def end(self, sender: str, number: int) -> None:
+        self._known(number, sender, "carer", "account")
+        self._end(sender, number)
+
+    def endByRegistrar(self, sender: str, number: int) -> None:
+        need(sender == self._registrar, "AccessManagedUnauthorized")
+        self._end(sender, number)
+
+    def conclude(self, sender: str, number: int) -> None:
+        self._check_state(number, "over")
+        self._emit("WardshipConcluded", id=number, by=sender)
+        self._suspend(number)
+
+    def _end(self, sender: str, number: int) -> None:
+        need(self._state(number) in ("proposed", "accepted", "in force"), "WardshipUnexpectedState")
+        self._wardships[number - 1]["ended"] = self._chain.head.time
+        self._emit("WardshipEnded", id=number, by=sender)
+        self._suspend(number)
+
+    def _suspend(self, number: int) -> None:
+        identities: IdentityRegistry = self._chain.contracts["IdentityRegistry"]
+        account = self._wardships[number - 1]["account"]
+        if identities.is_active(account, PATIENT):
+            identities.suspend(self._registrar, account)
+
+    def _state(self, number: int) -> str:
+        if not 0 < number <= len(self._wardships):
+            return "none"
+        one = self._wardships[number - 1]
+        if one["ended"]:
+            return "ended"
+        if self._chain.head.time >= one["ends"]:
+            return "over"
+        return "in force" if one["started"] else "accepted" if one["accepted"] else "proposed"
+
+    def _known(self, number: int, sender: str, *who: str) -> dict[str, Any]:
+        need(0 < number <= len(self._wardships), "WardshipNotYours")
+        one = self._wardships[number - 1]
+        need(sender in [one[name] for name in who], "WardshipNotYours")
+        return one
+
+    def _check_people(self, account: str, ward: str, carer: str) -> None:
+        identities: IdentityRegistry = self._chain.contracts["IdentityRegistry"]
+        need(identities.is_active(account, PATIENT), "WardshipNotActivePatient")
+        need(identities.is_active(ward, PATIENT), "WardshipNotActivePatient")
+        need(identities.people.get(carer, [0, UNKNOWN])[1] == ACTIVE, "WardshipNotActiveCarer")
+        alive = ("proposed", "accepted", "in force")
+        serves = [self._state(self._of_account.get(one, 0)) in alive for one in (ward, carer)]
+        need(not any(serves) and account not in self._latest, "WardshipInvalidParties")
+
+    def _check_state(self, number: int, expected: str) -> None:
+        need(self._state(number) == expected, "WardshipUnexpectedState")
+
+    def _emit(self, event: str, **values: Any) -> None:
+        self._chain.emit("Wardships", event, **values)
+
+
 # The adapters over them
 
 
@@ -1104,6 +1208,7 @@ class TwinSidechain(Sidechain):
             AccessRequests(self.chain),
             CareGroups(self.chain),
             EmergencyAccess(self.chain, registrar),
+            Wardships(self.chain, registrar),
         )
         self.chain.contracts |= dict(zip(SIDE, made, strict=True))
 

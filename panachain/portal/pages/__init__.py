@@ -36,6 +36,7 @@ MODULES: Final[tuple[str, ...]] = (
     "patient_requests",
     "patient_log",
     "patient_hospitals",
+    "patient_wards",
     "patient_export",
     "machine",
     "keys",

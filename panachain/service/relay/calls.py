@@ -34,7 +34,7 @@ CALLS_PER_DAY: Final = 200
 """Calls of one account in a day, if the configuration doesn't say; as many again that take something back."""
 MAX_CALL_GAS: Final = 6_000_000
 """Gas that one call may ask for: a group's renewal for some two hundred members."""
-_CONTRACTS: Final = ("IdentityRegistry", "AccessRequests", "CareGroups", "EmergencyAccess")
+_CONTRACTS: Final = ("IdentityRegistry", "AccessRequests", "CareGroups", "EmergencyAccess", "Wardships")
 """What persons call."""
 _FAILED: Final = "FailedCall()"
 """What the forwarder says of a call that reverts."""

@@ -20,7 +20,7 @@ from tests.unit.chain.test_headers import block_of
 
 NAMES = (
     *("AccessManager", "ActorRegistry", "PolicyRegistry", "Checkpoints"),
-    *("Forwarder", "IdentityRegistry", "AccessRequests", "EmergencyAccess", "CareGroups"),
+    *("Forwarder", "IdentityRegistry", "AccessRequests", "EmergencyAccess", "CareGroups", "Wardships"),
 )
 
 

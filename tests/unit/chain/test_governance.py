@@ -14,14 +14,14 @@ from panachain.chain.governance import Appointment, appointments, check_deployme
 from panachain.errors import IntegrityError
 from panachain.model.actors import Address
 
-WHO, ADMINISTRATOR, EMERGENCY, STRANGER, MANAGER = (Address(f"0x{number:040x}") for number in range(1, 6))
+WHO, ADMINISTRATOR, EMERGENCY, STRANGER, MANAGER, WARDSHIPS = (Address(f"0x{number:040x}") for number in range(1, 7))
 GOVERNANCE = Governance(registrar=WHO, admin=ADMINISTRATOR, validators=(WHO,), quorum=1)
 DEPLOYMENT = Deployment(
     ChainConfig.at("http://127.0.0.1:1", 5, {}),
-    ChainConfig.at("http://127.0.0.1:1", 6, {"EmergencyAccess": EMERGENCY}),
+    ChainConfig.at("http://127.0.0.1:1", 6, {"EmergencyAccess": EMERGENCY, "Wardships": WARDSHIPS}),
 )
 MAIN = {(ADMIN, ADMINISTRATOR): DELAY, (REGISTRAR, WHO): 0}
-SIDE = MAIN | {(SUSPENDER, EMERGENCY): 0, (SUSPENDER, WHO): 0}
+SIDE = MAIN | {(SUSPENDER, EMERGENCY): 0, (SUSPENDER, WARDSHIPS): 0, (SUSPENDER, WHO): 0}
 
 
 def call(value: Any) -> Any:
@@ -43,7 +43,7 @@ class Chain:
                 events=SimpleNamespace(RoleGranted=lambda: SimpleNamespace(get_logs=self._logs)),
                 functions=SimpleNamespace(hasRole=self._has),
             ),
-            **dict.fromkeys(("actors", "checkpoints", "identities", "groups", "emergency"), managed),
+            **dict.fromkeys(("actors", "checkpoints", "identities", "groups", "emergency", "wardships"), managed),
         )
 
     def _logs(self, *, from_block: int) -> list[dict[str, Any]]:
@@ -66,7 +66,7 @@ class TestAppointments:
         assert [(one.role, one.account, one.delay) for one in found] == sorted(
             (role, account, delay) for (role, account), delay in SIDE.items()
         )
-        assert [one.title for one in found] == ["administrator", "registrar", "suspender", "suspender"]
+        assert [one.title for one in found] == ["administrator", "registrar", *["suspender"] * 3]
 
     def test_whoever_lost_a_role_is_left_out(self) -> None:
         chain = Chain(MAIN)
@@ -98,9 +98,10 @@ class TestCheck:
             check(Chain(MAIN), Chain(SIDE | change))
 
     def test_one_that_is_missing_is_found(self) -> None:
-        side = {key: delay for key, delay in SIDE.items() if key != (SUSPENDER, EMERGENCY)}
-        with pytest.raises(IntegrityError, match="they should be"):
-            check(Chain(MAIN), Chain(side))
+        for lacking in (EMERGENCY, WARDSHIPS):
+            side = {key: delay for key, delay in SIDE.items() if key != (SUSPENDER, lacking)}
+            with pytest.raises(IntegrityError, match="they should be"):
+                check(Chain(MAIN), Chain(side))
         with pytest.raises(IntegrityError):
             check(Chain(MAIN), Chain(SIDE), replace(GOVERNANCE, admin=STRANGER))
 

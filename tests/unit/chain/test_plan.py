@@ -51,6 +51,7 @@ def test_the_contracts_are_those_of_the_two_chains() -> None:
     }
     assert set(side.contracts) == {
         *("AccessManager", "Forwarder", "IdentityRegistry", "AccessRequests", "EmergencyAccess", "CareGroups"),
+        "Wardships",
     }
 
 
@@ -78,6 +79,7 @@ def test_nobody_else_gets_a_role() -> None:
     assert side == [
         calldata("AccessManager", "grantRole", REGISTRAR, WHO, 0),
         calldata("AccessManager", "grantRole", SUSPENDER, plans[1].contracts["EmergencyAccess"], 0),
+        calldata("AccessManager", "grantRole", SUSPENDER, plans[1].contracts["Wardships"], 0),
         calldata("AccessManager", "grantRole", SUSPENDER, WHO, 0),
         calldata("AccessManager", "grantRole", ADMIN, ADMINISTRATOR, DELAY),
     ]
@@ -108,7 +110,7 @@ def test_only_what_gives_functions_to_a_role_counts_them() -> None:
         assert given.pop("setTargetFunctionRole") > 0
         assert set(given.values()) == {0}
     counts = [step.functions for step in both()[1].steps if step.function == "setTargetFunctionRole"]
-    assert counts == [2, 1, 1, 1]
+    assert counts == [2, 1, 1, 1, 2]
 
 
 def test_who_is_in_charge_is_described() -> None:

@@ -19,6 +19,7 @@ PARTS = {
     "groups": "CareGroups",
     "emergency": "EmergencyAccess",
     "forwarder": "Forwarder",
+    "wardships": "Wardships",
 }
 ADDRESSES = {name: f"0x{number:040x}" for number, name in enumerate(PARTS.values(), start=1)}
 
@@ -42,6 +43,11 @@ def test_a_contract_that_is_not_named_is_told_when_it_is_used() -> None:
         _ = Sidechain(rpc, {}, 6).groups
 
 
+def test_a_deployment_of_before_has_no_wardships() -> None:
+    rpc: Any = Node("CareGroups")
+    assert Sidechain(rpc, {}, 6).wardships is None
+
+
 def test_a_sender_pays_nothing_here(chain: Sidechain, tmp_path: Path) -> None:
     sender = chain.sender(Account(b"\x01" * 32), lock_folder=tmp_path)
     assert (sender.chain_id, sender._free) == (6, True)
@@ -61,6 +67,9 @@ def test_a_sender_pays_nothing_here(chain: Sidechain, tmp_path: Path) -> None:
         ("CareGroups", "close", True),
         ("CareGroups", "accept", False),
         ("EmergencyAccess", "cosign", False),
+        ("Wardships", "end", True),
+        ("Wardships", "conclude", True),
+        ("Wardships", "propose", False),
     ],
 )
 def test_what_takes_something_back_is_told_by_contract_and_function(

@@ -265,7 +265,7 @@ class TestConnected:
         main = Mainchain(node(answering()), everywhere, CHAIN_ID).web3().panachain
         side = Sidechain(node(answering()), everywhere, CHAIN_ID).web3().panachain
         bound = [main.manager, main.actors, main.ledger, main.policies, main.log, main.checkpoints]
-        bound += [side.identities, side.requests, side.groups, side.emergency, side.forwarder]
+        bound += [side.identities, side.requests, side.groups, side.emergency, side.wardships, side.forwarder]
         assert sorted(json.dumps(one.abi) for one in bound) == sorted(json.dumps(abi) for abi in ABIS.values())
 
 

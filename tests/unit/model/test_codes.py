@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from panachain.chain.contracts import actor_registry, identity_registry
-from panachain.chain.refusals import REQUEST_STATES
+from panachain.chain.refusals import REQUEST_STATES, WARDSHIP_STATES
 from panachain.model.actors import Status
 from panachain.model.codes import Coded
 from panachain.model.policy import PolicyStatus, ReceiptKind
@@ -31,7 +31,8 @@ def ours(name: str) -> dict[str, int]:
         return {role.value: number for number, role in ROLES[name].items()}
     if name in NUMBERED:
         return {member.name.lower(): member.value for member in NUMBERED[name]}
-    return {state: number for number, state in REQUEST_STATES.items()}
+    states = WARDSHIP_STATES if name == "Wardships.State" else REQUEST_STATES
+    return {state.replace(" ", "_"): number for number, state in states.items()}
 
 
 @pytest.mark.parametrize("name", [name for name in PINNED if name != "about"])

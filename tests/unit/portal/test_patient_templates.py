@@ -24,6 +24,7 @@ from panachain.portal.pages.patient_export import Exported
 from panachain.portal.pages.patient_home import Waiting
 from panachain.portal.pages.patient_log import Log, Wanted, shown
 from panachain.portal.pages.patient_records import Records, listed
+from panachain.portal.pages.patient_wards import ACTS, STATES
 from panachain.portal.paging import part_of
 from panachain.portal.rendering import HERE, environment
 from panachain.records.sensitivity.kinds import kinds
@@ -44,8 +45,9 @@ from panachain.sdk.results.records import (
 from panachain.sdk.results.requests import DenialReport, RequestView
 from panachain.sdk.results.revocations import RevocationReport
 from panachain.sdk.results.uploads import PairedHospital, PairingReport, UnpairingReport
+from panachain.sdk.results.wards import WardAct
 from tests.unit.portal.hostile import TEXTS, harmless, label
-from tests.unit.sdk.results.samples import RECEIPT
+from tests.unit.sdk.results.samples import RECEIPT, WARDSHIP
 
 WHO, POLICY = Address("0x" + "11" * 20), PolicyId("0x" + "a1" * 20)
 KEPT = {"policy_id", "hospital"}
@@ -107,6 +109,7 @@ REQUEST = RequestView(
     "doctor",
     "nurse",
 )
+ACT = WardAct(5, WHO, WHO, "paired", WHO, "detail")
 LEFT = tuple(LeftOut(kind, "7", "nobody has it", WHO) for kind in ("request", "policy", "pairing", "other"))
 OMITTED = (Omission(WHO, "record bafy", PanaChainError("torn")),)
 INFO = RecordInfo(
@@ -151,6 +154,7 @@ def pages(text: str) -> dict[str, dict[str, Any]]:
     log = Log([bad(ENTRY), *bad(FAULTS)], [reading], left, 1)
     explanation = Explanation(POLICY, text, *((text,) for _ in HEADINGS))
     waiting = Waiting((request,) * 6, (view,) * 6, (view,), (view,), (view,))
+    ward = bad(WARDSHIP)
     one_report = Exported("name", Path("x"), "application/zip", 1, 1, (*omitted, *left))
     # As the page's route cleans what was typed.
     typed = line(text)
@@ -218,6 +222,9 @@ def pages(text: str) -> dict[str, dict[str, Any]]:
         "chosen.html": {"result": bad(ChoicesReport(("HIV",), omissions=OMITTED))},
         "export.html": {"exports": [one_report]},
         "exported.html": {"result": one_report},
+        "wards.html": {"part": part_of([ward], "1"), "own": ward.carer, "states": STATES},
+        "ward_acts.html": {"part": part_of([bad(ACT)], "1"), "wardship": ward, "acts": ACTS},
+        "ward_done.html": {"result": ward},
     }
 
 

@@ -32,7 +32,8 @@ class World:
         self.store = MemoryStore()
         self.published = Published(self.store)
         self.manifest = self.published.batch(4)
-        kinds = ("terms", "pairing", "request", "answer", "group key", "emergency", "key block")
+        kinds = ("terms", "pairing", "request", "answer", "group key", "emergency", "key block", "papers")
+        kinds += ("handover",)
         self.digests = {name: os.urandom(32) for name in kinds}
         self.earlier = os.urandom(32)
         """Digest of the group's key block before a renewal."""
@@ -55,10 +56,12 @@ class World:
             SimpleNamespace(policy_id="0x01", terms=digest["terms"]),
             SimpleNamespace(policy_id="0x02", terms=b""),
         ]
+        wardship = SimpleNamespace(number=3, papers=digest["papers"], handover=digest["handover"])
         self.sidechain = SimpleNamespace(
             identities=SimpleNamespace(paired=lambda: pairings, find=list),
             requests=SimpleNamespace(find=lambda: iter(requests), outcome_of=lambda _: digest["answer"]),
             groups=SimpleNamespace(find=lambda: [renewed], sealed_keys=lambda: {(GROUP, PATIENT): digest["group key"]}),
+            wardships=SimpleNamespace(find=lambda: [wardship]),
             emergency=SimpleNamespace(reasons=lambda: {7: digest["emergency"], 8: bytes(32)}),
         )
         self.network: Any = SimpleNamespace(
@@ -165,4 +168,5 @@ def test_every_digest_of_a_cid_that_contracts_keep_is_looked_for() -> None:
         "IAccessRequests",
         "ICareGroups",
         "IEmergencyAccess",
+        "IWardships",
     }

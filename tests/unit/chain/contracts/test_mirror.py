@@ -92,6 +92,15 @@ OWN: dict[str, dict[str, str]] = {
         "setAdmitted": "nobody but ActorRegistry may call it",
         "ledgerOf": "the events add up to it, and prove_head proves it by its slots",
     },
+    "Wardships": {
+        "wardshipOf": "find puts it together from the events",
+        "stateOf": "the events and the newest block's time say it",
+        "categoriesOf": "as stateOf",
+        "currentOf": "as stateOf",
+        "wardshipOfAccount": "WardshipProposed says it",
+        "wardshipCount": "a proposal returns its ID",
+        "WardshipConcluded": "an account's suspension, which identity_of says; the log of a wardship names who asked",
+    },
 }
 """For each contract what its adapter has no method for, and why."""
 INHERITED: dict[str, dict[str, str]] = {
@@ -112,6 +121,7 @@ INHERITED: dict[str, dict[str, str]] = {
     "IdentityRegistry": ACCESS_MANAGED | ERC2771,
     "PolicyRegistry": EIP712,
     "RecordLedger": {},
+    "Wardships": ACCESS_MANAGED | ERC2771,
 }
 """For each contract what is in its ABI and not in its interface."""
 USED = {"Forwarder": {"execute", "executeBatch", "nonces"}}

@@ -56,6 +56,7 @@ from panachain.sdk.results.uploads import (
     WithdrawReport,
 )
 from panachain.sdk.results.viewers import Standing, ViewerFile, ViewerView
+from panachain.sdk.results.wards import WardAct, WardshipView
 
 WHO, POLICY = Address("0x" + "11" * 20), PolicyId("0x" + "a1" * 20)
 MOVING = RecoveryView(WHO, WHO, (WHO,), 9)
@@ -69,6 +70,7 @@ VERSION = ResourceVersion("bafy", 5, "1", "", "current", ("code.text",))
 FOUND = FoundRecord("bafy", WHO, "laboratory", 2024, "application/pdf", 5, 6, 1, ("131 mg/dL",))
 LOOKED = SearchProof(WHO, 1, "bafy", 1, 1)
 SHARED = ShareView("3f09", "", "open", 5, None, 1, 2, False, False, None, "", (("a hospital", 6),))
+WARDSHIP = WardshipView(1, "in force", WHO, WHO, WHO, ("laboratory",), ("gender",), 5, 20, 4, papers="court")
 RECORDS = [
     SHARED,
     MadeLink("shlink:/e30", SHARED),
@@ -86,6 +88,8 @@ RECORDS = [
     RequestReport(1),
     KeyBlockView(1, bytes(32), "current", 5, 0, is_own=True, is_stored=True),
     KeyRotationReport("hos-a", 1, b"1" * 32, bytes(32), 6, False, (("pairings", 2),), tx="0x01"),
+    WARDSHIP,
+    WardAct(5, WHO, WHO, "paired", WHO, "detail"),
     SharesReport("me", "email frequent", threshold=2, count=3, made_at=5, files=("a.html",)),
     DrillReport("me", "email frequent", threshold=2, used=(1, 3), tested_at=6),
     RecoveryStatus("me", "tested", "email frequent", 2, 3, 5, 6, (1, 3), earlier=1),
