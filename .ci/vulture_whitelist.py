@@ -132,3 +132,6 @@ _.MAX_IMAGE_PIXELS
 
 # A protocol's call, which a type checker reads.
 _.__call__
+
+# Python reads it, and tools that show errors.
+_.__context__
