@@ -135,3 +135,5 @@ _.__call__
 
 # Which functions may see secrets: scripts/check_secret_scalars.py reads it as text, and a test.
 SECRET_TAKERS
+# Python reads it, and tools that show errors.
+_.__context__

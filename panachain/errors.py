@@ -50,9 +50,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeVar
 
 from panachain.plain import line
+
+Failed = TypeVar("Failed", bound=BaseException)
 
 
 class PanaChainError(Exception):
@@ -76,6 +78,15 @@ class PanaChainError(Exception):
         # Messages carry what others wrote, into terminals, logs and tracebacks: here all of it comes by.
         super().__init__(line(message))
         self.hint = line(hint or self.usual_hint)
+
+
+def alone(error: Failed) -> Failed:
+    """Return an error without the frames that it came through, and without what it came of: both hold secrets.
+
+    Python keeps what an error came of also where it is raised `from None`, and tools show it with its variables.
+    """
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 class UsageError(PanaChainError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import resource
 import secrets
 import stat
 from collections.abc import Iterator
@@ -119,6 +120,11 @@ def beside(path: Path, content: bytes) -> Iterator[Path]:
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def forbid_core_dumps() -> None:
+    """Keep this process and its children from writing a core dump, a file that would hold their keys."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def others_may_write(folder: Path) -> bool:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from panachain.errors import SecurityKeyError, SecurityKeyMissingError, UsageError
+from panachain.errors import SecurityKeyError, SecurityKeyMissingError, UsageError, alone
 from panachain.model.credentials import MAX_CREDENTIAL, SECURITY_KEY, Answer, Credential
 from panachain.model.sizes import KEY_SIZE
 from panachain.passphrase import Hidden
@@ -350,12 +350,13 @@ class _Key:
             if left == 0:
                 raise _refusal(CtapError.ERR.PIN_BLOCKED.name)
             if self._pin is None:
-                typed = unicodedata.normalize("NFC", asking.pin(left if isinstance(left, int) else None))
-                if not typed:
+                # Hidden at once, since a traceback that shows variables must not show it.
+                typed = Hidden(unicodedata.normalize("NFC", asking.pin(left if isinstance(left, int) else None)))
+                if not typed.reveal():
                     raise SecurityKeyError("no PIN was given; nothing was opened")
-                if len(typed.encode(errors="replace")) > _MOST_PIN:
+                if len(typed.reveal().encode(errors="replace")) > _MOST_PIN:
                     raise SecurityKeyError(f"a PIN has {_MOST_PIN} bytes at most; nothing was opened")
-                self._pin = Hidden(typed)
+                self._pin = typed
             pin = self._pin
             try:
                 return _bounded(
@@ -427,7 +428,8 @@ def _bounded(work: Callable[[Event], Result], seconds: float, passes: Sequence[i
         try:
             told.put((work(event), None))
         except BaseException as exc:  # noqa: BLE001 - handed to whoever waits.
-            told.put((None, exc))
+            # The frames below hold a PIN, or what a key answered.
+            told.put((None, alone(exc)))
 
     # Of its own: a read of a device that is silent ends with nothing but the device.
     Thread(target=run, name="security key", daemon=True).start()

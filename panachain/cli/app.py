@@ -84,6 +84,10 @@ class App:
 
             return passphrase_sources(self.config, profile)
 
+        from panachain.private_files import forbid_core_dumps
+
+        # Before there is a secret: what a crash wrote would hold it.
+        forbid_core_dumps()
         if what not in self._passphrases:
             self._passphrases[what] = read_passphrase(
                 what, descriptor=self.descriptor, settings=settings, confirm=confirm
@@ -172,6 +176,9 @@ class App:
             profile: whose.
             agent: whether its agent is asked; not where somebody is to show anew that they may.
         """
+        from panachain.private_files import forbid_core_dumps
+
+        forbid_core_dumps()
         # A descriptor that was given counts. Who registers may need the registrar's profile, too, under one passphrase.
         if self.descriptor is None and self.command != "register":
             if agent and self.config.agent:

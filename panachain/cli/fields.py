@@ -66,7 +66,6 @@ FIELDS: Final[Mapping[str, Field]] = {
     "key_digest": Field("keys, SHA-256", "hex"),
     "earlier_key_digest": Field("keys before, SHA-256", "hex"),
     "earlier_ends_at": Field("keys before end", "time"),
-    "ends_at": Field("until", "time"),
     "valid_from": Field("since", "time"),
     "manager": Field("manager", "who", Role.PRACTITIONER),
     "manifest_cid": Field("manifest", "cid"),

@@ -250,18 +250,18 @@ def lock_by(store: Sealed, data_key: DataKey, credential: Credential, answer: An
     Raises:
         ValueError: a value has a size or a form that no file has.
     """
-    nonce, pepper = os.urandom(_NONCE_SIZE), os.urandom(KEY_SIZE)
+    nonce, file_key = os.urandom(_NONCE_SIZE), os.urandom(KEY_SIZE)
     fields: dict[str, str | int] = {
         "kind": credential.kind,
         "label": credential.label.encode().hex(),
         "credential": credential.id.hex(),
         "salt": credential.salt.hex(),
-        "pepper": pepper.hex(),
+        "file-key": file_key.hex(),
         "verified": int(credential.verified),
         "host": credential.host,
         "nonce": nonce.hex(),
     }
-    key = _key_of(answer, pepper)
+    key = _key_of(answer, file_key)
     fields["commitment"] = derive(key, labels.KEY_STORE_COMMITMENT).hex()
     cipher = AESGCM(derive(key, labels.KEY_STORE_WRAP))
     sealed = cipher.encrypt(nonce, data_key.reveal(), _associated(store, fields))
@@ -292,17 +292,17 @@ def unlock_by(store: Sealed, answer: Answer) -> tuple[DataKey, Wrap]:
     for wrap in store.wraps:
         if wrap.kind != answer.kind or wrap.bytes_of("credential") != answer.credential:
             continue
-        key = _key_of(answer, wrap.bytes_of("pepper"))
+        key = _key_of(answer, wrap.bytes_of("file-key"))
         if hmac.compare_digest(derive(key, labels.KEY_STORE_COMMITMENT), wrap.bytes_of("commitment")):
             return _opened(store, wrap, key), wrap
     raise ValueError("no lock opens")
 
 
-def _key_of(answer: Answer, pepper: bytes) -> bytes:
+def _key_of(answer: Answer, file_key: bytes) -> bytes:
     if len(answer.secret) != KEY_SIZE:
         raise ValueError("no answer of an authenticator's")
-    # The pepper is in the file and is shown to no browser: whoever had the answer alone has nothing.
-    return hkdf(answer.secret, salt=pepper, info=_ASKED[answer.kind], size=KEY_SIZE)
+    # It is in the file and is shown to no browser: whoever had the answer alone has nothing.
+    return hkdf(answer.secret, salt=file_key, info=_ASKED[answer.kind], size=KEY_SIZE)
 
 
 def unlock(store: Sealed, passphrase: str) -> tuple[DataKey, Wrap]:
@@ -375,9 +375,9 @@ def _wrap(fields: Any) -> Wrap:
 
 
 def _asked(kind: str, fields: Mapping[str, Any]) -> Wrap:
-    if set(fields) != {"kind", "label", "credential", "salt", "pepper", "verified", "host", *_SIZES}:
+    if set(fields) != {"kind", "label", "credential", "salt", "file-key", "verified", "host", *_SIZES}:
         raise ValueError("other fields of a lock")
-    for name, size in (_SIZES | {"salt": _SALT_SIZE, "pepper": KEY_SIZE}).items():
+    for name, size in (_SIZES | {"salt": _SALT_SIZE, "file-key": KEY_SIZE}).items():
         _bytes(fields[name], size)
     for name, least, most in (("credential", 1, MAX_CREDENTIAL), ("label", 0, MAX_LABEL)):
         if not isinstance(fields[name], str) or not least <= len(fields[name]) // 2 <= most:

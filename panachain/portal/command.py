@@ -212,7 +212,7 @@ def _run(site: Any, held: Sequence[socket.socket], *, tls: Any) -> None:
 
     from panachain.portal.app import create_app
     from panachain.portal.serving import PortalProtocol, limits
-    from panachain.service.config import forbid_core_dumps
+    from panachain.private_files import forbid_core_dumps
     from panachain.service.http import serve
 
     forbid_core_dumps()

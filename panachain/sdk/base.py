@@ -15,7 +15,15 @@ from panachain.chain.contracts import identity_registry
 from panachain.chain.evm import Sender
 from panachain.crypto.keys import Seed
 from panachain.crypto.wraps import DataKey
-from panachain.errors import IntegrityError, LockedError, PanaChainError, SuspendedError, UnknownActorError, UsageError
+from panachain.errors import (
+    IntegrityError,
+    LockedError,
+    PanaChainError,
+    SuspendedError,
+    UnknownActorError,
+    UsageError,
+    alone,
+)
 from panachain.model.actors import Actor, Role, Status
 from panachain.passphrase import Hidden
 from panachain.sdk.network import Network
@@ -76,8 +84,7 @@ class ActorSession:
         try:
             seed = unlock(profile, hidden if isinstance(hidden, DataKey) else hidden.reveal())
         except PanaChainError as exc:
-            # Without the frames below and without a cause: both hold the passphrase.
-            raise exc.with_traceback(None) from None
+            raise alone(exc) from None
         # A patient's key block never changes (ADR 58), and a registrar's seals and signs nothing.
         changes = self.role not in (Role.PATIENT, Role.REGISTRAR)
         self._unlocked: Seed = seed.following(self._key_generation) if changes else seed

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from panachain.crypto import keystore
 from panachain.crypto.keystore import LockInfo, Opened
 from panachain.crypto.wraps import DataKey
-from panachain.errors import LockedError, SecurityKeyError, SecurityKeyMissingError, UsageError
+from panachain.errors import LockedError, PanaChainError, SecurityKeyError, SecurityKeyMissingError, UsageError, alone
 from panachain.model.credentials import MAX_LABEL, PASSKEY, SECURITY_KEY, Answer, Credential
-from panachain.passphrase import is_named
+from panachain.passphrase import Hidden, is_named
 from panachain.sdk.profiles import Profile, passphrase_sources, unlock
 
 if TYPE_CHECKING:
@@ -64,7 +64,13 @@ class Locks:
         Raises:
             LockedError: no lock opens.
         """
-        return keystore.authenticate(self._path, secret)
+        hidden = Hidden(secret) if isinstance(secret, str) else secret
+        # A traceback that shows variables must not show this one.
+        del secret
+        try:
+            return keystore.authenticate(self._path, hidden.reveal() if isinstance(hidden, Hidden) else hidden)
+        except PanaChainError as exc:
+            raise alone(exc) from None
 
     def open_by_security_key(self, asking: Asking, among: Sequence[Credential]) -> Opened:
         """Open the key store by a security key that is plugged in.

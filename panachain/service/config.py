@@ -7,7 +7,6 @@ Follows docs/spec/proxy.md, docs/spec/relay.md and docs/spec/gate.md, section "C
 from __future__ import annotations
 
 import json
-import resource
 import stat
 import tomllib
 from collections.abc import Iterator
@@ -53,8 +52,3 @@ def check_private(path: Path) -> None:
         raise ConfigurationError(f"{path} can't be read") from exc
     if mode & 0o077:
         raise ConfigurationError(f"{path} is open to others (mode {mode:o})", hint=f"chmod 600 {path}")
-
-
-def forbid_core_dumps() -> None:
-    """Keep this process and its children from writing a core dump, which would hold their keys."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

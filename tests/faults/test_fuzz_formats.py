@@ -14,6 +14,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,10 +25,11 @@ import pytest
 from panachain.crypto import compress, jwe, keystore, labels, padding, stream, umbral, wraps
 from panachain.crypto.commit import EnvelopeKey
 from panachain.crypto.keys import Seed
-from panachain.errors import IntegrityError, PanaChainError
+from panachain.errors import IntegrityError, LockedError, PanaChainError
 from panachain.ipld import car, dag, dagcbor, unixfs
 from panachain.ipld.cid import CID, DAG_CBOR, DAG_PB, RAW
 from panachain.model.actors import Address
+from panachain.model.credentials import PASSKEY, SECURITY_KEY, Answer, Credential
 from panachain.model.key_block import PublicKeys
 from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
@@ -468,6 +470,9 @@ def key_store_target() -> Target:
         make_cheap(patch, for_this_process_only=True)
         store, data_key = wraps.seal(KEY, "one", kind=wraps.PASSPHRASE)
         store = replace(store, wraps=(*store.wraps, wraps.lock(store, data_key, "two", kind=wraps.DRAWN)))
+        for kind, host in ((SECURITY_KEY, ""), (PASSKEY, "x.localhost")):
+            credential, answer = Credential(kind, KEY, KEY, True, host, "é"), Answer(kind, KEY, KEY)
+            store = replace(store, wraps=(*store.wraps, wraps.lock_by(store, data_key, credential, answer)))
         store = wraps.seal_again(store, data_key, KEY)
     fields = json.loads(store.encode())
     whole = bytes_like(store.encode(), b'{"version": 3, "crypto": {"kdf": "scrypt", "kdfparams": {"n": 131072}}}')
@@ -490,7 +495,13 @@ def key_store_target() -> Target:
                 return
             # It is a key store: the bytes that others would write of it say the same.
             assert wraps.parse(wraps.read(wraps.parse(wraps.read(data)).encode())) == wraps.parse(wraps.read(data))
+            for asked in keystore.credentials(path):
+                assert 1 <= len(asked.id) <= 512
+                assert (len(asked.salt), asked.label.isprintable()) == (32, True)
             # What opens is the seed that was locked.
+            for kind in (SECURITY_KEY, PASSKEY):
+                with suppress(LockedError):
+                    assert keystore.authenticate(path, Answer(kind, KEY, KEY)).seed.reveal() == KEY
             assert keystore.open(path, "two").reveal() == KEY
 
     return Target(make, read)

@@ -33,6 +33,7 @@ from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import PolicyId
 from panachain.model.choices import Choices
+from panachain.model.credentials import PASSKEY, SECURITY_KEY, Answer, Credential
 from panachain.model.key_block import PublicKeys
 from panachain.model.policy import Disclosure, GrantedLane, ProxyRef, Receipt, ReceiptKind, Terms
 from panachain.model.proxy_requests import (
@@ -252,6 +253,30 @@ def _(held: Held, version: int) -> Mapping[str, bytes]:
             return {"keystore": json.dumps(theirs).encode()}
         keystore.create(folder / "seed.json", held.seeds["patient"], _PASSPHRASE)
         return {"keystore": (folder / "seed.json").read_bytes()}
+
+
+_ANSWERS = (Answer(SECURITY_KEY, b"\x01" * 48, b"\x02" * 32), Answer(PASSKEY, b"\x03" * 32, b"\x04" * 32))
+"""What authenticators answer, for the locks of a key store that they open."""
+
+
+def _opened_by_answers(held: Held) -> list[str]:
+    with _private_folder() as folder:
+        path = folder / "seed.json"
+        path.write_bytes(held.bytes["keystore"])
+        path.chmod(0o600)
+        return [sha256(keystore.authenticate(path, one).seed.reveal()).hexdigest() for one in _ANSWERS]
+
+
+@golden("key store with keys", 2, opens=_opened_by_answers)
+def _(held: Held) -> Mapping[str, bytes]:
+    with _private_folder() as folder:
+        path = folder / "seed.json"
+        keystore.create(path, held.seeds["patient"], _PASSPHRASE)
+        opened = keystore.authenticate(path, _PASSPHRASE)
+        for answer, host in zip(_ANSWERS, ("", "0123456789abcdef.localhost"), strict=True):
+            asked = Credential(answer.kind, answer.credential, bytes(32), True, host, f"{answer.kind} ü")
+            keystore.add_authenticator(path, opened, asked, answer, answer)
+        return {"keystore": path.read_bytes()}
 
 
 def _opened_kept(held: Held) -> Any:

@@ -79,13 +79,13 @@ class TestPasskey:
         assert "laptop" in text_of(add(client).text)
         (credential,) = Locks(load_profile(world.home, "patient")).credentials(PASSKEY)
         assert (credential.host, credential.label, credential.verified) == (HOST, "laptop", True)
-        # The salt that the browser was shown is the one over which it is asked, and the pepper never left the file.
+        # The salt that the browser was shown is the one over which it is asked, and the file's key never left it.
         assert credential.salt.hex() in page
-        pepper = json.loads((world.home / "profiles" / "patient" / "seed.json").read_text())["wraps"][1]["pepper"]
+        file_key = json.loads((world.home / "profiles" / "patient" / "seed.json").read_text())["wraps"][1]["file-key"]
         browser = portal.entered()
         shown = browser.get("/unlock").text
         assert f"{ID.hex()}:{credential.salt.hex()}" in shown
-        assert pepper not in page + shown
+        assert file_key not in page + shown
         by_passkey(browser)
         browser.page("/me")
         # The passphrase opens it as before.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -258,3 +260,14 @@ def test_what_makes_files_openly_is_found(tmp_path: Path) -> None:
         "c.mkdir(mode=0o700)\nd.mkdir(0o755)\ne.mkdir(0o700, parents=True)\n"
     )
     assert makes_files_openly(file) == {"open", "os.open", "b.mkdir", "d.mkdir", "e.mkdir", "sqlite3.connect"}
+
+
+def test_a_process_that_holds_keys_writes_no_core_dump() -> None:
+    code = (
+        "import resource\n"
+        "from panachain.private_files import forbid_core_dumps\n"
+        "forbid_core_dumps()\n"
+        "print(resource.getrlimit(resource.RLIMIT_CORE))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=True)
+    assert done.stdout.strip() == b"(0, 0)"

@@ -58,6 +58,28 @@ def test_a_key_answers_the_same_each_time_and_no_two_do(key: Callable[[], SoftKe
     assert ask(one, of=replace(made, salt=bytes(32))).secret != first.secret
 
 
+@pytest.mark.parametrize("protocols", [(2,), (1,)])
+@pytest.mark.parametrize(
+    ("salt", "expected"),
+    [
+        (
+            "527413ebb48293772df30f031c5ac4650c7de14bf9498671ae163447b6a772b3",
+            "3c33e07d202c3b029cc21f1722767021bf27d595933b3d2b6a1b9d5dddc77fae",
+        ),
+        (
+            "d68ac03329a10ee5e0ec834492bb9a96a0e547baf563bf78ccbe8789b22e776b",
+            "a62a8773b19cda90d7ed4ef72a80a804320dbd3997e2f663805ad1fd3293d50b",
+        ),
+    ],
+)
+def test_the_answer_is_the_published_one(protocols: tuple[int, ...], salt: str, expected: str) -> None:
+    # WebAuthn level 3, section 16.17.1: salts and outputs of hmac-secret for one secret of a credential.
+    key = SoftKey(WORDS, protocols=protocols)
+    made, _ = enrolled(key)
+    key._known[made.id].with_check = bytes.fromhex("437e065e723a98b2f08f39d8baf7c53ecb3c363c5e5104bdaaf5d5ca2e028154")
+    assert ask(key, of=replace(made, salt=bytes.fromhex(salt))).secret.hex() == expected
+
+
 def test_what_is_asked_is_ours_and_names_nobody() -> None:
     key = SoftKey(WORDS)
     enrolled(key)

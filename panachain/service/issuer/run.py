@@ -17,8 +17,8 @@ from panachain.chain.issuing import issuer_domain
 from panachain.chain.sidechain import Sidechain
 from panachain.crypto.blind_rsa import IssuerKey
 from panachain.errors import ConfigurationError, IntegrityError
-from panachain.private_files import open_private
-from panachain.service.config import check_private, configuration, forbid_core_dumps
+from panachain.private_files import forbid_core_dumps, open_private
+from panachain.service.config import check_private, configuration
 from panachain.service.database import Place
 from panachain.service.http import listen, serve
 from panachain.service.issuer.service import Allowance, IssuerService

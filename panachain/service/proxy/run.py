@@ -28,9 +28,8 @@ from panachain.errors import PanaChainError, PolicyUnknownError, UnavailableErro
 from panachain.follow.opening import following
 from panachain.model.actors import Actor, Address, PolicyId, Role
 from panachain.model.policy import OnChainPolicy, PolicyStatus
-from panachain.private_files import make_private_folder
+from panachain.private_files import forbid_core_dumps, make_private_folder
 from panachain.proxy.client import Channels
-from panachain.service.config import forbid_core_dumps
 from panachain.service.http import listen, serve
 from panachain.service.periodic import Periodic
 from panachain.service.proxy.anchoring import Anchoring

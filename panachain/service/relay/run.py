@@ -22,7 +22,8 @@ from panachain.chain.signing import Account
 from panachain.crypto import keystore
 from panachain.errors import ConfigurationError, IntegrityError
 from panachain.follow.opening import following
-from panachain.service.config import configuration, forbid_core_dumps
+from panachain.private_files import forbid_core_dumps
+from panachain.service.config import configuration
 from panachain.service.database import Place
 from panachain.service.http import listen, serve
 from panachain.service.relay.calls import CALLS_PER_DAY, CallRelayService

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from panachain.errors import ConfigurationError
-from panachain.service.config import forbid_core_dumps
+from panachain.private_files import forbid_core_dumps
 from panachain.service.http import listen, serve
 from panachain.service.periodic import Periodic
 from panachain.service.tls import TlsConfig
