@@ -58,7 +58,7 @@ interface IIdentityRegistry {
     /// @param keyDigest The sha2-256 digest in the CID of the new key block (CIDv1, raw).
     /// @param validFrom Unix seconds: the time of this block.
     /// @param earlierEndsAt Unix seconds. What is published from then on doesn't count under the block before; a time before
-    /// `validFrom` says that it was compromised.
+    /// `validFrom` says that every block that had begun by then was compromised.
     event IdentityKeysChanged(address indexed account, bytes32 keyDigest, uint48 validFrom, uint48 earlierEndsAt);
     /// @notice A patient lets a hospital publish to their lanes.
     /// @param pairing The sha2-256 digest in the CID of the sealed pairing (CIDv1, raw).

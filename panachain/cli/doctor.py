@@ -477,16 +477,17 @@ def _services(app: App) -> Iterator[Check]:
 
 
 def _key_blocks(home: Path, network: Network) -> Iterator[Check]:
-    """Say for each registered profile of this machine whether the store has its key block."""
+    """Say for each registered profile of this machine whether the store has its key block, and those before it."""
     from panachain.sdk.profiles import list_profiles
 
     for profile in list_profiles(home):
         name = f"key block of {profile.name}"
 
         def looked(profile: Profile = profile) -> str | None:
-            if network.key_blocks.is_stored(profile.actor):
+            known = network.resolver.known([profile.address])
+            if not network.key_blocks.lacking(known or [profile.actor]):
                 return "the store has it"
-            if not network.resolver.known([profile.address]):
+            if not known:
                 return None
             raise BlockNotFoundError(
                 "the store lacks it: nothing can be sealed to this actor, and nothing of theirs be verified",

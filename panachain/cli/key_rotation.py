@@ -43,7 +43,7 @@ def _options(function: Callable[..., None]) -> Callable[..., None]:
             click.option(
                 "--compromised-since",
                 type=Moment(past=True),
-                help="Others may know the keys since then: a date, or 2d. What they sign from then on counts no more.",
+                help="Others may know the keys of then: a date, or 2d. What they signed since then counts no more.",
             ),
             click.option(
                 "--overlap",
@@ -163,6 +163,8 @@ def _explain(app: App, planned: KeyRotationReport) -> None:
             f"What was signed with the keys before and published since {until} won't count any more. Whoever has those "
             "keys still opens what was sealed to them: patients revoke and grant again what shall be closed to them."
         )
+        if planned.newest_spared:
+            app.output.say("The keys of now began after that: they are replaced, and nobody is said to know them.")
     else:
         app.output.say(f"What is signed with the keys before counts until {until}; what was signed stays good.")
 

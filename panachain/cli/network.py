@@ -447,10 +447,10 @@ def _add(app: App, actor: Actor, organisation: str, *, yes: bool) -> None:
         if organisation:
             actor = replace(actor, organisation=opened.resolver.house(organisation, actor))
         registered = opened.mainchain.actors.actor_of(actor.address)
-        if registered is not None and _keys(registered) != _keys(actor):
+        if registered is not None and not _had(registered, actor):
             raise UsageError(
                 f"{actor.address} is registered as a {registered.role.value} with other keys; nothing was changed",
-                hint="a card of the same account has the keys that it was registered with; new keys are a new account",
+                hint="a card of an account has keys that the registry names; panachain key rotate gives it others",
             )
         if registered is not None and organisation and registered.organisation != actor.organisation:
             raise UsageError(
@@ -531,8 +531,9 @@ def _hospital_steps(app: App, actor: Actor) -> Iterator[Step]:
     yield Step("first upload", "note", f"patients pair with {actor.handle} before", "panachain upload DIR --dry-run")
 
 
-def _keys(actor: Actor) -> tuple[Role, bytes]:
-    return actor.role, actor.key_digest
+def _had(registered: Actor, card: Actor) -> bool:
+    """Tell whether a card is of a registered actor: with the keys of now, or with those of before a change."""
+    return registered.role is card.role and card.key_digest in registered.key_digests
 
 
 def _read_card(path: Path, role: Role) -> Actor:

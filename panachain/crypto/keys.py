@@ -42,6 +42,7 @@ class Seed:
         self._generation = generation
         self._newest = newest
         self._verifying: list[bytes] = []
+        self._sealing: dict[int, SealingKey] = {}
 
     @classmethod
     def random(cls) -> Seed:
@@ -94,11 +95,13 @@ class Seed:
     def sealing(self) -> SealingKey:
         """Return the key that others seal to."""
         generation = self.generation
-        if self._newest is None:
-            return SealingKey(self._generation_secret(labels.SEED_SEALING, generation))
-        # The next one, too: another machine of the same actor may have changed keys a moment ago.
-        others = [self.of_generation(one).sealing() for one in (*range(generation - 1, -1, -1), generation + 1)]
-        return SealingKey(self._generation_secret(labels.SEED_SEALING, generation), others)
+        if generation not in self._sealing:
+            # The next one, too: another machine of the same actor may have changed keys a moment ago.
+            others = () if self._newest is None else (*range(generation - 1, -1, -1), generation + 1)
+            keys = [self.of_generation(one).sealing() for one in others]
+            # One at a time: which keys open a seal follows from the newest generation.
+            self._sealing = {generation: SealingKey(self._generation_secret(labels.SEED_SEALING, generation), keys)}
+        return self._sealing[generation]
 
     def receiving(self) -> SecretKey:
         """Return the key that proxies re-encrypt to, and that notices are addressed to."""

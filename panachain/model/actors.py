@@ -65,8 +65,18 @@ class KeyChange:
 
     @property
     def compromised(self) -> bool:
-        """Whether the block before ended before it was replaced: its keys may be known to others since then."""
+        """Whether an end lies in the past: others may know the keys of every block that was in force then."""
         return self.earlier_ends_at < self.valid_from
+
+
+@dataclass(frozen=True)
+class KeyEnd:
+    """When a key block ended that was replaced."""
+
+    at: int
+    """Unix seconds from when on nothing that is published counts under it."""
+    compromised: bool
+    """Whether its owner said that others may know its keys."""
 
 
 @dataclass(frozen=True)
@@ -124,22 +134,34 @@ class Actor:
         """Digests of all key blocks that the actor has and had, oldest first."""
         return (*self.earlier_keys, self.key_digest)
 
-    def is_ended(self, digest: bytes, *, at: int | None = None) -> bool:
-        """Tell whether a key block doesn't count: the actor never had it, or it had ended.
+    def key_ends(self) -> tuple[KeyEnd, ...]:
+        """Return when each of `earlier_keys` ended; none for a group.
 
-        Args:
-            digest: of the block, 32 bytes.
-            at: Unix seconds; None asks whether its owner said that others may know its keys.
+        An end in the past ends every block that had begun by then: a theft may be noticed after a change or two. A
+        block that began later is replaced, and nothing more is said of it.
         """
-        if digest == self.key_digest:
-            # Who goes back to a block that ended has no keys that count.
-            return digest in self.earlier_keys and bool(self.key_changes)
-        if digest not in self.earlier_keys:
-            return True
+        found = []
+        begin = 0
+        for place, own in enumerate(self.key_changes):
+            end = KeyEnd(own.earlier_ends_at if begin <= own.earlier_ends_at else own.valid_from, compromised=False)
+            for change in self.key_changes[place:]:
+                if change.compromised and begin <= change.earlier_ends_at <= end.at:
+                    end = KeyEnd(change.earlier_ends_at, compromised=True)
+            found.append(end)
+            begin = own.valid_from
+        return tuple(found)
+
+    def is_ended(self, digest: bytes) -> bool:
+        """Tell whether nothing more is sealed to a key block, 32 bytes of digest.
+
+        The actor never had it, its owner said that others may know its keys, or it came back after it was replaced.
+        """
         if not self.key_changes:
-            return False
-        change = self.key_changes[self.earlier_keys.index(digest)]
-        return change.compromised if at is None else at >= change.earlier_ends_at
+            return digest not in self.key_digests
+        if digest == self.key_digest:
+            return digest in self.earlier_keys
+        ends = [end for one, end in zip(self.earlier_keys, self.key_ends(), strict=True) if one == digest]
+        return not ends or any(end.compromised for end in ends)
 
     def with_keys(self, keys: PublicKeys) -> Self:
         """Return the same actor with the keys of their block.

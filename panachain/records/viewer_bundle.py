@@ -13,7 +13,6 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -124,11 +123,15 @@ class SignedBundle:
         Raises:
             IntegrityError: it isn't.
         """
-        newest, *earlier = verifying_keys
-        for key in earlier:
-            with suppress(IntegrityError):
-                return umbral.verify(key, MAGIC + self._body, self._signature)
-        return umbral.verify(newest, MAGIC + self._body, self._signature)
+        failed = IntegrityError("a bundle without a publisher's key can't be checked")
+        for key in verifying_keys:
+            try:
+                umbral.verify(key, MAGIC + self._body, self._signature)
+            except IntegrityError as exc:
+                failed = exc
+            else:
+                return
+        raise failed
 
 
 def sign_bundle(bundle: ViewerBundle, signer: umbral.Signer) -> bytes:

@@ -83,16 +83,23 @@ class OwnKeys:
             return []
         own, now = self._owner.seed.generation_among(found.key_digests), self._now(found.role)
         first = self._owner.seed.of_generation(0).public_keys().digest
+        starts = (0, *(change.valid_from for change in found.key_changes))
         views = []
-        for generation, digest in enumerate(found.key_digests):
-            starts = found.key_changes[generation - 1].valid_from if generation else 0
-            ends = found.key_changes[generation].earlier_ends_at if generation < len(found.key_changes) else 0
-            state = "current" if not ends else "ending" if now < ends else "ended"
-            if ends and found.key_changes[generation].compromised:
-                state = "compromised"
-            is_own = digest == first if not generation else generation <= own
-            is_stored = self._network.store.has_block(CID(RAW, digest))
-            views.append(KeyBlockView(generation, digest, state, starts, ends, is_own, is_stored))
+        for generation, (digest, end) in enumerate(zip(found.key_digests, (*found.key_ends(), None), strict=True)):
+            state = "current"
+            if end is not None:
+                state = "compromised" if end.compromised else "ending" if now < end.at else "ended"
+            views.append(
+                KeyBlockView(
+                    generation,
+                    digest,
+                    state,
+                    valid_from=starts[generation],
+                    ends_at=0 if end is None else end.at,
+                    is_own=digest == first if not generation else generation <= own,
+                    is_stored=self._network.store.has_block(CID(RAW, digest)),
+                )
+            )
         return views[::-1]
 
     def plan(self, *, compromised_since: Moment | None = None, overlap: timedelta = OVERLAP) -> KeyRotationReport:
@@ -108,7 +115,8 @@ class OwnKeys:
 
         Args:
             compromised_since: since when others may know the keys, not in the future; a `timedelta` counts back. What
-                was published under them since then doesn't count any more. None for an ordinary change.
+                was published since then doesn't count under any block that was in force at that time, also one that was
+                replaced since. None for an ordinary change.
             overlap: how long what is signed with the earlier keys still counts after an ordinary change.
 
         Raises:
@@ -197,6 +205,7 @@ class OwnKeys:
             earlier_digest=known.key_digest,
             earlier_ends_at=ends_at,
             compromised=compromised_since is not None,
+            newest_spared=bool(known.key_changes) and ends_at < known.key_changes[-1].valid_from,
             sealed=tuple(self._owner.sealed()),
         )
 

@@ -307,7 +307,7 @@ class Network:
         from panachain.records.locate import EarlierKey
 
         found, lost = [], []
-        for digest, change in zip(hospital.earlier_keys, hospital.key_changes, strict=False):
+        for digest, end in zip(hospital.earlier_keys, hospital.key_ends(), strict=True):
             try:
                 key = self.key_blocks.find(digest, hospital.handle).verifying
             except UNREADABLE as exc:
@@ -315,7 +315,7 @@ class Network:
                 lost.append(f"an earlier key block of {hospital.handle} can't be read: {exc}")
                 continue
             source = self.mainchain.source
-            before = bisect_left(events, change.earlier_ends_at, key=lambda event: source.block(event.block).time)
+            before = bisect_left(events, end.at, key=lambda event: source.block(event.block).time)
             found.append(EarlierKey(key, before))
         return tuple(found), "; ".join(lost)
 

@@ -16,7 +16,7 @@ import pytest
 from panachain.cli import doctor
 from panachain.config import Config
 from panachain.errors import StoreUnavailableError
-from panachain.model.actors import Address, Role
+from panachain.model.actors import Actor, KeyChange, Role
 from panachain.sdk.key_blocks import KeyBlocks
 from panachain.sdk.profiles import create_profile
 from tests.keystores import make_cheap
@@ -204,25 +204,32 @@ class TestKeyBlocks:
     def world(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         make_cheap(monkeypatch, for_this_process_only=True)
         profile = create_profile(tmp_path, "me", Role.PATIENT, "correct horse battery")
-        registered: list[Address] = []
+        registered: list[Actor] = []
         blocks = KeyBlocks(tmp_path, MemoryStore())
-        resolver = SimpleNamespace(known=lambda asked: [one for one in asked if one in registered])
+        resolver = SimpleNamespace(known=lambda asked: [one for one in registered if one.address in asked])
         network = SimpleNamespace(key_blocks=blocks, resolver=resolver)
         return SimpleNamespace(home=tmp_path, profile=profile, registered=registered, network=network)
 
     def test_a_lost_block_is_bad_once_its_owner_is_registered(self, world: SimpleNamespace) -> None:
         (before,) = doctor._key_blocks(world.home, world.network)
         assert (before.state, "not registered yet" in before.detail) == ("ok", True)
-        world.registered.append(world.profile.address)
+        world.registered.append(world.profile.actor)
         (lost,) = doctor._key_blocks(world.home, world.network)
         assert (lost.name, lost.state, lost.exit_code) == ("key block of me", "bad", 7)
         assert lost.fix == "panachain --profile me register stores it again"
 
     def test_one_that_the_store_has_is_well(self, world: SimpleNamespace) -> None:
-        world.registered.append(world.profile.address)
+        world.registered.append(world.profile.actor)
         world.network.key_blocks.put(world.profile.actor)
         (found,) = doctor._key_blocks(world.home, world.network)
         assert (found.state, found.detail) == ("ok", "the store has it")
+
+    def test_a_lost_block_of_before_a_change_of_keys_is_bad_too(self, world: SimpleNamespace) -> None:
+        actor = world.profile.actor
+        world.registered.append(actor.changed(b"n" * 32, KeyChange(5, 5)))
+        world.network.key_blocks.put(actor)
+        (lost,) = doctor._key_blocks(world.home, world.network)
+        assert lost.state == "bad"
 
     def test_a_store_that_does_not_answer_is_told_for_each(
         self, world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
@@ -230,7 +237,7 @@ class TestKeyBlocks:
         def fails(actor: object) -> bool:
             raise StoreUnavailableError("no answer")
 
-        monkeypatch.setattr(world.network.key_blocks, "is_stored", fails)
+        monkeypatch.setattr(world.network.key_blocks, "lacking", fails)
         create_profile(world.home, "clinic", Role.HOSPITAL, "correct horse battery")
         assert [(one.state, one.detail) for one in doctor._key_blocks(world.home, world.network)] == [
             ("bad", "no answer"),

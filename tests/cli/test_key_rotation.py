@@ -22,7 +22,7 @@ from tests.keystores import make_cheap
 from tests.twin.world import seed_of
 
 Run = Callable[..., Outcome]
-PLANNED = KeyRotationReport("hos-abc", 2, b"\2" * 32, b"\1" * 32, 1_800_086_400, False, (("pairings", 3),))
+PLANNED = KeyRotationReport("hos-abc", 2, b"\2" * 32, b"\1" * 32, 1_800_086_400, False, False, (("pairings", 3),))
 
 
 class Keys:

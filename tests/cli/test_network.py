@@ -20,7 +20,7 @@ from panachain.crypto.keys import Seed, address_of
 from panachain.errors import ChainUnavailableError, IntegrityError, UnavailableError
 from panachain.ethereum import parse_address
 from panachain.ipld.cid import CID, RAW
-from panachain.model.actors import Actor, Role, Status
+from panachain.model.actors import Actor, KeyChange, Role, Status
 from panachain.sdk.base import Registrar
 from panachain.sdk.key_blocks import KeyBlocks
 from panachain.sdk.profiles import create_profile
@@ -135,6 +135,12 @@ def test_other_keys_of_a_registered_account_are_refused(run: Run, registry: dict
     done = run("network", "add-proxy", str(card(tmp_path)), "--yes")
     assert done.code == 2
     assert "with other keys; nothing was changed" in done.err
+
+
+def test_a_card_of_before_a_change_of_keys_is_its_owners(run: Run, registry: dict[str, Actor], tmp_path: Path) -> None:
+    registry[PROXY.address] = replace(PROXY, status=Status.ACTIVE).changed(b"n" * 32, KeyChange(5, 6))
+    found = steps(run("network", "add-proxy", str(card(tmp_path)), "--json"))
+    assert found["registry"]["state"] == "done"
 
 
 def test_who_has_the_card_puts_a_key_block_that_the_store_lost(

@@ -142,6 +142,28 @@ def test_what_is_published_under_keys_after_their_end_is_refused_and_what_was_be
     assert _count(world.clinician.open(policy_id)) == 1
 
 
+def test_a_theft_that_is_noticed_after_a_change_is_declared_by_the_next_one(world: World) -> None:
+    policy_id = grant(world, "clinician")
+    world.advance(DAY)
+    stolen = world.now
+    # Within the overlap of an ordinary change somebody else publishes with the stolen keys.
+    world.advance(60)
+    world.hospital.keys.rotate()
+    world.hospital._unlocked = seed_of("hospital")
+    world.upload("hospital", [resource("laboratory", 2024, 2)])
+    world.hospital._unlocked = seed_of("hospital").following(world.hospital._key_generation)
+    world.upload("hospital", [resource("laboratory", 2024, 3)])
+    assert opened(world, "clinician", policy_id) == 3
+
+    world.advance(60)
+    world.hospital.keys.rotate(compromised_since=stolen)
+
+    assert [view.state for view in world.hospital.keys.all()] == ["current", "ended", "compromised"]
+    opening = world.clinician.open(policy_id)
+    assert _count(opening) == 2
+    assert "keys that its hospital ended after 1" in str(opening.omissions[0])
+
+
 def _count(opening: Any) -> int:
     count = 0
     try:
@@ -377,10 +399,12 @@ def test_a_bundle_that_was_signed_before_is_verified_unless_others_may_know_the_
     new = world.hospital.viewers.pack(tmp_path)
     assert [world.patient.viewers.check(one).is_verified for one in (old, new)] == [True, True]
 
-    world.advance(20)
+    world.advance(2 * DAY)
+    assert world.hospital.keys.plan(compromised_since=world.now - 5).newest_spared is False
     world.hospital.keys.rotate(compromised_since=world.now - 5)
 
     assert [world.patient.viewers.check(one).is_verified for one in (old, new)] == [True, False]
+    assert world.hospital.keys.plan(compromised_since=world.now - 5).newest_spared is True
 
 
 def test_a_lost_block_of_before_costs_what_is_signed_with_it_alone_and_register_puts_it_again(world: World) -> None:

@@ -94,6 +94,7 @@ def _sentences(planned: KeyRotationReport) -> list[str]:
     if planned.compromised:
         told += [
             _("What was published under your keys since the day that you say doesn't count any more."),
+            *([_("The keys of now began after that day: they are only replaced.")] if planned.newest_spared else []),
             _("Whoever has your keys still opens what was sealed to them: tell the patients whom it concerns."),
         ]
     else:

@@ -66,7 +66,9 @@ class KeyRotationReport:
     earlier_ends_at: int
     """Unix seconds from when on nothing counts that is published under the earlier block."""
     compromised: bool
-    """Whether the earlier block ends in the past: what was published under it since then doesn't count."""
+    """Whether that end lies in the past: what was published since then doesn't count under blocks of that time."""
+    newest_spared: bool
+    """Whether the earlier block began after that end: then it is replaced, and those before it end."""
     sealed: tuple[tuple[str, int], ...]
     """What is sealed to the actor's blocks so far, and how much; all of it stays readable."""
     tx: str = ""
@@ -82,6 +84,7 @@ class KeyRotationReport:
             "earlier_key_digest": self.earlier_digest.hex(),
             "earlier_ends_at": self.earlier_ends_at,
             "compromised": self.compromised,
+            "newest_spared": self.newest_spared,
             "stays_readable": dict(self.sealed),
             "tx": self.tx,
         }

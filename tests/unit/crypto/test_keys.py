@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from panachain.crypto import keys
-from panachain.errors import UsageError
+from panachain.crypto import hpke, keys
+from panachain.errors import IntegrityError, UsageError
 from panachain.model.actors import Address
 from panachain.model.scope import Category, Scope
 
@@ -35,6 +35,10 @@ def test_derivation_is_the_same_each_time_and_different_for_each_use() -> None:
         SEED.signer().public,
         SEED.policy_signer(0).public,
         SEED.policy_signer(1).public,
+        SEED.of_generation(1).sealing().public,
+        SEED.of_generation(1).receiving().public,
+        SEED.of_generation(1).signer().public,
+        SEED.of_generation(2).receiving().public,
         SEED.audit().public,
         SEED.lane(Scope.all(), 0).public,
         SEED.lane(Scope.all(), 1).public,
@@ -54,6 +58,9 @@ def derived() -> dict[str, str]:
         "sealing": sha256(SEED.sealing().public).digest(),
         "receiving": SEED.receiving().public,
         "signer": SEED.signer().public,
+        "sealing, generation 1": sha256(SEED.of_generation(1).sealing().public).digest(),
+        "receiving, generation 1": SEED.of_generation(1).receiving().public,
+        "signer, generation 12": SEED.of_generation(12).signer().public,
         "audit": sha256(SEED.audit().public).digest(),
         "store": SEED.store_key(),
         "lane all 0": SEED.lane(Scope.all(), 0).public,
@@ -100,3 +107,38 @@ def test_brief_ids_differ_by_lane_hospital_manifest_and_number() -> None:
     found = {keys.brief_id(keys.hospital_key(lane, h), *at) for lane in lanes for h in hospitals for at in places}
     assert len(found) == len(lanes) * len(hospitals) * 50
     assert {len(one) for one in found} == {16}
+
+
+def test_a_seed_that_follows_opens_what_was_sealed_to_any_of_its_generations_and_to_the_next() -> None:
+    now = [1]
+    following = SEED.following(lambda: now[0])
+    sealed = [hpke.seal(SEED.of_generation(one).sealing().public, b"x" * 32, b"label") for one in range(4)]
+
+    def opens(key: hpke.SealingKey) -> list[bool]:
+        found = []
+        for one in sealed:
+            try:
+                found.append(hpke.open_(key, one, b"label") == b"x" * 32)
+            except IntegrityError:
+                found.append(False)
+        return found
+
+    assert opens(following.sealing()) == [True, True, True, False]
+    assert opens(SEED.of_generation(1).sealing()) == [False, True, False, False]
+    assert opens(SEED.sealing()) == [True, False, False, False]
+    assert following.sealing().public == SEED.of_generation(1).sealing().public
+    now[0] = 2
+    assert opens(following.sealing()) == [True, True, True, True]
+    assert following.public_keys() == SEED.of_generation(2).public_keys()
+    assert following.verifying_keys() == [SEED.of_generation(one).signer().public for one in (2, 1, 0)]
+    assert [one.receiving().public for one in following.generations()] == [
+        SEED.of_generation(one).receiving().public for one in (2, 1, 0)
+    ]
+
+
+def test_keys_that_are_not_the_seeds_count_no_more_than_those_after_them() -> None:
+    own = [SEED.of_generation(one).public_keys().digest for one in range(3)]
+    strange = keys.Seed(b"t" * 32).public_keys().digest
+    assert [SEED.generation_among(own[:count]) for count in (1, 2, 3)] == [0, 1, 2]
+    assert SEED.generation_among([own[0], strange, own[2]]) == 0
+    assert SEED.generation_among([own[0], own[1], strange]) == 1

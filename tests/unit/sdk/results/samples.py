@@ -87,7 +87,7 @@ RECORDS = [
     RequestView(1, "open", WHO, WHO, ("laboratory",), "TREAT", "", 20, until=30),
     RequestReport(1),
     KeyBlockView(1, bytes(32), "current", 5, 0, is_own=True, is_stored=True),
-    KeyRotationReport("hos-a", 1, b"1" * 32, bytes(32), 6, False, (("pairings", 2),), tx="0x01"),
+    KeyRotationReport("hos-a", 1, b"1" * 32, bytes(32), 6, False, False, (("pairings", 2),), tx="0x01"),
     WARDSHIP,
     WardAct(5, WHO, WHO, "paired", WHO, "detail"),
     SharesReport("me", "email frequent", threshold=2, count=3, made_at=5, files=("a.html",)),
