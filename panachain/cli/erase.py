@@ -155,6 +155,10 @@ def _as_hospital(
 def _list(app: App, found: Erasures, *, empty: str, whose: str) -> None:
     _show(app, found.records, found, empty=empty, whose=whose)
     app.output.left_out(found.omissions)
+    for policy in found.idle:
+        app.output.say(
+            f"Policy {policy} opens nothing any more: `panachain revoke {policy}` has the proxies delete their shares."
+        )
 
 
 def _show(

@@ -51,6 +51,7 @@ def share() -> None:
     unchanged="links that were made before stayed as they were",
     examples="""
         panachain --profile me share make --category emergency --until 30d --url https://links.example --passcode
+        panachain --profile me share make --summary --until 30d --url https://links.example --passcode
         panachain share make summary.json --until 7d --url https://links.example --qr link.svg
         panachain share make summary.json --until 7d --url https://files.example/mine --static upload/
     """,
@@ -63,6 +64,12 @@ def share() -> None:
     type=Categories(special=True),
     help="For patients, without FILES: which of your records; repeatable, commas allowed. `all` leaves the restricted"
     " categories out.",
+)
+@click.option(
+    "--summary",
+    is_flag=True,
+    help="For patients, without FILES: a patient summary (IPS) of your records; --category says of which, all but the"
+    " restricted ones if left out.",
 )
 @click.option("--year", "years", multiple=True, type=Years(), help="Only these years: 2024, 2019-2023, undated.")
 @click.option("--url", required=True, metavar="URL", help="Where readers reach `share serve`, or the static host.")
@@ -97,6 +104,7 @@ def share() -> None:
 def make(
     files: tuple[Path, ...],
     categories: tuple[tuple[str, ...], ...],
+    summary: bool,
     years: tuple[tuple[int, ...], ...],
     url: str,
     until: int | None,
@@ -117,8 +125,10 @@ def make(
     nowhere; lose it, and make another one.
     """
     app = current()
-    if bool(files) is bool(categories) or (files and years):
-        raise UsageError("give FILES, or --category for your own records")
+    if summary and (files or years or long_term):
+        raise UsageError("--summary stands without FILES, --year and --long-term: it is one document of now")
+    if not summary and (bool(files) is bool(categories) or (files and years)):
+        raise UsageError("give FILES, or --category or --summary for your own records")
     if (until is None) is not no_end:
         raise UsageError("say when it ends: --until 30d, or --no-end")
     for new in (qr, target):
@@ -140,7 +150,10 @@ def make(
         "folder": folder,
         "viewer": viewer,
     }
-    made, partly = _made(app, files, flat(categories), flat(years), options)
+    if summary:
+        made, partly = _made_summary(app, flat(categories) or ("all",), options)
+    else:
+        made, partly = _made(app, files, flat(categories), flat(years), options)
     _hand_over(app, made, qr, target)
     if folder is not None:
         app.output.say(f"Carry {made.view.written_to} to {url}. Deleting it there ends the link; nothing else does.")
@@ -165,6 +178,23 @@ def _made(
     with app.acting(Role.PATIENT) as patient, app.output.progress("share") as progress:
         try:
             return links.share(patient.records(progress=progress), categories, years, **options), None
+        except PartlyDoneError as exc:
+            if not isinstance(exc.result, MadeLink):
+                raise
+            app.output.left_out(exc.omissions)
+            return exc.result, exc
+
+
+def _made_summary(
+    app: App, categories: tuple[str, ...], options: dict[str, Any]
+) -> tuple[MadeLink, PartlyDoneError | None]:
+    from panachain.sdk.results.shares import MadeLink
+    from panachain.sdk.sharing import Sharing
+
+    wanted = {name: value for name, value in options.items() if name != "long_term"}
+    with app.acting(Role.PATIENT) as patient, app.output.progress("share") as progress:
+        try:
+            return Sharing(app.home).share_summary(patient.records(progress=progress), categories, **wanted), None
         except PartlyDoneError as exc:
             if not isinstance(exc.result, MadeLink):
                 raise

@@ -23,6 +23,7 @@ from panachain.errors import (
     BlockNotFoundError,
     DiskError,
     IntegrityError,
+    LockedError,
     NotPairedError,
     PartlyDoneError,
     UnavailableError,
@@ -57,6 +58,7 @@ from panachain.sdk.pairings import Pairings
 from panachain.sdk.reseals import MOST_REPLACED, Resealing, Reseals
 from panachain.sdk.results.erasures import EraseReport, ErasureView
 from panachain.storage.blocks import BlobStore
+from panachain.storage.configured import pinning_services
 from panachain.storage.erasing import NodeErasure, erase
 
 MOST: Final = 1000
@@ -453,7 +455,7 @@ class Erasures:
         if due:
             blocks = sorted({CID.parse(cid) for _, cids in due for cid in cids})
             lists: dict[str, str] = {}
-            nodes = erase(self._network.store, blocks, lambda node, cids: _unlist(node, cids, lists))
+            nodes = erase(self._network.store, blocks, lambda node, cids: unlist(node, cids, lists))
             journal.deleted([], lists)
             done.stores = len(nodes)
             done.blocks |= set(blocks)
@@ -468,8 +470,27 @@ class Erasures:
                         hint="the same command again when nothing else runs",
                     )
                     done.findings.notice("", node.name, error)
+            self._name_others(done.findings)
         # Whatever was forgotten is in no log of the journal, either.
         journal.settle_file()
+
+    def _name_others(self, findings: Findings) -> None:
+        """Name the services that keep copies for this hospital: nobody here can see whether they delete."""
+        try:
+            services = pinning_services(self._network.config)
+        except LockedError as exc:
+            findings.notice("", "pinning services", exc)
+            return
+        except UsageError:
+            # There is none.
+            return
+        for service in services:
+            error = IntegrityError(
+                "it keeps copies of pinned batch lists, and what it deletes only it knows",
+                hint="panachain storage replicate takes the old ones back",
+            )
+            findings.notice("", f"pinning service {service.name}", error)
+            service.close()
 
     def _is_gone(self, node: NodeErasure, blocks: set[CID], erasing: Erasing, findings: Findings) -> bool:
         left = blocks & node.left
@@ -541,7 +562,7 @@ def partly(report: EraseReport) -> EraseReport:
     return report
 
 
-def _unlist(node: BlobStore, cids: Collection[CID], lists: dict[str, str]) -> None:
+def unlist(node: BlobStore, cids: Collection[CID], lists: dict[str, str]) -> None:
     """Let every batch list that a node pins name some blocks no more.
 
     Args:

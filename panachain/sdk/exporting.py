@@ -108,7 +108,7 @@ class Wanted:
 
     def __init__(self, categories: Categories | None, years: Iterable[int] = ()) -> None:
         """Take categories and years, as `BundleExport` does."""
-        self._categories = None if categories is None else _categories(categories)
+        self._categories = None if categories is None else named_categories(categories)
         self._years = frozenset(years)
 
     def has(self, info: RecordInfo) -> bool:
@@ -118,7 +118,8 @@ class Wanted:
         )
 
 
-def _categories(categories: Categories) -> frozenset[Category]:
+def named_categories(categories: Categories) -> frozenset[Category]:
+    """Return what words name: `all` without the restricted categories, as in a grant."""
     found: set[Category] = set()
     for word in category_words(categories):
         if word == "all":

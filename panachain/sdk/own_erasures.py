@@ -6,11 +6,13 @@ called back. Follows ADR 59.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from panachain.errors import PartlyDoneError
-from panachain.model.actors import Address
+from panachain.model.actors import Address, PolicyId
+from panachain.model.records import STATEMENT
+from panachain.model.scope import Category, path_of
 from panachain.records.findings import Findings
 from panachain.records.life import Life
 from panachain.records.rewrap import Reseal
@@ -21,6 +23,7 @@ from panachain.sdk.results.erasures import AskErasureReport, Erasures, ErasureVi
 
 if TYPE_CHECKING:
     from panachain.sdk.lanes import OwnLanes
+    from panachain.sdk.policies import OwnPolicy
     from panachain.storage.blocks import BlobStore
 
 
@@ -33,11 +36,14 @@ class OwnErasures:
         []
     """
 
-    def __init__(self, store: BlobStore, patient: Address, lanes: OwnLanes) -> None:
-        """Take the store, and the patient with their lanes."""
+    def __init__(
+        self, store: BlobStore, patient: Address, lanes: OwnLanes, policies: Callable[[], Iterable[OwnPolicy]]
+    ) -> None:
+        """Take the store, the patient with their lanes, and what lists the policies whose terms can be read."""
         self._store = store
         self._patient = patient
         self._lanes = lanes
+        self._policies = policies
 
     def ask(self, record_ids: Iterable[str]) -> AskErasureReport:
         """Ask the hospitals that published records to erase them: header and content, from all their stores.
@@ -73,6 +79,8 @@ class OwnErasures:
             checked = check_envelopes(self._store, own.headers, own.envelope_keys, own.findings, life)
             for one in checked.headers:
                 info = one.info
+                if info.media_type == STATEMENT:
+                    continue
                 view = ErasureView(
                     info.header_cid, info.hospital, self._patient, info.category.value, info.year, "asked"
                 )
@@ -94,7 +102,19 @@ class OwnErasures:
                 at=at or gone.at,
             )
         ordered = sorted(found.values(), key=lambda one: (one.at, one.record_id))
-        return Erasures(tuple(ordered), tuple(findings.omissions))
+        # What couldn't be read may lie in any lane: then of none it is said that nothing is left.
+        idle = self._idle(present.values()) if life.erased and not findings.omissions else ()
+        return Erasures(tuple(ordered), tuple(findings.omissions), idle)
+
+    def _idle(self, present: Iterable[ErasureView]) -> tuple[PolicyId, ...]:
+        """Return the policies in force in whose lanes nothing is left."""
+        # With the emergency lane for every category: a hospital may have put any record there by itself.
+        held = {scope for one in present for scope in path_of(Category(one.category), one.year, emergency=True)}
+        return tuple(
+            own.policy_id
+            for own in self._policies()
+            if not own.has_ended and held.isdisjoint(lane.scope for lane in own.terms.lanes)
+        )
 
     def _asked(self, findings: Findings) -> dict[tuple[Address, str], None]:
         """Return what the standing orders ask to have erased, as hospitals and contents."""

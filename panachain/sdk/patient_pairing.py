@@ -44,7 +44,7 @@ class PatientPairing(PatientParts):
         # Imported here: most sessions erase nothing.
         from panachain.sdk.own_erasures import OwnErasures
 
-        return OwnErasures(self.network.store, self.address, self._lanes)
+        return OwnErasures(self.network.store, self.address, self._lanes, self._policies.readable)
 
     @property
     def emergency(self) -> OwnEmergencies:

@@ -12,11 +12,12 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from panachain.config import Config
 from panachain.crypto import jwe
 from panachain.errors import DiskError, InputError, PanaChainError, PartlyDoneError, UsageError
+from panachain.model.scope import Category
 from panachain.private_files import make_private_folder, others_may_write, write_private
 from panachain.sdk.results.records import OpenedRecord
 from panachain.sdk.results.shares import MadeLink, ShareView
@@ -28,6 +29,9 @@ from panachain.sharing.shelf import MAX_FILE, Share, Shelf, digest_of, new_secre
 from panachain.wire.client import Client
 from panachain.wire.endpoints import Reach, check_form
 from panachain.wire.json_text import read_json
+
+if TYPE_CHECKING:
+    from panachain.sdk.opening import Opening
 
 FOLDER: Final = "shares"
 """Of the home: the shelf."""
@@ -132,6 +136,69 @@ class Sharing:
         )
         if chosen.omissions:
             raise PartlyDoneError.of(chosen.omissions, done="the link leads to what could be read", result=link)
+        return link
+
+    def share_summary(
+        self,
+        opening: Opening,
+        categories: Categories = "all",
+        *,
+        url: str,
+        until: Moment | None,
+        label: str = "",
+        passcode: str = "",
+        direct: bool = False,
+        folder: Path | None = None,
+        viewer: str = "",
+    ) -> MadeLink:
+        """Make a link to a patient summary (IPS, a FHIR R4 document) of opened records, as `PatientSummary` makes it.
+
+        Args:
+            opening: of which nothing was taken yet, such as `patient.records()`.
+            categories: whose records it may be made of; `all` leaves the restricted ones out, and the document says
+                that something may be withheld.
+            url: as `share`, like all that follow.
+            until: the end.
+            label: what readers see first.
+            passcode: without it the link opens nothing.
+            direct: whether the link leads to the file itself.
+            folder: for a static host.
+            viewer: a web page that shows links.
+
+        Raises:
+            PartlyDoneError: some records couldn't be read, and the summary says so; the link is `result`.
+            UsageError: no category is named, or the options contradict each other.
+            DiskError: the disk refuses; no link was made.
+        """
+        # Imported here: most links lead to records.
+        from panachain.sdk.exporting import named_categories
+        from panachain.sdk.summaries import summarized
+
+        wanted = named_categories(categories)
+        if not wanted:
+            raise UsageError("name at least one category; no link was made")
+        left = frozenset(Category) - wanted
+        made = summarized(
+            (record for record in opening if record.info.category in wanted),
+            withheld=lambda: sorted(left, key=lambda one: one.code),
+            readable=lambda: wanted,
+            names=opening.names,
+            now=self._clock(),
+        )
+        make_private_folder(self._home)
+        link = self._make(
+            [(SUMMARY, _bounded([made.content]))],
+            url=url,
+            until=until,
+            label=label,
+            passcode=passcode,
+            long_term=False,
+            direct=direct,
+            folder=folder,
+            viewer=viewer,
+        )
+        if made.omissions:
+            raise PartlyDoneError.of(made.omissions, done="the summary holds what could be read", result=link)
         return link
 
     def share_files(

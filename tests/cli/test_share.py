@@ -256,3 +256,19 @@ def test_no_secret_is_an_option() -> None:
     options = {option.name for one in share.commands.values() for option in one.params}
     assert not {"link", "key", "passcode"} & options
     assert jwe.KEY_SIZE == 32
+
+
+def test_a_summary_of_own_records_travels(run: Run, twin: Twin, tmp_path: Path) -> None:
+    twin.answers["records"] = Opening(lambda _: iter([opened(content=BUNDLE)]))
+    made = run("share", "make", "--summary", *USUAL, "--label", "Summary", "-o", str(tmp_path / "l"))
+    assert made.code == 0, made.err
+    link = read_link((tmp_path / "l").read_text())
+    (shared,) = Sharing().shares()
+    assert (link.label, shared.files) == ("Summary", 1)
+
+
+@pytest.mark.parametrize("more", [["FILE"], ["--year", "2024"], ["--long-term"]])
+def test_a_summary_is_one_document_of_now(run: Run, twin: Twin, summary: str, more: list[str]) -> None:
+    given = [summary if one == "FILE" else one for one in more]
+    assert run("share", "make", "--summary", *given, *USUAL).code == 2
+    assert twin.calls == []

@@ -21,8 +21,10 @@ from panachain.errors import BlockNotFoundError, IntegrityError, StoreUnavailabl
 from panachain.ipld import car, dag, dagcbor, unixfs
 from panachain.ipld.cid import CID, DAG_CBOR, DAG_PB, RAW
 from panachain.sdk import storage as stores
+from panachain.sdk.erasing import unlist
 from panachain.storage import collect, kubo
 from panachain.storage.embedded import EmbeddedStore
+from panachain.storage.erasing import erase
 from panachain.storage.kubo import KuboStore
 from panachain.storage.replicated import ReplicatedStore
 
@@ -312,3 +314,23 @@ def test_start_script_makes_a_private_node_that_syncs(tmp_path: Path) -> None:
 def test_absent_node_is_unavailable() -> None:
     with pytest.raises(StoreUnavailableError, match="no Kubo node answers"):
         KuboStore(f"/ip4/127.0.0.1/tcp/{free_port()}")
+
+
+def test_what_is_erased_is_gone_from_the_nodes_disk_and_its_pins(node: Node) -> None:
+    blocks = [os.urandom(3000) for _ in range(3)]
+    cids = [CID.of(RAW, block) for block in blocks]
+    node.store.put_blocks(zip(cids, blocks, strict=True))
+    listed = dagcbor.encode({"v": 1, "blocks": sorted(cids)})
+    root = CID.of(DAG_CBOR, listed)
+    node.store.put_block(root, listed)
+    node.store.pin(root)
+    lists: dict[str, str] = {}
+    (found,) = erase(node.store, cids[:2], lambda store, gone: unlist(store, gone, lists))
+    assert (found.left, found.failure) == (set(), None)
+    assert [node.file_of(cid).exists() for cid in cids] == [False, False, True]
+    pins = set(node.store.pins())
+    assert root not in pins
+    assert CID.parse(lists[str(root)]) in pins
+    assert not any(
+        block in path.read_bytes() for block in blocks[:2] for path in (node.folder / "blocks").rglob("*.data")
+    )

@@ -33,6 +33,8 @@ MIRRORED = (
 ELSEWHERE = {
     # Whoever asks the portal shows what they hold: clients over the twins' world.
     "portal/app.py": "../portal/test_failures.py",
+    "portal/pages/practitioner_emergency.py": "portal/pages/test_patient_emergency.py",
+    "portal/pages/registrar_reviews.py": "portal/pages/test_patient_emergency.py",
     "portal/pages/hospital_erasures.py": "portal/pages/test_patient_erasures.py",
     "portal/failures.py": "../portal/test_failures.py",
     "portal/forms.py": "../portal/test_attacks.py",

@@ -22,7 +22,7 @@ from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.sdk.patient import Patient
 from panachain.sdk.results.erasures import AskErasureReport, Erasures
 
-PAGES: Final = (Page("/erasures/own", N_("Erasures"), frozenset({Role.PATIENT}), 55),)
+PAGES: Final = (Page("/erasures/own", N_("Erasures"), frozenset({Role.PATIENT}), 81),)
 STATES: Final = {
     "asked": N_("asked for"),
     "refused": N_("refused by the hospital"),

@@ -6,7 +6,7 @@ Never shows a record: that is the viewer's. Follows design section 8 (Open) and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
@@ -26,6 +26,7 @@ from panachain.plain import line
 from panachain.portal.desk import Seat, seated
 from panachain.portal.forms import Form, checked_form
 from panachain.portal.i18n import N_, _
+from panachain.portal.jobs import JobProgress
 from panachain.portal.labels import CATEGORIES, PURPOSES, label
 from panachain.portal.pages import Page
 from panachain.portal.pages.viewing import prepare
@@ -34,6 +35,7 @@ from panachain.portal.refusals import RefusedError, said
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.portal.whom import called
 from panachain.records.findings import LEFT_OUT
+from panachain.sdk.opening import Opening
 from panachain.sdk.reader import ReadingSession
 from panachain.sdk.results.listings import LeftOut
 from panachain.sdk.results.policies import PolicyView
@@ -289,16 +291,29 @@ def opening(
             _open(actor, view, wish, progress, done, records)
         if not records and not done.omissions and len(done.failures) == len(views):
             raise done.failures[0][1]
-        done.records = len(records)
-        if records:
-            done.opening = seat.openings.add(granted.name, list(records.values()), _told(done, seat))
-            # A large one is fetched when somebody looks at it, and nobody does yet.
-            if all(record.info.size <= FETCHED for record in records.values()):
-                progress.stage(_("They are put in order, to be looked at"))
-                prepare(seat, done.opening)
-        return done
+        return shelve(seat, granted.name, done, records, progress)
 
     return work
+
+
+def shelve(seat: Seat, name: str, done: Opened, records: Mapping[str, OpenedRecord], progress: JobProgress) -> Opened:
+    """Give opened records to the viewer, and return what came of the opening.
+
+    Args:
+        seat: of whoever opened them.
+        name: what the patient is called.
+        done: what came of it so far.
+        records: by the CIDs of their headers.
+        progress: is told.
+    """
+    done.records = len(records)
+    if records:
+        done.opening = seat.openings.add(name, list(records.values()), _told(done, seat))
+        # A large one is fetched when somebody looks at it, and nobody does yet.
+        if all(record.info.size <= FETCHED for record in records.values()):
+            progress.stage(_("They are put in order, to be looked at"))
+            prepare(seat, done.opening)
+    return done
 
 
 def _told(done: Opened, seat: Seat) -> Told:
@@ -329,6 +344,13 @@ def _open(
         years=() if wish.year is None else [wish.year],
         progress=progress,
     )
+    if (failure := take(found, done, records)) is not None:
+        done.failures.append((view, failure))
+
+
+def take(found: Opening, done: Opened, records: dict[str, OpenedRecord]) -> PanaChainError | None:
+    """Fetch what an opening yields and isn't there yet, and note what it doesn't; return why nothing at all came."""
+    failure: PanaChainError | None = None
     try:
         for record in found:
             if record.info.header_cid in records:
@@ -345,12 +367,13 @@ def _open(
     except PanaChainError as exc:
         # Where nothing at all could be opened it is the first omission, and told with the others.
         if not found.omissions:
-            done.failures.append((view, exc))
+            failure = exc
     done.omissions += found.omissions
     done.notices += found.notices
     done.withdrawn += found.withdrawn
     done.behind += found.behind.total
     done.withheld = tuple(dict.fromkeys((*done.withheld, *(one.value for one in found.withheld))))
+    return failure
 
 
 def _fetch(record: OpenedRecord) -> None:

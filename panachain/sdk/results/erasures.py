@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from panachain.errors import Omission
-from panachain.model.actors import Address
+from panachain.model.actors import Address, PolicyId
 from panachain.sdk.times import iso
 
 
@@ -61,6 +61,9 @@ class Erasures:
     records: tuple[ErasureView, ...]
     omissions: tuple[Omission, ...] = ()
     """Lanes, pairings and orders that couldn't be read: what they say is missing here."""
+    idle: tuple[PolicyId, ...] = ()
+    """For a patient who had something erased: policies in whose lanes nothing is left. Proxies keep their shares until
+    they are revoked."""
 
     def to_json(self) -> dict[str, object]:
         """Return it as JSON, schema `panachain/erasures/1`."""
@@ -68,6 +71,7 @@ class Erasures:
             "schema": "panachain/erasures/1",
             "records": [one.to_json() for one in self.records],
             "omissions": [omission.to_json() for omission in self.omissions],
+            "idle": list(self.idle),
         }
 
 

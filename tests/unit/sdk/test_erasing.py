@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import random
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -13,12 +16,14 @@ from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import (
     BlockNotFoundError,
     IntegrityError,
+    LockedError,
     PanaChainError,
     PartlyDoneError,
     StoreUnavailableError,
     UnknownActorError,
     UsageError,
 )
+from panachain.ipld import unixfs
 from panachain.ipld.cid import CID
 from panachain.records import merging
 from panachain.records.content import Content, content_context
@@ -27,6 +32,7 @@ from panachain.records.journal import Journal
 from panachain.records.journal_erased import JournalErasures
 from panachain.records.publish import BatchBuilder
 from panachain.records.statements import Statement
+from panachain.sdk import erasing
 from panachain.sdk.batches import Batches
 from panachain.sdk.own_history import OwnHistory
 from panachain.storage.embedded import EmbeddedStore
@@ -151,6 +157,52 @@ class TestAWish:
         assert own(world) == [("private", "v2")]
 
 
+def scan(number: int, data: str) -> dict[str, Any]:
+    return {
+        "resourceType": "DocumentReference",
+        "id": f"d{number}",
+        "date": "2025-01-01T00:00:00Z",
+        "content": [{"attachment": {"contentType": "image/png", "data": data}}],
+    }
+
+
+class TestFiles:
+    def test_go_with_their_record_to_the_last_leaf(self, world: World, tmp_path: Path) -> None:
+        published(world, tmp_path / "1", scan(1, base64.b64encode(random.Random(1).randbytes(5 << 19)).decode()))
+        infos = [one.info for one in again(world).records()]
+        (whole,) = (info for info in infos if info.media_type == "application/fhir+json")
+        (file,) = (info for info in infos if info.media_type == "image/png")
+        store = world.network.store
+        leaves = [leaf for leaf, _ in unixfs.leaves_of(CID.parse(file.content_cid), store.get_block)]
+        assert len(leaves) > 2
+        with pytest.raises(UsageError, match="is a file of record"):
+            world.patient.erasures.ask([file.header_cid])
+        report = erased(world, whole.header_cid)
+        assert {one.record_id for one in report.erased} == {whole.header_cid, file.header_cid}
+        assert not any(store.has_block(cid) for cid in [*leaves, CID.parse(file.content_cid)])
+        assert own(world) == []
+
+    def test_of_a_record_that_stays_stay(self, world: World, tmp_path: Path) -> None:
+        data = base64.b64encode(b"a scan" * 1000).decode()
+        published(world, tmp_path / "1", scan(1, data), scan(2, data))
+        whole = [one.info for one in again(world).records() if one.info.media_type == "application/fhir+json"]
+        assert len(erased(world, whole[0].header_cid).erased) == 1
+        texts = [b"".join(one.chunks()) for one in again(world).records() if one.attachments]
+        assert [data.encode() in text for text in texts] == [True]
+
+    def test_that_are_no_fhir_are_not_published_again(self, world: World, tmp_path: Path) -> None:
+        file = tmp_path / "scan.pdf"
+        file.write_bytes(b"%PDF-1.4 a letter\n%%EOF")
+        (info,) = world.hospital.upload([file], world.patient.address, "documents").records
+        erased(world, info.header_cid)
+        copy = tmp_path / "copy" / "letter.pdf"
+        copy.parent.mkdir()
+        copy.write_bytes(file.read_bytes())
+        report = world.hospital.upload([copy], world.patient.address, "documents")
+        assert report.records == ()
+        assert list(again(world).records()) == []
+
+
 class TestWhatIsPublishedLater:
     def test_is_not_what_was_erased_in_no_version(self, world: World, tmp_path: Path) -> None:
         publish(world, tmp_path / "1", bundle(stamped(1, valueString="v"), stamped(2, valueString="w")))
@@ -189,6 +241,35 @@ class TestWhatIsPublishedLater:
         publish(world, tmp_path / "2", bundle(stamped(1, "2025-01-01T00:00:00Z", valueString="new")))
         erased(world, record_of(world, "new"))
         assert own(world) == []
+
+
+class TestOthersWhoKeepCopies:
+    def test_are_named_for_whoever_must_ask_them(self, world: World, tmp_path: Path) -> None:
+        published(world, tmp_path / "1", observation(1, "v"))
+        closed: list[bool] = []
+        service = SimpleNamespace(name="cluster", close=lambda: closed.append(True))
+        with patch.object(erasing, "pinning_services", lambda _: [service]):
+            report = erased(world, record_of(world, "v"))
+        assert [one.what for one in report.notices] == ["pinning service cluster"]
+        assert (len(report.erased), report.omissions, closed) == (1, (), [True])
+
+    def test_and_cannot_be_told_are_said_to_be_there(self, world: World, tmp_path: Path) -> None:
+        published(world, tmp_path / "1", observation(1, "v"))
+        with patch.object(erasing, "pinning_services", side_effect=LockedError("the token is open to others")):
+            report = erased(world, record_of(world, "v"))
+        assert [one.what for one in report.notices] == ["pinning services"]
+
+
+def test_a_policy_that_opens_nothing_any_more_is_named(world: World, tmp_path: Path) -> None:
+    published(world, tmp_path / "1", observation(1, "v"))
+    left = grant(world, categories=("laboratory",)).policy_id
+    ended = grant(world, categories=("laboratory",)).policy_id
+    world.patient.revoke(ended)
+    assert again(world).erasures.all().idle == ()
+    erased(world, record_of(world, "v"))
+    assert again(world).erasures.all().idle == (left,)
+    published(world, tmp_path / "2", observation(2, "w"))
+    assert again(world).erasures.all().idle == ()
 
 
 class TestOfItsOwnAccord:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ import pytest
 
 from panachain.crypto import jwe
 from panachain.errors import InputError, IntegrityError, PartlyDoneError, UnknownActorError, UsageError
+from panachain.model.scope import Category
+from panachain.sdk.opening import Opening
 from panachain.sdk.results.shares import MadeLink
 from panachain.sdk.sharing import Sharing
 from panachain.sharing.link import read_link
 from panachain.sharing.shelf import Shelf
 from tests.cli.test_open import opened
+from tests.unit.summary.ips import faults
 
 URL = "https://links.example"
 BUNDLE = (
@@ -169,3 +173,25 @@ def test_a_link_of_others_is_not_followed_into_this_machine(links: Sharing, monk
     monkeypatch.setenv("PANACHAIN_HOME", os.fspath(links.folder.parent))
     with pytest.raises(EndpointRefusedError):
         links.follow(Link("https://127.0.0.1:8790/shl/x", bytes(32)).text(), recipient="r")
+
+
+def test_a_summary_is_one_document_without_what_is_restricted(links: Sharing) -> None:
+    record = opened(content=BUNDLE)
+    closed = replace(record, info=replace(record.info, category=Category.MENTAL_HEALTH))
+    made = links.share_summary(Opening(lambda _: iter([record, closed])), url=URL, until=timedelta(days=1))
+    document = json.loads(content_of(links, made))
+    assert (document["resourceType"], document["type"]) == ("Bundle", "document")
+    assert document["entry"][0]["resource"]["resourceType"] == "Composition"
+    assert "mental-health" in json.dumps(document)
+    assert faults(content_of(links, made)) == []
+    both = links.share_summary(
+        Opening(lambda _: iter([closed])), ["all", "mental-health"], url=URL, until=timedelta(days=1)
+    )
+    assert len(content_of(links, both)) > 0
+    assert len(links.shares()) == 2
+
+
+def test_a_summary_of_no_category_makes_no_link(links: Sharing) -> None:
+    with pytest.raises(UsageError, match="at least one category"):
+        links.share_summary(Opening(lambda _: iter([])), [], url=URL, until=None)
+    assert links.shares() == []
