@@ -29,7 +29,7 @@ def words(text: str) -> list[str]:
     """Return the stems of a text that is written in Latin letters."""
     plain = unicodedata.normalize("NFKC", text).casefold()
     plain = "".join(one for one in unicodedata.normalize("NFD", plain) if not "\u0300" <= one <= "\u036f")
-    found = re.findall(r"[^\W_]+", unicodedata.normalize("NFC", plain))
+    found = re.findall(r"[\u4e00-\u9fff]|(?:(?![\u4e00-\u9fff])[^\W_])+", unicodedata.normalize("NFC", plain))
     return [_STEM.stemWord(one) if len(one) > 2 and one.isalpha() else one for one in (word[:64] for word in found)]
 
 
@@ -46,7 +46,9 @@ def entries(record: PlainRecord) -> list[list[str]]:
         text = text_of_pdf(content).text
         return [[text]] if text else []
     if record.media_type == "application/hl7-v2":
-        return [list(_hl7(content.decode("utf-8", "replace")))]
+        return [list(_hl7(content.decode("utf-8-sig", "replace")))]
+    if record.media_type.startswith("text/plain"):
+        return [[content.decode("utf-8", "replace")]]
     if "xml" in record.media_type:
         return [list(_xml(content))]
     return []
@@ -73,7 +75,7 @@ def _json(name: str, node: Any) -> Iterator[str]:
 
 def _xml(content: bytes) -> Iterator[str]:
     # Excerpts of documents name prefixes that only the whole one declares; which ones makes no difference here.
-    bare = re.sub(rb"(</?|\s)[\w.-]+:(?=[\w.-]+[\s=/>])", rb"\1", content)
+    bare = re.sub(rb"(</?|\s)[A-Za-z_][\w.-]*:(?=[\w.-]+[\s=/>])", rb"\1", content)
     for element in ET.fromstring(bare).iter():  # noqa: S314  # public examples that lie beside the project
         yield from (one for one in (element.text, element.tail) if one)
         if "displayName" in element.attrib:
