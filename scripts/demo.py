@@ -402,6 +402,37 @@ def story(report: Report, folder: Path, source: Path | None) -> bool:
             )
 
         report.step("log", "The patient reads who read what, when and why", read_log)
+
+        def search() -> Told:
+            create_profile(home, "clinic", Role.HOSPITAL, passphrase, drawn=True)
+            clinic = open_actor(network, load_profile(home, "clinic"), passphrase)
+            clinic.register()
+            patient.pair("clinic")
+            letter = folder / "letter.txt"
+            letter.write_text("Cholesterol is higher than last year; see the hospital's results.")
+            clinic.upload([letter], "patient", "documents", confirm_patient=True)
+            found = patient.records().search("cholesterol")
+            names = {
+                proof.hospital: "clinic" if proof.hospital == clinic.address else "hospital" for proof in found.proofs
+            }
+            must(clinic.address in {record.hospital for record in found.records}, "the letter is found")
+            if source is None:
+                must(len({record.hospital for record in found.records}) == 2, "the word is found at both hospitals")
+            must(not found.omissions, "nothing was left out of the search")
+            must(patient.records().search("cholestasis").total == 0, "another word isn't found")
+            at = Counter(record.hospital for record in found.records)
+            return Told(
+                "Nobody else learns the word. Each hospital's newest storage transaction is the one that the chain"
+                " names, so nothing is left out; nothing was opened.",
+                ("at", "found", "records looked through", "storage transactions"),
+                [
+                    (names[one.hospital], str(at[one.hospital]), str(one.records), str(one.transactions))
+                    for one in found.proofs
+                ],
+                details={f"manifest of the {names[one.hospital]}": one.manifest for one in found.proofs},
+            )
+
+        report.step("search", "The patient looks for cholesterol at two hospitals, and sees that it is all", search)
     report.step("portal", "The patient's portal answers: all of this has pages in a browser", lambda: portal(home))
     return True
 

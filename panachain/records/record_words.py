@@ -36,8 +36,11 @@ _FILES: Final = frozenset({"data", "content"})
 _QUANTITY: Final = ("valueQuantity", "valueInteger", "valueDecimal")
 _NUMBER: Final = re.compile(r"[+-]?(?:\d{1,15}(?:\.\d{1,15})?|\.\d{1,15})(?:[eE][+-]?\d{1,2})?")
 _TAG: Final = re.compile(r"<[^<>]*>")
-_XML_TAG: Final = re.compile(r"<([\w:.-]++)([^<>]*+)>")
-_ATTRIBUTE: Final = re.compile(r"""(?<![\w:.-])([\w:.-]++)\s*+=\s*+(?:"([^"<>]*+)"|'([^'<>]*+)')""")
+_INSIDE: Final = r"""(?:[^<>"']++|"[^"<]*+"|'[^'<]*+')*+"""
+"""What stands within a tag of XML: a value may have the sign that else ends it."""
+_XML_TAG: Final = re.compile(rf"<([\w:.-]++)({_INSIDE})>")
+_XML_MARK: Final = re.compile(rf"<{_INSIDE}>")
+_ATTRIBUTE: Final = re.compile(r"""(?<![\w:.-])([\w:.-]++)\s*+=\s*+(?:"([^"<]*+)"|'([^'<]*+)')""")
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _HL7_ESCAPE: Final = re.compile(r"\\[^\\\r\n]{0,20}\\")
 _SEGMENTS_OF_PERSONS: Final = frozenset({"MSH", "FHS", "BHS"})
@@ -233,6 +236,7 @@ def _xml_entry(text: str) -> _Entry:
     """Return the words of XML: what stands between tags, names of codes, and what somebody wrote into attributes."""
     entry = _Entry()
     code, names = "", tuple[str, ...]()
+    text = _uncommented(text)
     for tag, inside in _XML_TAG.findall(text):
         name = tag.rpartition(":")[2]
         said = {key.rpartition(":")[2]: unescape(one or other) for key, one, other in _ATTRIBUTE.findall(inside)}
@@ -259,16 +263,28 @@ def _xml_entry(text: str) -> _Entry:
         if number is not None and code and (name == "value" or said.get("type", "").startswith("HK")):
             unit = said.get("unit", "")[:40]
             entry.values.append((value_code(code), number, unit, tuple(one for one in names if one)))
-    for part in _TAG.split(text):
+    for part in _XML_MARK.split(text):
         _add(unescape(part), entry)
     return entry
+
+
+def _uncommented(text: str) -> str:
+    """Return XML without its comments; what follows one that doesn't end is none."""
+    kept, at = [], 0
+    while (begin := text.find("<!--", at)) >= 0:
+        kept.append(text[at:begin])
+        end = text.find("-->", begin + 4)
+        if end < 0:
+            return " ".join(kept)
+        at = end + 3
+    return " ".join((*kept, text[at:]))
 
 
 def _hl7_entry(text: str) -> _Entry:
     """Return the words of a message of HL7 v2: of each component, and the numbers of OBX."""
     entry = _Entry()
     field, signs = "|", "^~\\&"
-    for line in re.split(r"[\r\n\x0b\x1c]+", text):
+    for line in re.split(r"[\r\n\x0b\x1c]+", text.lstrip("\ufeff")):
         head = line[:3]
         if head in _SEGMENTS_OF_PERSONS and len(line) > 8:
             field, signs = line[3], line[4:8]

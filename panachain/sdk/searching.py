@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from panachain.errors import UsageError
@@ -20,6 +21,7 @@ from panachain.model.actors import Address
 from panachain.model.records import STATEMENT
 from panachain.model.scope import Category
 from panachain.records import word_list
+from panachain.records.findings import Findings
 from panachain.records.header import Header
 from panachain.records.locate import HospitalHeads
 from panachain.records.record_words import Value
@@ -36,6 +38,16 @@ _MOST_VALUES: Final = 20
 """Numbers that are named of a record."""
 
 
+@dataclass(frozen=True)
+class _Envelope:
+    """An envelope whose list of words is open."""
+
+    hospital: Address
+    words: WordList
+    members: dict[int, Header]
+    """Its records, but for statements and withdrawn ones, by the index of their content."""
+
+
 @dataclass
 class Searchable:
     """What a search looks through: envelopes that were opened as far as their inventories, and what counts of them."""
@@ -47,7 +59,6 @@ class Searchable:
     found: Sequence[Checked]
     now: int
     """Unix seconds, from which a search counts back."""
-    _lists: dict[CID, WordList] = field(default_factory=dict, repr=False)
 
     def search(
         self,
@@ -71,81 +82,76 @@ class Searchable:
             UsageError: too many words begin as it says.
             PanaChainError: nothing could be searched, and something was left out.
         """
-        records: dict[str, FoundRecord] = {}
-        seen: set[str] = set()
-        counts: dict[Address, list[int]] = defaultdict(lambda: [0, 0, 0])
-        for checked in self.found:
-            for envelope, members in checked.envelopes.items():
-                new = [one for one in members if one.info.header_cid not in seen and one.info.media_type != STATEMENT]
-                seen |= {one.info.header_cid for one in new}
-                if not new:
-                    continue
-                hospital = new[0].info.hospital
-                with checked.findings.alone(hospital, f"words of envelope {envelope}"):
-                    mute = self._answer(checked, envelope, new, query, records)
-                    counts[hospital][0] += 1
-                    counts[hospital][1] += len(new)
-                    counts[hospital][2] += mute
-        self._check_any(counts)
+        envelopes, proofs = self._opened
+        findings, told = self.opening.findings, Findings()
+        if findings.omissions and not envelopes:
+            raise findings.omissions[0].named() from findings.omissions[0].error
+        records: list[FoundRecord] = []
+        for one in envelopes:
+            # A list that says nonsense of one word may be right about others.
+            with told.alone(one.hospital, f"words of {len(one.members)} records"):
+                records += self._answering(one, query)
         names = {category.value for category in categories}
         chosen = [
             one
-            for one in records.values()
+            for one in records
             if one.stored_at >= since
             and (until is None or one.stored_at < until)
             and (not names or one.category in names)
         ]
         chosen.sort(key=lambda one: (-one.year, -one.stored_at, one.record_id))
-        findings = self.opening.findings
-        return SearchResult(
-            tuple(chosen[:limit]),
-            len(chosen),
-            tuple(_proof(heads, *counts[heads.hospital]) for heads in self.heads),
-            tuple(findings.omissions),
-            tuple(findings.notices),
-        )
+        omissions = (*findings.omissions, *told.omissions)
+        return SearchResult(tuple(chosen[:limit]), len(chosen), proofs, omissions, tuple(findings.notices))
 
-    def _answer(
-        self,
-        checked: Checked,
-        envelope: str,
-        members: Sequence[Header],
-        query: Query,
-        records: dict[str, FoundRecord],
-    ) -> int:
-        """Look for a query in one envelope, and return how many of its records have no words.
+    @cached_property
+    def _opened(self) -> tuple[list[_Envelope], tuple[SearchProof, ...]]:
+        """The envelopes with their lists, each record once, and what they hold: made once."""
+        envelopes: list[_Envelope] = []
+        seen: set[str] = set()
+        counts: dict[Address, list[int]] = defaultdict(lambda: [0, 0, 0])
+        life = self.opening.life
+        for checked in self.found:
+            for cid, members in checked.envelopes.items():
+                new = [one for one in members if one.info.header_cid not in seen and one.info.media_type != STATEMENT]
+                seen |= {one.info.header_cid for one in new}
+                if not new:
+                    continue
+                hospital, listed = new[0].info.hospital, checked.inventories[cid].words
+                with checked.findings.alone(hospital, f"words of envelope {cid}"):
+                    count = counts[hospital]
+                    if listed is None:
+                        # Published before there were lists, or images alone.
+                        mute = len(new)
+                    else:
+                        words = word_list.open_(checked.store, listed, checked.keys[cid])
+                        mute = sum(one.info.content_index in words.mute for one in new)
+                        there = {
+                            one.info.content_index: one
+                            for one in new
+                            if life.withdrawal(hospital, one.info.content_cid) is None
+                        }
+                        envelopes.append(_Envelope(hospital, words, there))
+                    counts[hospital] = [count[0] + 1, count[1] + len(new), count[2] + mute]
+        return envelopes, tuple(_proof(heads, *counts[heads.hospital]) for heads in self.heads)
+
+    def _answering(self, envelope: _Envelope, query: Query) -> list[FoundRecord]:
+        """Return the records of an envelope that answer a query.
 
         Raises:
             IntegrityError: its list isn't what it must be.
-            BlockNotFoundError: the store lost it.
         """
-        listed = checked.inventories[envelope]
-        if listed.words is None:
-            # Published before there were lists, or images alone.
-            return len(members)
-        if listed.words not in self._lists:
-            key = checked.keys[envelope]
-            self._lists[listed.words] = word_list.open_(checked.store, listed.words, key)
-        words = self._lists[listed.words]
         entries: dict[int, dict[int, list[Value]]] = defaultdict(dict)
-        for (index, place), values in query.find(words).items():
-            entries[index][place] = values
-        life = self.opening.life
-        for header in members:
-            info = header.info
-            if info.content_index not in entries or life.withdrawal(info.hospital, info.content_cid) is not None:
-                continue
+        for (index, place), values in query.find(envelope.words).items():
+            if index in envelope.members:
+                entries[index][place] = values
+        answering = []
+        for index, places in entries.items():
+            header = envelope.members[index]
             # What of it doesn't count any more doesn't answer.
-            past = life.of(info.header_cid).past
-            here = {place: one for place, one in entries[info.content_index].items() if place not in past}
-            if here:
-                records[info.header_cid] = _record(header, here)
-        return sum(header.info.content_index in words.mute for header in members)
-
-    def _check_any(self, counts: dict[Address, list[int]]) -> None:
-        omissions = self.opening.findings.omissions
-        if omissions and not counts:
-            raise omissions[0].named() from omissions[0].error
+            past = self.opening.life.of(header.info.header_cid).past
+            if here := {place: values for place, values in places.items() if place not in past}:
+                answering.append(_record(header, here))
+        return answering
 
 
 def _record(header: Header, entries: dict[int, list[Value]]) -> FoundRecord:
@@ -213,11 +219,10 @@ class KeptSearchables:
         self._kept: dict[object, tuple[tuple[HospitalHeads, ...], Searchable]] = {}
 
     def get(self, key: object, heads: Sequence[HospitalHeads]) -> Searchable | None:
-        """Return what was kept under a key, if nothing was published since."""
+        """Return what was kept under a key, if nothing was published since; what lacked something is tried again."""
         before, found = self._kept.get(key, ((), None))
-        return found if before == tuple(heads) else None
+        return found if found and before == tuple(heads) and not found.opening.findings.omissions else None
 
     def keep(self, key: object, found: Searchable) -> None:
-        """Keep what can be searched; what had to be left out is tried again next time."""
-        if not found.opening.findings.omissions:
-            self._kept[key] = (tuple(found.heads), found)
+        """Keep what can be searched."""
+        self._kept[key] = (tuple(found.heads), found)

@@ -34,6 +34,7 @@ ROWS = {
         *("hospital /hospital, 95th", "clinician /inbox, 95th", "upload of", "3 staff for 3 s: errors of"),
     ],
     "sensitivity": ["leap_strict", "unlabelled_bundles", "false_alarms_fhir", "false_alarms_ccda", "splitting"],
+    "search": ["lookup", "verify", "synthea", "recall", "lies", "leak"],
     "growth": [
         *(
             "inbox     beside everybody's",
@@ -108,6 +109,18 @@ def test_what_is_sensitive_is_measured_with_or_without_the_shared_files() -> Non
     check_rows("sensitivity", printed)
     closed = next(line for line in printed.splitlines() if line.startswith("unlabelled_bundles"))
     assert "percent 100.0, too_many 0" in closed
+
+
+@pytest.mark.deep
+def test_searching_is_measured_and_misses_nothing() -> None:
+    (line,) = bench("search", "--quick", "--json").splitlines()
+    found = json.loads(line)
+    assert list(found) == ROWS["search"]
+    assert (found["lies"]["refused"], found["lies"]["false_alarms"]) == (found["lies"]["cases"], 0)
+    assert (found["leak"]["different_logs"], found["leak"]["linked"]) == (1, 0)
+    # Where the shared files aren't, these say so.
+    if isinstance(found["recall"], dict):
+        assert (found["recall"]["recall_percent"], found["recall"]["precision_percent"]) == (100, 100)
 
 
 @pytest.mark.deep

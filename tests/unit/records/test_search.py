@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -135,3 +136,25 @@ def test_finds_what_a_plain_model_finds(said: list[list[list[str]]], typed: list
         if all(has(entry, phrase) for phrase in typed)
     }
     assert entries(words, *typed) == model
+
+
+VECTOR = json.loads((Path(__file__).parents[2] / "vectors/search/list.json").read_text(encoding="utf-8"))
+
+
+def test_the_vectors_list_opens_and_answers() -> None:
+    key = EnvelopeKey(bytes.fromhex(VECTOR["envelope_key"]))
+    assert key.words_key().hex() == VECTOR["words_key"]
+    store = MemoryStore()
+    words = word_list.open_(store, store.add_file([bytes.fromhex(VECTOR["list"])]), key)
+    assert (words.contents, words.mute) == (3, {2})
+    for query in VECTOR["queries"]:
+        assert sorted(map(list, Query.parse([query["typed"]]).find(words))) == query["entries"], query["typed"]
+
+
+def test_the_vectors_contents_have_its_words() -> None:
+    for content, packed in zip(VECTOR["contents"], VECTOR["packed"], strict=True):
+        if content is not None:
+            record = PlainRecord(Category.LABORATORY, 2024, MEDIA_TYPE, content.encode(), source=bytes(32))
+            words = words_of(record, bundle_of(content.encode()))
+            assert words is not None
+            assert word_list.packed(words).hex() == packed

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -72,3 +75,12 @@ def test_how_a_text_is_composed_makes_no_difference(text: str) -> None:
 def test_case_makes_no_difference_in_ascii(text: str) -> None:
     plain = text.encode("ascii", "ignore").decode()
     assert stems_of(plain.upper()) == stems_of(plain.lower())
+
+
+VECTORS = json.loads((Path(__file__).parents[2] / "vectors/search/words.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=range(len(VECTORS)))
+def test_the_vectors_hold(vector: dict[str, Any]) -> None:
+    """What is published is never cut in another way: another stemmer or Unicode would hide records."""
+    assert (forms_of(vector["text"]), list(stems_of(vector["text"]))) == (vector["forms"], vector["stems"])
