@@ -58,6 +58,8 @@ COMMANDS: Final = {
     "approve": (f"{_COMMANDS}patient:approve", "Grant what a request asks for."),
     "deny": (f"{_COMMANDS}patient:deny", "Refuse a request."),
     "convict": (f"{_COMMANDS}patient:convict", "Submit a proxy's receipts for a service that wasn't allowed."),
+    "trace": (f"{_COMMANDS}tracing:trace", "Find whose key leaked, or who opened what leaked."),
+    "suspend": (f"{_COMMANDS}tracing:suspend", "End everything that was granted to somebody."),
     "upload": (f"{_COMMANDS}hospital:upload", "Seal patients' records and publish them."),
     "assign": (f"{_COMMANDS}assign:assign", "Propose whose each file of a mixed folder is."),
     "classify": (f"{_COMMANDS}classify:classify", "Show what of a file is sensitive, and why."),
@@ -95,12 +97,25 @@ SECTIONS: Final = {
     "Patients": (
         *("pair", "unpair", "choices", "records", "summary", "export", "recategorize", "grant", "policies", "policy"),
         *("log", "revoke", "reissue", "settle", "requests", "approve", "deny", "emergency", "block", "unblock"),
-        *("blocked", "convict"),
+        *("blocked", "convict", "trace"),
     ),
     "Hospitals": ("classify", "assign", "upload", "records", "withdraw", "rewrap", "settle", "viewer", "storage"),
     "Practitioners": ("inbox", "open", "summary", "request", "requests", "policy", "group", "emergency", "block"),
     "Researchers": ("query", "inbox", "open", "policy", "viewer", "block"),
-    "Operators": ("devnet", "deploy", "network", "proxy", "relay", "gate", "sidechain", "index", "storage", "backup"),
+    "Operators": (
+        "devnet",
+        "deploy",
+        "network",
+        "proxy",
+        "relay",
+        "gate",
+        "sidechain",
+        "index",
+        "storage",
+        "backup",
+        "trace",
+        "suspend",
+    ),
 }
 """Who does it → the commands, in the order of use; some are for several."""
 

@@ -64,6 +64,8 @@ _ACTING: Final = frozenset(
         "approve",
         "deny",
         "convict",
+        "trace",
+        "suspend",
         "assign",
         "upload",
         "withdraw",

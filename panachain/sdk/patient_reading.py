@@ -77,11 +77,16 @@ class PatientReading(PatientParts):
 
     @property
     def auditing(self) -> Auditing:
-        """What proves that the log is whole."""
+        """What proves that the log is whole, and tells who can read a record."""
         # Imported here: most commands of a patient prove nothing.
         from panachain.sdk.auditing import Auditing
 
-        return Auditing(self._log)
+        return Auditing(
+            self,
+            self._log,
+            self._lanes,
+            lambda: self._names.fill(list(self._revocations.views(self._grants.lacking()))),
+        )
 
     def convict(self, policy: AnyPolicy) -> ConvictionReport:
         """Submit each receipt by which a proxy served this policy when it wasn't allowed; each suspends its proxy.
