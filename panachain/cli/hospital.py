@@ -463,7 +463,7 @@ def access(record: str) -> None:
 
     Whoever opened the part that it lies in could read it. What somebody opened before, they keep.
     """
-    from panachain.cli.patient import reading_words
+    from panachain.cli.readings import reading_words
 
     app = current()
     app.command = "records access"

@@ -60,6 +60,8 @@ COMMANDS: Final = {
     "convict": (f"{_COMMANDS}patient:convict", "Submit a proxy's receipts for a service that wasn't allowed."),
     "trace": (f"{_COMMANDS}tracing:trace", "Find whose key leaked, or who opened what leaked."),
     "suspend": (f"{_COMMANDS}tracing:suspend", "End everything that was granted to somebody."),
+    "notify": (f"{_COMMANDS}notify:notify", "Choose where messages go about what happens to you."),
+    "watch": (f"{_COMMANDS}notify:watch", "Follow the chains, and tell what happens to you."),
     "upload": (f"{_COMMANDS}hospital:upload", "Seal patients' records and publish them."),
     "assign": (f"{_COMMANDS}assign:assign", "Propose whose each file of a mixed folder is."),
     "classify": (f"{_COMMANDS}classify:classify", "Show what of a file is sensitive, and why."),
@@ -92,7 +94,7 @@ COMMANDS: Final = {
 SECTIONS: Final = {
     "Everybody": (
         *("init", "register", "whoami", "unlock", "lock", "key", "recovery", "restore", "portal", "contacts"),
-        *("share", "viewer", "submit", "doctor", "backup", "config", "completion"),
+        *("notify", "watch", "share", "viewer", "submit", "doctor", "backup", "config", "completion"),
     ),
     "Patients": (
         *("pair", "unpair", "choices", "records", "summary", "export", "recategorize", "grant", "policies", "policy"),

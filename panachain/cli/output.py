@@ -65,6 +65,8 @@ _ACTING: Final = frozenset(
         "deny",
         "convict",
         "trace",
+        "notify",
+        "watch",
         "suspend",
         "assign",
         "upload",

@@ -92,7 +92,7 @@ def suspend(who: str, yes: bool) -> None:
 
 
 def _trace_record(app: App, plaintext: bytes) -> None:
-    from panachain.cli.patient import reading_words
+    from panachain.cli.readings import reading_words
 
     with app.acting(Role.PATIENT) as patient:
         records = patient.auditing.find_record(plaintext)

@@ -5,28 +5,89 @@ Believes no proxy. Follows docs/spec/log.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from panachain.errors import InputError, PartlyDoneError
+from panachain.model.actors import Address
 from panachain.model.progress import Progress
 from panachain.model.records import RecordInfo
 from panachain.records import canonical
 from panachain.records.findings import Findings
 from panachain.sdk.access import who_reads
-from panachain.sdk.results.listings import Listing
+from panachain.sdk.readings import Reading
+from panachain.sdk.results.listings import Listed, Listing
 from panachain.sdk.results.log import LogProof
 from panachain.sdk.results.policies import AnyPolicy, PolicyView, id_of
-from panachain.sdk.results.tracing import RecordAccess
+from panachain.sdk.times import iso
 
 if TYPE_CHECKING:
     from panachain.sdk.lanes import OwnLanes
-    from panachain.sdk.patient_reading import PatientReading
+    from panachain.sdk.opening import Opening
     from panachain.sdk.read_log import ReadLog
 
 _MOST_SIZE: Final = 64 << 20
 """Bytes of a record that a leaked file is compared with."""
+
+
+@dataclass(frozen=True)
+class RecordAccess:
+    """Who can read one record, and who did.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     record = next(patient.records())
+        ...     access = patient.auditing.access(record.info.header_cid)
+        >>> [view.grantee_name for view in access.policies]
+        ['doctor']
+    """
+
+    record: str
+    """CID of its header."""
+    hospital: Address
+    category: str
+    year: int
+    """0 for a record without a date."""
+    policies: tuple[PolicyView, ...]
+    """By which somebody can read it now, or from their begin on."""
+    readings: tuple[Reading, ...]
+    """Who opened what it lies in, refused attempts too, oldest first."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON, schema `panachain/record-access/1`."""
+        return {
+            "schema": "panachain/record-access/1",
+            "record": self.record,
+            "hospital": self.hospital,
+            "category": self.category,
+            "year": self.year,
+            "can_read": [
+                {
+                    "who": view.grantee,
+                    "policy_id": view.policy_id,
+                    "from": iso(view.starts_at),
+                    "until": iso(view.expires_at),
+                    "scopes": list(view.scopes),
+                    "purposes": list(view.purposes),
+                }
+                for view in self.policies
+            ],
+            "did_read": [reading.to_json() for reading in self.readings],
+        }
+
+
+class Audited(Protocol):
+    """What this module needs of a patient's session."""
+
+    def log(self, *, records: Collection[str], progress: Progress | None = None) -> Listed[Reading]:
+        """As `Patient.log`."""
+        ...
+
+    def records(self, *, history: bool) -> Opening:
+        """As `Patient.records`."""
+        ...
 
 
 class Auditing:
@@ -40,7 +101,7 @@ class Auditing:
     """
 
     def __init__(
-        self, patient: PatientReading, log: ReadLog, lanes: OwnLanes, policies: Callable[[], Iterable[PolicyView]]
+        self, patient: Audited, log: ReadLog, lanes: OwnLanes, policies: Callable[[], Iterable[PolicyView]]
     ) -> None:
         """Take the patient's session, read log and lanes, and what gives their policies."""
         self._patient = patient

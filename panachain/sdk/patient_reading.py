@@ -6,7 +6,7 @@ Believes no proxy, and asks none for the patient's own records. Follows design s
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from panachain.errors import PartlyDoneError, UnknownActorError
 from panachain.model.actors import Role
@@ -21,6 +21,7 @@ from panachain.sdk.results.records import OpenedRecord
 if TYPE_CHECKING:
     from panachain.sdk.auditing import Auditing
     from panachain.sdk.opening import Opening
+    from panachain.sdk.watching import WatchedPatient, Watching
 
 
 class PatientReading(PatientParts):
@@ -87,6 +88,15 @@ class PatientReading(PatientParts):
             self._lanes,
             lambda: self._names.fill(list(self._revocations.views(self._grants.lacking()))),
         )
+
+    @property
+    def watching(self) -> Watching:
+        """What happened since this machine looked last, and messages about it."""
+        # Imported here: most sessions watch nothing.
+        from panachain.sdk.watching import Watching, of_patient
+
+        sources = of_patient(cast("WatchedPatient", self), lambda: self._lanes.generations().epoch)
+        return Watching(self.profile.folder, self._seed, sources, clock=self.network.clock)
 
     def convict(self, policy: AnyPolicy) -> ConvictionReport:
         """Submit each receipt by which a proxy served this policy when it wasn't allowed; each suspends its proxy.

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from panachain.model.actors import Actor, Address, PolicyId, Role, Status
+from panachain.sdk.auditing import RecordAccess
 from panachain.sdk.readings import Reading
 from panachain.sdk.results.listings import Listed, Listing
-from panachain.sdk.results.tracing import RecordAccess, Traced
+from panachain.sdk.results.tracing import Traced
 from panachain.sdk.tracing import Tracing
 from tests.cli.twin import Outcome, Twin
 

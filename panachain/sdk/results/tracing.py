@@ -1,13 +1,10 @@
-"""Whose a leaked key is, and who opened what leaked."""
+"""Whose a leaked key is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from panachain.model.actors import Actor, Address
-from panachain.sdk.readings import Reading
-from panachain.sdk.results.policies import PolicyView
-from panachain.sdk.times import iso
+from panachain.model.actors import Actor
 
 
 @dataclass(frozen=True)
@@ -38,50 +35,4 @@ class Traced:
             "organisation": self.actor.organisation,
             "what": self.what,
             "secret": self.secret,
-        }
-
-
-@dataclass(frozen=True)
-class RecordAccess:
-    """Who can read one record, and who did.
-
-    Examples:
-        >>> with connect("me", role="patient") as patient:
-        ...     record = next(patient.records())
-        ...     access = patient.auditing.access(record.info.header_cid)
-        >>> [view.grantee_name for view in access.policies]
-        ['doctor']
-    """
-
-    record: str
-    """CID of its header."""
-    hospital: Address
-    category: str
-    year: int
-    """0 for a record without a date."""
-    policies: tuple[PolicyView, ...]
-    """By which somebody can read it now, or from their begin on."""
-    readings: tuple[Reading, ...]
-    """Who opened what it lies in, refused attempts too, oldest first."""
-
-    def to_json(self) -> dict[str, object]:
-        """Return it as JSON, schema `panachain/record-access/1`."""
-        return {
-            "schema": "panachain/record-access/1",
-            "record": self.record,
-            "hospital": self.hospital,
-            "category": self.category,
-            "year": self.year,
-            "can_read": [
-                {
-                    "who": view.grantee,
-                    "policy_id": view.policy_id,
-                    "from": iso(view.starts_at),
-                    "until": iso(view.expires_at),
-                    "scopes": list(view.scopes),
-                    "purposes": list(view.purposes),
-                }
-                for view in self.policies
-            ],
-            "did_read": [reading.to_json() for reading in self.readings],
         }
