@@ -363,6 +363,7 @@ def rewrap() -> None:
     epilog="""
         panachain --profile clinic records
         panachain --profile me records get bafyreib... -o record.json
+        panachain --profile me records access bafyreib...
     """,
 )
 @click.pass_context
@@ -460,5 +461,40 @@ def _counted(chunks: Iterable[bytes], total: int, progress: Progress) -> Iterato
         progress(done, total, unit="bytes")
 
 
+@command("access", examples="panachain --profile me records access bafyreib...")
+@click.argument("record", metavar="ID")
+def access(record: str) -> None:
+    """Show who can read record ID, by which policy and until when, and who did.
+
+    Whoever opened the part that it lies in could read it. What somebody opened before, they keep.
+    """
+    from panachain.cli.readings import reading_words
+
+    app = current()
+    app.command = "records access"
+    with app.acting(Role.PATIENT) as patient:
+        with app.output.progress("log") as progress:
+            found = patient.auditing.access(record, progress=progress)
+        if app.output.as_json:
+            app.output.one(found)
+            return
+        app.output.heading("Who can read it")
+        app.output.many(
+            found.policies,
+            empty="Nobody can.",
+            columns=("grantee", "purposes", "starts_at", "expires_at", "policy_id"),
+            titles={"grantee": "who"},
+        )
+        app.output.heading("Who opened what it lies in")
+        app.output.many(
+            found.readings,
+            empty="Nobody has.",
+            columns=("when", "who", "outcome", "purpose", "policy_id"),
+            also=lambda reading: {"outcome": reading_words(reading)},
+            titles={"outcome": "did"},
+        )
+
+
 records.add_command(list_)
 records.add_command(get)
+records.add_command(access)

@@ -60,6 +60,10 @@ COMMANDS: Final = {
     "approve": (f"{_COMMANDS}patient:approve", "Grant what a request asks for."),
     "deny": (f"{_COMMANDS}patient:deny", "Refuse a request."),
     "convict": (f"{_COMMANDS}patient:convict", "Submit a proxy's receipts for a service that wasn't allowed."),
+    "trace": (f"{_COMMANDS}tracing:trace", "Find whose key leaked, or who opened what leaked."),
+    "suspend": (f"{_COMMANDS}tracing:suspend", "End everything that was granted to somebody."),
+    "notify": (f"{_COMMANDS}notify:notify", "Choose where messages go about what happens to you."),
+    "watch": (f"{_COMMANDS}notify:watch", "Follow the chains, and tell what happens to you."),
     "upload": (f"{_COMMANDS}hospital:upload", "Seal patients' records and publish them."),
     "assign": (f"{_COMMANDS}assign:assign", "Propose whose each file of a mixed folder is."),
     "classify": (f"{_COMMANDS}classify:classify", "Show what of a file is sensitive, and why."),
@@ -95,13 +99,14 @@ COMMANDS: Final = {
 SECTIONS: Final = {
     "Everybody": (
         *("init", "register", "whoami", "unlock", "lock", "key", "recovery", "restore", "guardian"),
-        *("portal", "contacts", "share", "viewer", "submit", "doctor", "backup", "config", "completion"),
+        *("portal", "contacts", "notify", "watch", "share", "viewer", "submit", "doctor", "backup", "config"),
+        "completion",
     ),
     "Patients": (
         *("pair", "unpair", "choices", "records", "search", "summary", "export", "recategorize", "erase"),
         *("grant", "policies", "policy"),
         *("log", "revoke", "reissue", "settle", "requests", "approve", "deny", "emergency", "block", "unblock"),
-        *("blocked", "convict", "ward"),
+        *("blocked", "convict", "trace", "ward"),
     ),
     "Hospitals": (
         *("classify", "assign", "upload", "records", "withdraw", "erase", "rewrap", "settle", "viewer"),
@@ -112,7 +117,10 @@ SECTIONS: Final = {
         "block",
     ),
     "Researchers": ("query", "inbox", "open", "search", "policy", "viewer", "block"),
-    "Operators": ("devnet", "deploy", "network", "proxy", "relay", "gate", "sidechain", "index", "storage", "backup"),
+    "Operators": (
+        *("devnet", "deploy", "network", "proxy", "relay", "gate", "sidechain", "index", "storage", "backup"),
+        *("trace", "suspend"),
+    ),
 }
 """Who does it → the commands, in the order of use; some are for several."""
 

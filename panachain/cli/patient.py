@@ -17,6 +17,7 @@ from panachain.cli.app import App, Function, command, current
 from panachain.cli.blocked import show_left_out
 from panachain.cli.choices import TITLES, listed, named
 from panachain.cli.files import write_new
+from panachain.cli.readings import reading_words
 from panachain.cli.values import Categories, Duration, Moment, Purposes, Years, flat
 from panachain.errors import IntegrityError, PartlyDoneError, UnavailableError, UsageError
 from panachain.model.actors import PolicyId, Role
@@ -584,19 +585,6 @@ def log(policy: str | None, records: tuple[str, ...], verify: bool, form: str | 
             f"{words.count(len(late), 'opening')} was served by a proxy when the policy didn't allow it; the proxy"
             f" signed that. Next: panachain convict {words.short(late[0].policy_id)}"
         )
-
-
-def reading_words(reading: Mapping[str, object]) -> str:
-    """Return what happened in a reading: how it ended, by how many proxies, and whether one of them was late."""
-    proxies = words.count(len(_several(reading.get("proxies"))), "proxy")
-    if not reading.get("permitted"):
-        return f"was refused by {proxies}"
-    if late := len(_several(reading.get("late"))):
-        return f"read after the end: {words.count(late, 'proxy')} served too late"
-    amount = reading.get("envelopes")
-    read = f"read {words.count(amount, 'part')}" if isinstance(amount, int) and amount else "read"
-    # No policy has a threshold below two: what one proxy says alone opened nothing, or the others keep silent.
-    return f"{read}, says one proxy alone" if len(_several(reading.get("proxies"))) == 1 else read
 
 
 @command(

@@ -17,7 +17,7 @@ from panachain.cli.blocked import show_left_out
 from panachain.errors import IntegrityError, PartlyDoneError, UsageError
 from panachain.model.actors import Role
 from panachain.plain import json_line
-from panachain.private_files import write_private
+from panachain.private_files import make_private_folder, write_private
 
 if TYPE_CHECKING:
     from panachain.sdk.results.log import LogProof
@@ -40,7 +40,7 @@ def verify(app: App, policy: str | None, records: Collection[str], folder: Path 
             from panachain.sdk.log_exports import proof_files
 
             written = 0
-            folder.mkdir(parents=True, exist_ok=True)
+            make_private_folder(folder)
             domain = patient.network.mainchain.log.domain
             for file in proof_files(patient.receipts(chosen), proofs, domain=domain):
                 write_private(folder / file.name, file.content)

@@ -5,15 +5,89 @@ Believes no proxy. Follows docs/spec/log.md.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, Protocol
 
+from panachain.errors import InputError, PartlyDoneError
+from panachain.model.actors import Address
 from panachain.model.progress import Progress
-from panachain.sdk.results.listings import Listing
+from panachain.model.records import RecordInfo
+from panachain.records import canonical
+from panachain.records.findings import Findings
+from panachain.sdk.access import who_reads
+from panachain.sdk.readings import Reading
+from panachain.sdk.results.listings import Listed, Listing
 from panachain.sdk.results.log import LogProof
-from panachain.sdk.results.policies import AnyPolicy, id_of
+from panachain.sdk.results.policies import AnyPolicy, PolicyView, id_of
+from panachain.sdk.times import iso
 
 if TYPE_CHECKING:
+    from panachain.sdk.lanes import OwnLanes
+    from panachain.sdk.opening import Opening
     from panachain.sdk.read_log import ReadLog
+
+_MOST_SIZE: Final = 64 << 20
+"""Bytes of a record that a leaked file is compared with."""
+
+
+@dataclass(frozen=True)
+class RecordAccess:
+    """Who can read one record, and who did.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     record = next(patient.records())
+        ...     access = patient.auditing.access(record.info.header_cid)
+        >>> [view.grantee_name for view in access.policies]
+        ['doctor']
+    """
+
+    record: str
+    """CID of its header."""
+    hospital: Address
+    category: str
+    year: int
+    """0 for a record without a date."""
+    policies: tuple[PolicyView, ...]
+    """By which somebody can read it now, or from their begin on."""
+    readings: tuple[Reading, ...]
+    """Who opened what it lies in, refused attempts too, oldest first."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON, schema `panachain/record-access/1`."""
+        return {
+            "schema": "panachain/record-access/1",
+            "record": self.record,
+            "hospital": self.hospital,
+            "category": self.category,
+            "year": self.year,
+            "can_read": [
+                {
+                    "who": view.grantee,
+                    "policy_id": view.policy_id,
+                    "from": iso(view.starts_at),
+                    "until": iso(view.expires_at),
+                    "scopes": list(view.scopes),
+                    "purposes": list(view.purposes),
+                }
+                for view in self.policies
+            ],
+            "did_read": [reading.to_json() for reading in self.readings],
+        }
+
+
+class Audited(Protocol):
+    """What this module needs of a patient's session."""
+
+    def log(self, *, records: Collection[str], progress: Progress | None = None) -> Listed[Reading]:
+        """As `Patient.log`."""
+        ...
+
+    def records(self, *, history: bool) -> Opening:
+        """As `Patient.records`."""
+        ...
 
 
 class Auditing:
@@ -26,9 +100,14 @@ class Auditing:
         True
     """
 
-    def __init__(self, log: ReadLog) -> None:
-        """Take the patient's read log."""
+    def __init__(
+        self, patient: Audited, log: ReadLog, lanes: OwnLanes, policies: Callable[[], Iterable[PolicyView]]
+    ) -> None:
+        """Take the patient's session, read log and lanes, and what gives their policies."""
+        self._patient = patient
+        self._policies = policies
         self._log = log
+        self._lanes = lanes
 
     def verify(self, policy: AnyPolicy | None = None, *, progress: Progress | None = None) -> Listing[LogProof]:
         """Return what each proxy proved: that the receipts that it showed are all that its log has of a policy.
@@ -44,3 +123,66 @@ class Auditing:
             PolicyUnknownError: the policy isn't this patient's.
         """
         return self._log.verify(None if policy is None else id_of(policy), progress)
+
+    def access(self, record_id: str, *, progress: Progress | None = None) -> RecordAccess:
+        """Return who can read one record, by which policies and until when, and who opened what it lies in.
+
+        Args:
+            record_id: CID of its header.
+            progress: is told how many policies' proxies were asked.
+
+        Raises:
+            UnknownActorError: no record of this patient has this ID.
+        """
+        info = self._info(record_id)
+        policies = who_reads(self._policies(), info.category, info.year)
+        readings = self._patient.log(records=[record_id], progress=progress)
+        return RecordAccess(record_id, info.hospital, info.category.value, info.year, tuple(policies), tuple(readings))
+
+    def find_record(self, plaintext: bytes) -> list[str]:
+        """Return the records that hold a leaked plaintext: the same bytes, or one of its FHIR resources.
+
+        Args:
+            plaintext: what leaked, as it was opened; JSON may have been written anew.
+
+        Raises:
+            PartlyDoneError: none was found, and some records couldn't be read.
+        """
+        wanted = _digests(plaintext)
+        found = []
+        opening = self._patient.records(history=True)
+        try:
+            for record in opening:
+                if record.info.size <= _MOST_SIZE and not wanted.isdisjoint(_digests(record.content)):
+                    found.append(record.info.header_cid)
+        except PartlyDoneError:
+            # What could be read has it: that is the answer.
+            if not found:
+                raise
+        return found
+
+    def _info(self, record_id: str) -> RecordInfo:
+        # Imported here: most sessions ask about no record.
+        from panachain.sdk.lanes import no_record
+
+        findings = Findings()
+        for own in self._lanes.headers(findings):
+            for header in own.headers:
+                if header.info.header_cid == record_id:
+                    return header.info
+        raise no_record(record_id, findings)
+
+
+def _digests(content: bytes) -> frozenset[bytes]:
+    """Return digests of some bytes, and where they are JSON of it in one form and of each FHIR resource in it."""
+    found = {sha256(content).digest()}
+    try:
+        value = canonical.parse(content)
+    except InputError:
+        return frozenset(found)
+    entries = value.get("entry") if isinstance(value, dict) else None
+    resources = [one.get("resource") for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []
+    for one in (value, *resources):
+        if isinstance(one, dict) and one:
+            found.add(sha256(canonical.dump(one, sort=True)).digest())
+    return frozenset(found)

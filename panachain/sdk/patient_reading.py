@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from panachain.errors import PartlyDoneError, UnknownActorError
 from panachain.model.actors import Role
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from panachain.sdk.opening import Opening
     from panachain.sdk.results.searches import SearchResult
     from panachain.sdk.searching import KeptSearchables, Searchable
+    from panachain.sdk.watching import WatchedPatient, Watching
 
 
 class PatientReading(PatientParts):
@@ -82,11 +83,25 @@ class PatientReading(PatientParts):
 
     @property
     def auditing(self) -> Auditing:
-        """What proves that the log is whole."""
+        """What proves that the log is whole, and tells who can read a record."""
         # Imported here: most commands of a patient prove nothing.
         from panachain.sdk.auditing import Auditing
 
-        return Auditing(self._log)
+        return Auditing(
+            self,
+            self._log,
+            self._lanes,
+            lambda: self._names.fill(list(self._revocations.views(self._grants.lacking()))),
+        )
+
+    @property
+    def watching(self) -> Watching:
+        """What happened since this machine looked last, and messages about it."""
+        # Imported here: most sessions watch nothing.
+        from panachain.sdk.watching import Watching, of_patient
+
+        sources = of_patient(cast("WatchedPatient", self), lambda: self._lanes.generations().epoch)
+        return Watching(self.profile.folder, self._seed, sources, clock=self.network.clock)
 
     def convict(self, policy: AnyPolicy) -> ConvictionReport:
         """Submit each receipt by which a proxy served this policy when it wasn't allowed; each suspends its proxy.

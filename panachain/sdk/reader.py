@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from panachain.chain.signing import Account
 from panachain.consent.rules import check_access
@@ -42,6 +42,9 @@ from panachain.sdk.results.records import OpenedRecord, OwnReading, Survey
 from panachain.sdk.searching import KeptSearchables, Searchable, searched
 from panachain.sdk.times import Moment, seconds
 from panachain.sdk.words import Categories, category_of, category_words, purpose_of
+
+if TYPE_CHECKING:
+    from panachain.sdk.watching import Watching
 
 _LOG: Final = logging.getLogger(__name__)
 _KEPT: Final = 4096
@@ -160,6 +163,13 @@ class ReadingSession(ActorSession):
         )
         opening.names = lambda address: self._names.of(address, Role.HOSPITAL)
         return opening
+
+    @property
+    def watching(self) -> Watching:
+        """What happened since this machine looked last, and messages about it."""
+        from panachain.sdk.watching import Watching, of_reader
+
+        return Watching(self.profile.folder, self._seed, of_reader(self), clock=self.network.clock)
 
     @property
     def readings(self) -> list[OwnReading]:

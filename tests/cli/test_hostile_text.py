@@ -135,7 +135,8 @@ def test_every_command_that_acts_on_a_chain_is_among_those_above() -> None:
     ours = {"init", "register", "contacts", "doctor", "config", "completion", "devnet", "proxy", "relay", "sidechain"}
     ours |= {"backup", "classify", "deploy", "gate", "index", "key", "lock", "network", "portal", "recovery"}
     ours |= {"restore", "unlock", "viewer"}
-    others = {"policy", "share", "export", "upload", "open", "request", "refer", "storage", "submit"}
+    others = {"policy", "share", "export", "upload", "open", "request", "refer", "storage", "submit", "suspend"}
+    others |= {"notify", "trace", "watch"}
     assert set(COMMANDS) - ours - others <= {command.split()[0] for command in COMMANDS_RUN}
 
 

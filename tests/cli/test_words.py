@@ -7,7 +7,7 @@ import time
 import pytest
 
 from panachain.cli import words
-from panachain.cli.patient import reading_words
+from panachain.cli.readings import reading_words
 from panachain.model.scope import Category, Purpose
 
 NOW = 1_795_893_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from panachain.model.actors import Address, PolicyId, Status
+from panachain.model.actors import Actor, Address, PolicyId, Role, Status
 from panachain.model.policy import PolicyStatus, Receipt, ReceiptKind
 from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
@@ -24,7 +24,7 @@ from panachain.sdk.results.guardians import (
 )
 from panachain.sdk.results.keys import KeyBlockView, KeyRotationReport
 from panachain.sdk.results.listings import LeftOut
-from panachain.sdk.results.log import ConvictionReport, LogEntry
+from panachain.sdk.results.log import ConvictionReport, LogEntry, LogProof
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.records import (
     LeftBehind,
@@ -43,6 +43,7 @@ from panachain.sdk.results.revocations import RevocationReport, SubmissionReport
 from panachain.sdk.results.searches import FoundRecord, SearchProof, SearchResult
 from panachain.sdk.results.shares import MadeLink, ShareView
 from panachain.sdk.results.summaries import PatientSummary
+from panachain.sdk.results.tracing import Traced
 from panachain.sdk.results.uploads import (
     PairedHospital,
     PairingReport,
@@ -84,6 +85,8 @@ RECORDS = [
     REVOKED,
     SubmissionReport(REVOKED.policy_id, proven=True, tx="", gas=0, receipts=(RECEIPT,)),
     LogEntry(5, "denied", POLICY, WHO, 1),
+    LogProof(POLICY, WHO, 3, 70),
+    Traced(Actor(WHO, Role.PRACTITIONER, Status.ACTIVE, bytes(32)), "seed", True),
     RequestView(1, "open", WHO, WHO, ("laboratory",), "TREAT", "", 20, until=30),
     RequestReport(1),
     KeyBlockView(1, bytes(32), "current", 5, 0, is_own=True, is_stored=True),

@@ -1,0 +1,122 @@
+"""`trace` and `suspend`: whose key leaked, who opened what leaked, and ending everything that was granted to somebody.
+
+What leaked is read from a file or from standard input, never from the command line, which other programs of this
+machine can read. Follows docs/spec/tracing.md.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from panachain.cli import words
+from panachain.cli.app import App, command, current
+from panachain.cli.blocked import show_left_out
+from panachain.cli.files import read_file
+from panachain.errors import UnknownActorError, UsageError
+from panachain.model.actors import Role
+
+_RECORD_SIZE = 64 << 20
+"""Bytes of a leaked record."""
+
+
+@command(
+    "trace",
+    unchanged="nothing was sent, and nothing was changed",
+    examples="""
+        panachain --profile registrar trace leaked.txt
+        pbpaste | panachain --profile registrar trace -
+        panachain --profile me trace --record leaked.json
+    """,
+)
+@click.argument("file", required=False, metavar="FILE", type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--record", is_flag=True, help="FILE is a record as it was opened: show who ever opened it.")
+def trace(file: Path | None, record: bool) -> None:
+    """Find whose secret or public key is in FILE (- for standard input), or with --record who opened what is in it.
+
+    A key is looked for raw, as hex or as base64, within any text. It is compared on this machine, with the public keys
+    of everybody in the registries. Nothing of FILE is shown or sent.
+    """
+    app = current()
+    if file is None:
+        raise UsageError("trace needs a FILE, or - for standard input", hint="panachain trace FILE")
+    if record:
+        _trace_record(app, _read(file, _RECORD_SIZE))
+        return
+    from panachain.sdk.tracing import MOST, Tracing
+
+    leaked = _read(file, MOST)
+    with app.acting(*Role.__members__.values()) as actor:
+        found = Tracing(actor.network).trace(leaked)
+        app.output.many(
+            found,
+            empty="No key in it is anybody's in the registries.",
+            columns=("who", "role", "what", "status"),
+            titles={"what": "its"},
+        )
+        show_left_out(app, found)
+        for one in found:
+            if one.secret:
+                app.output.say(
+                    f"Whoever has it can read and act as {one.actor.handle}. Next: the registrar runs "
+                    f"panachain suspend {one.actor.handle}"
+                )
+
+
+@command(
+    "suspend",
+    unchanged="nobody was suspended",
+    after="panachain trace shows the status",
+    examples="panachain --profile registrar suspend pra-mfrggzdfmy2tq --yes",
+)
+@click.argument("who", metavar="WHO")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+def suspend(who: str, yes: bool) -> None:
+    """End everything that was granted to WHO, in one transaction: proxies refuse them from the next block on.
+
+    What they opened before, they keep.
+    """
+    from panachain.sdk.base import Registrar
+
+    app = current()
+    with app.acting(Role.REGISTRAR) as registrar:
+        if not isinstance(registrar, Registrar):
+            raise UsageError("only a registrar suspends", hint="panachain --profile REGISTRAR suspend WHO")
+        actor = registrar.network.resolve(who)
+        app.confirm(f"Suspend {actor.handle}, a {actor.role.value}, for everybody?", yes=yes)
+        done = registrar.suspend(who)
+        shown = {"who": done.address, "role": done.role.value, "status": done.status.name.lower()}
+        app.output.one({"schema": "panachain/suspended/1", **shown})
+
+
+def _trace_record(app: App, plaintext: bytes) -> None:
+    from panachain.cli.readings import reading_words
+
+    with app.acting(Role.PATIENT) as patient:
+        records = patient.auditing.find_record(plaintext)
+        if not records:
+            raise UnknownActorError(
+                "no record of this patient holds what is in the file", hint="panachain trace FILE looks for keys in it"
+            )
+        app.output.say(f"It is in {words.count(len(records), 'record')}: {', '.join(records)}.")
+        with app.output.progress("log") as progress:
+            found = patient.log(records=records, progress=progress)
+        app.output.many(
+            found,
+            empty="Nobody has opened what it lies in but you: it leaked from its hospital, or from you.",
+            columns=("when", "who", "outcome", "what", "purpose", "policy_id"),
+            also=lambda reading: {"outcome": reading_words(reading)},
+            titles={"outcome": "did"},
+        )
+        show_left_out(app, found)
+
+
+def _read(file: Path, most: int) -> bytes:
+    if str(file) != "-":
+        return read_file(file, most)
+    content = sys.stdin.buffer.read(most + 1)
+    if len(content) > most:
+        raise UsageError(f"standard input has more than {most} bytes")
+    return content
