@@ -25,9 +25,13 @@ import threading
 from collections.abc import Iterable
 from typing import Any, Final
 
-from coincurve._libsecp256k1 import ffi, lib
-
 from panachain.model.sizes import PUBLIC_SIZE, UMBRAL_SIGNATURE_SIZE
+
+# Two packages bring the same library: coincurve, and the other where that has no wheel (Python 3.14).
+try:
+    from coincurve._libsecp256k1 import ffi, lib
+except ImportError:
+    from btclib_secp256k1 import ffi, lib
 
 ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 """Of the curve's group, SEC 2 section 2.4.1."""
@@ -49,8 +53,10 @@ SECRET_TAKERS: Final = frozenset(
 _LAST: Final = (ORDER - 1).to_bytes(SCALAR_SIZE, "big")
 _ONE: Final = (1).to_bytes(SCALAR_SIZE, "big")
 _ZERO: Final = bytes(SCALAR_SIZE)
-_COMPRESSED: Final = lib.SECP256K1_EC_COMPRESSED
-_UNCOMPRESSED: Final = lib.SECP256K1_EC_UNCOMPRESSED
+# secp256k1.h: flags of a context and of encodings, which not each of the two packages names.
+_CONTEXT_NONE: Final = 1
+_COMPRESSED: Final = 258
+_UNCOMPRESSED: Final = 2
 _UNCOMPRESSED_SIZE: Final = 65
 _NEW_POINT: Final = ffi.typeof("secp256k1_pubkey *")
 _NEW_SIGNATURE: Final = ffi.typeof("secp256k1_ecdsa_signature *")
@@ -62,7 +68,7 @@ _NEW_65: Final = ffi.typeof("unsigned char[65]")
 _NEW_POINTS: Final = ffi.typeof("secp256k1_pubkey *[]")
 _NEW_SIZE: Final = ffi.typeof("size_t *")
 
-_CONTEXT: Final = lib.secp256k1_context_create(lib.SECP256K1_CONTEXT_NONE)
+_CONTEXT: Final = lib.secp256k1_context_create(_CONTEXT_NONE)
 # Blinds what is multiplied with G, against side channels beyond time. A context is read by all threads from then on.
 if lib.secp256k1_context_randomize(_CONTEXT, os.urandom(32)) != 1:  # pragma: no cover
     raise ImportError("libsecp256k1 can't randomize its context")

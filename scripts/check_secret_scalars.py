@@ -27,7 +27,7 @@ from typing import Final
 CURVE: Final = "secp256k1.py"
 SCHEME: Final = "crypto/umbral"
 MEMORY: Final = "_memory"
-LIBRARIES: Final = ("_libsecp256k1", "_btclib_secp256k1")
+LIBRARIES: Final = ("_libsecp256k1", "btclib_secp256k1")
 REVIEWED: Final = frozenset(
     {
         *("secp256k1_ecdh", "secp256k1_ec_pubkey_create", "secp256k1_ecdsa_sign", "secp256k1_ecdsa_sign_recoverable"),

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from panachain.sdk.profiles import Profile
     from panachain.wire.endpoints import Reach
 
-PACKAGES: Final = ("nucypher-core", "cryptography", "coincurve", "web3", "eth-account", "ipfshttpclient", "fastapi")
+CURVE: Final = "coincurve" if sys.version_info < (3, 14) else "btclib-secp256k1"
+"""What brings libsecp256k1: coincurve has no wheels from Python 3.14 on."""
+PACKAGES: Final = (CURVE, "cryptography", "web3", "eth-account", "ipfshttpclient", "fastapi")
 """Packages whose versions decide whether anything works."""
 
 CLOCK_TOLERANCE: Final = 120
@@ -115,8 +117,8 @@ def all_checks(app: App) -> Iterator[Check]:
 
 def _versions() -> Iterator[Check]:
     version = platform.python_version()
-    fits = (3, 11) <= sys.version_info[:2] < (3, 13)
-    yield Check("python", "ok" if fits else "bad", version, "" if fits else "use Python 3.11 or 3.12", 0 if fits else 1)
+    fits = (3, 11) <= sys.version_info[:2] < (3, 15)
+    yield Check("python", "ok" if fits else "bad", version, "" if fits else "use Python 3.11 to 3.14", 0 if fits else 1)
     for package in PACKAGES:
         try:
             yield Check(package, "ok", metadata.version(package))

@@ -245,6 +245,35 @@ def test_a_callback_that_breaks_gives_no_point() -> None:
     assert done.stdout == "no point\n"
 
 
+def test_the_other_package_of_the_library_gives_the_same() -> None:
+    # What Python 3.14 has in coincurve's place.
+    code = """
+    import sys
+    {hidden}
+    from panachain import secp256k1 as s
+    from panachain.crypto.umbral import scheme
+    seed = scheme.SecretKeyFactory.from_secure_randomness(bytes(range(32)))
+    lane, grantee, signing = (seed.make_key(label) for label in (b"lane", b"grantee", b"signing"))
+    keys = signing.public_key(), lane.public_key(), grantee.public_key()
+    kit = scheme.MessageKit(keys[1], bytes(32), None)
+    made = scheme.generate_kfrags(lane, keys[2], scheme.Signer(signing), 2, 3, True, True)
+    cfrags = [scheme.reencrypt(kit.capsule, one.verify(*keys)).verify(kit.capsule, *keys) for one in made]
+    read = [scheme.CapsuleFrag.from_bytes(bytes(one)).verify(kit.capsule, *keys) for one in cfrags[:2]]
+    assert kit.decrypt_reencrypted(grantee, keys[1], read) == kit.decrypt(lane) == bytes(32)
+    digest = bytes(range(32))
+    signed = s.Scalar(lane.to_be_bytes()).sign_recoverable(digest)
+    assert s.signer_of(digest, signed) == keys[1].point
+    print(sys.modules["coincurve"], signed.hex(), *(key.to_compressed_bytes().hex() for key in keys))
+    """
+    by = [in_a_process(code.format(hidden=hidden)) for hidden in ("", "sys.modules['coincurve'] = None")]
+    assert [one.returncode for one in by] == [0, 0], by[1].stderr
+    first, second = (
+        one.stdout.split(" ", 1) if number else one.stdout.rsplit("> ", 1) for number, one in enumerate(by)
+    )
+    assert second[0] == "None"
+    assert first[1] == second[1]
+
+
 class Watching:
     """The library, and which of its functions sees which bytes."""
 
