@@ -37,6 +37,7 @@ MODULES: Final[tuple[str, ...]] = (
     "patient_export",
     "machine",
     "recovery",
+    "guardians",
     "viewing",
     "viewers",
 )
