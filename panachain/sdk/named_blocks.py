@@ -161,7 +161,7 @@ def _emergencies(network: Network) -> Iterator[Named]:
 def _guardians(network: Network) -> Iterator[Named]:
     # Earlier ones, too: they count again when what was announced is taken back, and their shares restore.
     for event in network.sidechain.identities.announced():
-        yield from _raw(event.invitations, "invitation of guardians", f"patient {event.patient}")
+        yield from _raw(event.invitations, "invitation", f"patient {event.patient}")
 
 
 def _wardships(network: Network) -> Iterator[Named]:

@@ -46,6 +46,7 @@ MODULES: Final[tuple[str, ...]] = (
     "keys",
     "own_keys",
     "recovery",
+    "guardians",
     "viewing",
     "viewers",
 )

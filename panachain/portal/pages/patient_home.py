@@ -23,6 +23,7 @@ from panachain.portal.paging import part_of
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.sdk.access import readers
 from panachain.sdk.patient import Patient
+from panachain.sdk.results.guardians import RecoveryView
 from panachain.sdk.results.listings import Listing
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.requests import RequestView
@@ -84,19 +85,21 @@ def _lacks(view: PolicyView) -> bool:
     return bool(view.lacking or view.stage) and view.status is not PolicyStatus.EXPIRED
 
 
-def _look(patient: Patient) -> tuple[Listing[PolicyView], Listing[RequestView], float]:
+def _look(patient: Patient) -> tuple[Listing[PolicyView], Listing[RequestView], RecoveryView | None, float]:
     policies = patient.policies()
-    return Listing(policies, policies.left_out), patient.requests(), patient.network.clock()
+    moving = patient.guardians.recovery()
+    return Listing(policies, policies.left_out), patient.requests(), moving, patient.network.clock()
 
 
 @router.get("/home")
 async def home(request: Request, seat: Sitting, page: str = "1") -> Response:
     """Show who can read what, and what waits."""
-    policies, requests, now = await seat.run(_look)
+    policies, requests, moving, now = await seat.run(_look)
     found = readers(policies)
     return render(
         request,
         "patient/home.html",
+        moving=moving,
         matrix=found,
         people=part_of(found.rows, page, size=25),
         waiting=waiting(policies, requests, now=now),

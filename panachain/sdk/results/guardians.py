@@ -72,8 +72,8 @@ class GuardiansReport:
 
     Examples:
         >>> with connect("me", role="patient") as patient:
-        ...     patient.guardians.all().changes_at
-        0
+        ...     patient.guardians.all().recovery is None
+        True
     """
 
     threshold: int
@@ -113,8 +113,8 @@ class GuardedView:
 
     Examples:
         >>> with connect("doctor", role="practitioner") as doctor:
-        ...     [one.state for one in doctor.guarding.all()]
-        []
+        ...     all(one.threshold == 2 for one in doctor.guarding.all())
+        True
     """
 
     patient: Address

@@ -31,6 +31,7 @@ from panachain.records.sensitivity.kinds import kinds
 from panachain.sdk.access import Allowed, Reader, Readers
 from panachain.sdk.readings import Reading
 from panachain.sdk.results.choices import AskedRecord, ChoicesReport, RecategorizeReport
+from panachain.sdk.results.guardians import RecoveryView
 from panachain.sdk.results.listings import LeftOut
 from panachain.sdk.results.log import LIED, SILENT, ConvictionReport, LogEntry
 from panachain.sdk.results.policies import PolicyView
@@ -162,6 +163,7 @@ def pages(text: str) -> dict[str, dict[str, Any]]:
     lengths = {code: words for code, (words, _seconds) in LENGTHS.items()}
     return {
         "home.html": {
+            "moving": RecoveryView(WHO, WHO, (WHO,), 1_900_000_000),
             "matrix": Readers(("laboratory", "all"), (reader,)),
             "people": part_of([reader], "1"),
             "waiting": waiting,

@@ -110,7 +110,7 @@ class TestNaming:
     def test_the_store_is_told_to_keep_what_guardians_hold(self, world: World) -> None:
         name(world)
         name(world, "clinician", "nurse")
-        found = [one for one in named_blocks(world.network, world.network.store).blocks if "guardian" in one.what]
+        found = [one for one in named_blocks(world.network, world.network.store).blocks if one.what == "invitation"]
         assert len(found) == 2
 
 

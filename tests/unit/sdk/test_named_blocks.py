@@ -14,6 +14,7 @@ from panachain.errors import ChainUnavailableError, LockedError
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Address, Role
+from panachain.model.guardianship import GuardiansEvent
 from panachain.model.transactions import AccessRequest, PairingEvent
 from panachain.records.locate import HospitalHeads
 from panachain.records.publish import shorten_list
@@ -32,8 +33,8 @@ class World:
         self.store = MemoryStore()
         self.published = Published(self.store)
         self.manifest = self.published.batch(4)
-        kinds = ("terms", "pairing", "request", "answer", "group key", "emergency", "key block", "papers")
-        kinds += ("handover",)
+        kinds = ("terms", "pairing", "request", "answer", "group key", "emergency", "key block", "invitation")
+        kinds += ("papers", "handover")
         self.digests = {name: os.urandom(32) for name in kinds}
         self.earlier = os.urandom(32)
         """Digest of the group's key block before a renewal."""
@@ -52,13 +53,18 @@ class World:
             PairingEvent(PATIENT, HOSPITAL, digest["pairing"], paired=True),
             PairingEvent(GROUP, HOSPITAL, os.urandom(32), paired=False),
         ]
+        guardians = [
+            GuardiansEvent(PATIENT, (bytes(32),), 2, 86_400, digest["invitation"]),
+            # Whoever is removed announces nobody.
+            GuardiansEvent(PATIENT, (), 0, 86_400, bytes(32)),
+        ]
         policies = [
             SimpleNamespace(policy_id="0x01", terms=digest["terms"]),
             SimpleNamespace(policy_id="0x02", terms=b""),
         ]
         wardship = SimpleNamespace(number=3, papers=digest["papers"], handover=digest["handover"])
         self.sidechain = SimpleNamespace(
-            identities=SimpleNamespace(paired=lambda: pairings, find=list),
+            identities=SimpleNamespace(paired=lambda: pairings, find=list, announced=lambda: guardians),
             requests=SimpleNamespace(find=lambda: iter(requests), outcome_of=lambda _: digest["answer"]),
             groups=SimpleNamespace(find=lambda: [renewed], sealed_keys=lambda: {(GROUP, PATIENT): digest["group key"]}),
             wardships=SimpleNamespace(find=lambda: [wardship]),
