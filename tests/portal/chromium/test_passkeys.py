@@ -11,18 +11,18 @@ import pytest
 from panachain.model.credentials import PASSKEY
 from panachain.sdk.locks import Locks
 from panachain.sdk.profiles import load_profile
-from tests.portal.browser import NARROW, NEEDS_CHROMIUM, Chromium, Window
+from tests.portal.browser import NARROW, NEEDS_CHROMIUM, PATIENCE, Chromium, Window
 from tests.portal.elsewhere import site
 from tests.portal.keyed import lock_up
 from tests.portal.person import Name, Person, speaker
 from tests.portal.serving import PASSPHRASE, Portal, Served, enter, served_world
 
 pytestmark = [pytest.mark.deep, NEEDS_CHROMIUM]
-ASK = """async ({host, id, salt}) => {
+ASK = """async ({host, id, salt, patience}) => {
   const bytes = text => Uint8Array.from(text.match(/../g) || [], two => parseInt(two, 16));
   try {
     const found = await navigator.credentials.get({publicKey: {
-      rpId: host, challenge: new Uint8Array(32), userVerification: 'required', timeout: 3000,
+      rpId: host, challenge: new Uint8Array(32), userVerification: 'required', timeout: patience,
       allowCredentials: id ? [{type: 'public-key', id: bytes(id)}] : [],
       extensions: {prf: {eval: {first: bytes(salt)}}}}});
     const first = found.getClientExtensionResults().prf.results.first;
@@ -93,11 +93,16 @@ def test_a_passkey_is_made_and_opens_the_portal(chromium: Chromium, served: Serv
 
 def test_other_pages_of_this_machine_get_nothing_of_it(chromium: Chromium, served: Served) -> None:
     portal = served.portal("patient")
-    with chromium.window() as window, authenticator(window):
+    with chromium.window() as window, authenticator(window) as (session, name):
         begin(window, portal).press("Make the passkey")
         window.page.get_by_text("What opens this profile").first.wait_for()
         (made,) = Locks(load_profile(served.people.home, "patient")).credentials(PASSKEY)
-        own = {"host": made.host, "id": made.id.hex(), "salt": made.salt.hex()}
+        own = {"host": made.host, "id": made.id.hex(), "salt": made.salt.hex(), "patience": PATIENCE}
+        # It can't be found by whoever lacks its ID.
+        (kept,) = session.send("WebAuthn.getCredentials", {"authenticatorId": name})["credentials"]
+        assert kept["isResidentCredential"] is False
+        # A browser that has nothing to answer with waits until the end.
+        hasty = own | {"patience": 1_000}
         # The portal's own page gets an answer, the same each time.
         answer = window.page.evaluate(ASK, own)
         assert len(answer) == 64
@@ -108,10 +113,10 @@ def test_other_pages_of_this_machine_get_nothing_of_it(chromium: Chromium, serve
             # `localhost` is a name of every program's; this passkey isn't bound to it.
             window.page.goto(f"http://localhost:{port}/x")
             assert window.page.evaluate(ASK, own) == "SecurityError"
-            assert window.page.evaluate(ASK, own | {"host": "localhost"}) == "NotAllowedError"
+            assert window.page.evaluate(ASK, hasty | {"host": "localhost"}) == "NotAllowedError"
             # One that knew the portal's secret name, on a port of its own, needs the credential's ID and the salt, too.
             window.page.goto(f"http://{made.host}:{port}/x")
-            assert window.page.evaluate(ASK, own | {"id": ""}) == "NotAllowedError"
+            assert window.page.evaluate(ASK, hasty | {"id": ""}) == "NotAllowedError"
             assert window.page.evaluate(ASK, own | {"salt": "00" * 32}) not in (answer, "NotAllowedError")
             # With all of these it has an answer, which opens nothing without the profile's files. That is what is left.
             assert window.page.evaluate(ASK, own) == answer
