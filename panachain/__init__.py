@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from panachain.sdk import AnyActor, Hospital, Network, Patient, Practitioner, Registrar, Researcher, connect
     from panachain.sdk.books import Books
     from panachain.sdk.exporting import BundleExport
+    from panachain.sdk.key_rotation import OwnKeys
     from panachain.sdk.opening import Opening
     from panachain.sdk.readings import Reading
     from panachain.sdk.recovery import Recovery, RecoveryShare
@@ -98,6 +99,7 @@ _PLACES: Final = {
     "Omission": "errors",
     "OpenedRecord": "sdk.results.records",
     "Opening": "sdk.opening",
+    "OwnKeys": "sdk.key_rotation",
     "OwnReading": "sdk.results.records",
     "PairingReport": "sdk.results.uploads",
     "PanaChainError": "errors",
@@ -186,6 +188,7 @@ __all__ = [
     "Omission",
     "OpenedRecord",
     "Opening",
+    "OwnKeys",
     "OwnReading",
     "PairingReport",
     "PanaChainError",

@@ -98,8 +98,13 @@ class TestInbox:
             real = getattr(owner, name)
             monkeypatch.setattr(owner, name, lambda *args, real=real, name=name: (asked.append(name), real(*args))[1])
         monkeypatch.setattr(mainchain.policies, "policy_of", None)
-        monkeypatch.setattr(sidechain.identities, "identity_of", None)
+        looked: list[str] = []
+        one = sidechain.identities.identity_of
+        monkeypatch.setattr(sidechain.identities, "identity_of", lambda who: (looked.append(who), one(who))[1])
         assert len(list(world.clinician.inbox())) == 3
+        # Nobody is looked up alone but oneself: which keys are one's own now, the registry says.
+        assert set(looked) <= {world.clinician.address}
+        assert len(looked) <= 1
         # Once for the keys of all patients, and once for the names of all grantees.
         assert sorted(asked) == ["find", "find", "policies_of"]
 
