@@ -350,19 +350,6 @@ class Journal:
         """Close the file."""
         self._db.close()
 
-    def settle_file(self) -> None:
-        """Leave nothing of what was deleted in the file's log beside it.
-
-        Raises:
-            DiskError: somebody reads in it meanwhile, or the disk refuses.
-        """
-        try:
-            busy, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except sqlite3.Error as exc:
-            raise DiskError(f"the log of the upload journal can't be emptied: {exc}") from exc
-        if busy:
-            raise DiskError("the log of the upload journal can't be emptied: another program reads in it")
-
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Hold the journal for one upload: a second uploader on the same folder waits for the first."""

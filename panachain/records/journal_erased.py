@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
 
+from panachain.errors import DiskError
 from panachain.model.actors import Address
 
 SCHEMA: Final = """
@@ -166,6 +167,19 @@ class JournalErasures:
     def all(self) -> list[ErasureState]:
         """Return all that was ever erased, in the order of publication of what says so."""
         return self._states("1")
+
+    def settle_file(self) -> None:
+        """Leave nothing of what was deleted in the journal's log, a file beside it.
+
+        Raises:
+            DiskError: somebody reads in it meanwhile, or the disk refuses.
+        """
+        try:
+            busy, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as exc:
+            raise DiskError(f"the log of the upload journal can't be emptied: {exc}") from exc
+        if busy:
+            raise DiskError("the log of the upload journal can't be emptied: another program reads in it")
 
     def forget(self, first: int) -> None:
         """Forget what batches from a sequence on say, within the transaction that forgets them."""

@@ -472,7 +472,7 @@ class Erasures:
                     done.findings.notice("", node.name, error)
             self._name_others(done.findings)
         # Whatever was forgotten is in no log of the journal, either.
-        journal.settle_file()
+        journal.erasures.settle_file()
 
     def _name_others(self, findings: Findings) -> None:
         """Name the services that keep copies for this hospital: nobody here can see whether they delete."""

@@ -86,7 +86,7 @@ def test_what_is_forgotten_is_in_no_page_of_the_file_and_in_no_log(journal: Jour
     journal.mined(2, "0x2", 2)
     assert any(secret.encode() in path.read_bytes() for path in tmp_path.iterdir())
     journal.erasures.gone("h0", at=5, stores=1)
-    journal.settle_file()
+    journal.erasures.settle_file()
     assert not any(secret.encode() in path.read_bytes() for path in tmp_path.iterdir())
 
 
@@ -97,6 +97,6 @@ def test_a_log_that_somebody_reads_in_is_told(journal: Journal, tmp_path: Path) 
     erase(journal)
     journal._db.execute("PRAGMA busy_timeout=10")
     with pytest.raises(DiskError, match="reads in it"):
-        journal.settle_file()
+        journal.erasures.settle_file()
     reader.close()
-    journal.settle_file()
+    journal.erasures.settle_file()
