@@ -149,7 +149,7 @@ def open_invitation(
             proof = GuardianProof(tuple(commitments), told["place"], told["salt"])
             # Anybody can seal an invitation to anybody: the chain says whether it is the patient's.
             fits = commitments[proof.place] == guardian_commitment(patient, guardian, proof.salt)
-            if type(proof.place) is int and fits and told["patient"] == _raw(patient):
+            if type(proof.place) is int and proof.place >= 0 and fits and told["patient"] == _raw(patient):
                 return Invitation(patient, proof, int(told["threshold"]), str(told["share"]))
         except (IntegrityError, KeyError, TypeError, ValueError, IndexError, AttributeError):
             # Another guardian's, or nobody's.

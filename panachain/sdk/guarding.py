@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from panachain.chain.contracts.identity_registry import list_digest
 from panachain.errors import AccessDeniedError, PanaChainError, ShareError, UnknownActorError, UsageError
+from panachain.ethereum import parse_address
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Address, Role
 from panachain.model.guardianship import GuardiansEvent, Guardianship
@@ -171,7 +172,7 @@ class Guarding:
         return ReleaseReport(account, share.number, line(ANSWER, block))
 
     def _one(self, patient: str, *, former: bool = False) -> _Guarded:
-        address = self._network.resolve(patient, Role.PATIENT).address if not patient.startswith("0x") else patient
+        address = _account(self._network, patient)
         found, left_out = self._find()
         for one in found:
             if one.invitation.patient == address and (former or one.state == "guardian"):
@@ -245,6 +246,16 @@ class Guarding:
             return {bytes(one) for one in content["others"]} if content["v"] == _VERSION else set()
         except (KeyError, TypeError, ValueError):
             return set()
+
+
+def _account(network: Network, patient: str) -> Address:
+    """Return whom a text means; an address stands for itself, also of an account that was moved."""
+    if not patient.startswith("0x"):
+        return network.resolve(patient, Role.PATIENT).address
+    try:
+        return parse_address(patient)
+    except ValueError:
+        raise UnknownActorError(f"{patient[:80]!a} is no address") from None
 
 
 def _number(share: str) -> int:

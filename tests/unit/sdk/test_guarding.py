@@ -139,9 +139,12 @@ def test_one_alone_moves_nobody_and_freezes_once(world: World) -> None:
         world.nurse.guarding.freeze(patient)
     with pytest.raises(TransactionError):
         world.successor.guardians.complete(patient)
+    for nobody in ("0x12", "pat-aaaaaaaaaaaaa"):
+        with pytest.raises(UnknownActorError):
+            world.nurse.guarding.freeze(nobody)
     # Only a patient's account takes a patient over.
     with pytest.raises(UsageError):
-        world.clinician.guarding.approve(patient, world.stranger.address)
+        world.clinician.guarding.approve(patient.lower(), world.stranger.address)
 
 
 def test_any_two_restore_the_seed_and_one_restores_nothing(world: World, asking: Asking) -> None:
