@@ -55,7 +55,7 @@ def check_acting(network: Network, account: Address) -> None:
     if state in ("proposed", "accepted"):
         raise SuspendedError(
             f"wardship {wardship.number} isn't attested by the registrar yet; nothing was done for the ward",
-            hint=f"the registrar runs: panachain ward start {wardship.number}",
+            hint=f"the registrar runs: panachain --profile REGISTRAR ward start {wardship.number}",
         )
     ended = wardship.ended_at or wardship.ends_at
     raise SuspendedError(

@@ -28,10 +28,11 @@ class PatientPairing(PatientParts):
 
     def _check_registered(self) -> None:
         """Check that this patient may act: for themselves, or for a ward while the wardship is in force."""
-        super()._check_registered()
         from panachain.sdk.care import check_acting
 
+        # First: an account that was suspended because its wardship is over is told so.
         check_acting(self.network, self.address)
+        super()._check_registered()
 
     @property
     def choices(self) -> OwnChoices:

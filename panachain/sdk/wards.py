@@ -461,7 +461,7 @@ class Attests(_Parts):
             raise OutOfScopeError(
                 f"wardship {found.number} gives the carer {', '.join(names_of(for_good))}, which the setting ward_keeps"
                 " leaves to wards; nothing was attested",
-                hint="the carer proposes another one: panachain ward add --keeps … --keeps-from DATE",
+                hint="the carer proposes another one: panachain --profile CARER ward add … --keeps … --keeps-from DATE",
             )
         self._contract().start(self._sender(), found.number)
         return self.find(found.number)

@@ -250,6 +250,8 @@ class TestEnd:
         parent, account, number = start(world)
         parent.wards.end(number)
         assert account.whoami().status is Status.SUSPENDED
+        with pytest.raises(SuspendedError, match="the ward acts for themselves"):
+            account.pair(world.hospital.address)
         with chain_refuses("IdentityNotActivePatient"):
             account._lanes.pair(world.hospital.whoami(), account._lanes.generations())
         with pytest.raises(PanaChainError):
