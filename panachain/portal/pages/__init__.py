@@ -39,6 +39,7 @@ MODULES: Final[tuple[str, ...]] = (
     "recovery",
     "viewing",
     "viewers",
+    "searching",
 )
 """Modules of this folder, in any order."""
 
