@@ -49,6 +49,7 @@ MODULES: Final[tuple[str, ...]] = (
     "guardians",
     "viewing",
     "viewers",
+    "searching",
 )
 """Modules of this folder, in any order."""
 

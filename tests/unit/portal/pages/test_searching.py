@@ -1,0 +1,53 @@
+"""Looking words up in the portal: a patient in their own records, a reader in those of a grant, and in no address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from panachain.model.actors import Role
+from tests.portal.conftest import Client, Portal, text_of
+from tests.twin.world import World, running_world
+from tests.unit.sdk.helpers import grant
+from tests.unit.sdk.test_searching import lab, publish
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with running_world() as made:
+        yield made
+
+
+def looked(client: Client, **fields: str) -> str:
+    page: str = client.finish(client.submit("/search", **fields))
+    return page
+
+
+def test_a_patient_finds_what_both_hospitals_published(portal: Portal, world: World) -> None:
+    publish(world, lab(1, "before <b>breakfast</b>", 131))
+    publish(world, lab(2, "fasting"), where="clinic")
+    client = portal.client_of(Role.PATIENT)
+    assert "Nobody else learns what you look for." in text_of(client.page("/search"))
+    page = looked(client, words="glucose")
+    assert "2 records" in text_of(page)
+    assert page.count('href="/records/') == 2
+    assert text_of(page).count("all that its one storage transaction holds for you") == 2
+    assert "131 mg/dL" in text_of(looked(client, words="glucose>126"))
+    assert "No record has that." in text_of(looked(client, words="absent x<script>"))
+
+
+def test_a_practitioner_searches_in_a_grant(portal: Portal, world: World) -> None:
+    publish(world, lab(1, "breakfast"))
+    client = portal.client_of(Role.PRACTITIONER)
+    assert "No grant is in force." in text_of(client.page("/search"))
+    made = grant(world)
+    page = client.page("/search")
+    assert made.policy_id in page
+    assert "The patient's log tells that you searched" in text_of(page)
+    assert "One record" in text_of(looked(client, words="breakfast", policy=made.policy_id))
+
+
+def test_what_cannot_be_looked_for_is_refused_at_once(portal: Portal, world: World) -> None:
+    client = portal.client_of(Role.PATIENT)
+    client.submit("/search", status=400, words="gl*")
