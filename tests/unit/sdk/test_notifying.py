@@ -16,7 +16,6 @@ from panachain.crypto.keys import Seed
 from panachain.errors import UnavailableError, UsageError
 from panachain.sdk.notifying import TITLE, Notifier
 
-
 WORD = "hunter2"
 
 
