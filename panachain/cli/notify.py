@@ -50,7 +50,7 @@ def notify() -> None:
     help="A private file with the address; without it you are asked for it.",
 )
 def add(url_file: Path | None) -> None:
-    """Send messages to one more address, such as mailto://user:password@example.org; apprise lists the services.
+    """Send messages to one more address, such as ntfys://TOPIC; apprise lists the services.
 
     Whoever runs that service reads the messages. They say what to run, and nothing else.
     """

@@ -16,6 +16,7 @@ import bisect
 import hmac
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -28,6 +29,8 @@ from panachain.records import tree_hash
 EPOCH: Final = 1 << 16
 """Receipts of an epoch."""
 _INDEX_SIZE: Final = 8
+_BLOCK: Final = 64
+"""Bytes of a block of SHA-256."""
 ROW_SIZE: Final = HASH_SIZE + _INDEX_SIZE + HASH_SIZE
 """Bytes of a row."""
 
@@ -118,7 +121,13 @@ def map_key(audit_key: bytes, policy_id: PolicyId, epoch: int, number: int) -> b
         number: of the receipt among the policy's in the epoch, from 0 on.
     """
     named = bytes.fromhex(policy_id[2:]) + epoch.to_bytes(4, "big") + number.to_bytes(4, "big")
-    return hmac.digest(audit_key, labels.LOG_MAP + named, sha256)
+    return hmac.digest(_short(audit_key), labels.LOG_MAP + named, "sha256")
+
+
+@lru_cache(maxsize=1024)
+def _short(key: bytes) -> bytes:
+    """Return what HMAC makes of a key that is longer than a block (RFC 2104 section 2), once for all that it keys."""
+    return sha256(key).digest() if len(key) > _BLOCK else key
 
 
 def check_row(head: MapHead, key: bytes, shown: Sequence[Placed]) -> Row | None:

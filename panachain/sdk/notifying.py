@@ -40,7 +40,7 @@ class Notifier:
         """Send messages to one more address from now on, and return its service.
 
         Args:
-            url: as apprise writes it, such as `mailto://user:password@example.org` or `ntfys://topic`.
+            url: as apprise writes it, such as `ntfys://TOPIC`.
 
         Raises:
             UsageError: it is no address of a service that is known, or there are too many.
@@ -53,7 +53,7 @@ class Notifier:
         if not url.isprintable() or _sender(url) is None:
             raise UsageError(
                 "this is no address that messages can be sent to; nothing was added",
-                hint="see apprise's list of services, such as mailto://user:password@example.org",
+                hint="see apprise's list of services, such as ntfys://TOPIC",
             )
         if url not in known:
             self._keep([*known, url])

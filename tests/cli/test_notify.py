@@ -16,7 +16,8 @@ from panachain.sdk.watching import TEST, TEXTS, Happening, Kind
 from tests.cli.twin import Outcome, Twin
 
 Run = Callable[..., Outcome]
-URL = "json://user:hunter2@127.0.0.1/secret"
+WORD = "hunter2"
+URL = f"json://user:{WORD}@127.0.0.1/secret"
 
 
 class Watched:

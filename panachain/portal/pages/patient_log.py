@@ -27,11 +27,12 @@ from panachain.portal.pages.patient_grants import own_policy
 from panachain.portal.paging import Part, part_of
 from panachain.portal.refusals import said
 from panachain.portal.rendering import confirm, confirmed, render, to
+from panachain.sdk.log_exports import audit_events, rows
 from panachain.sdk.names import Names
 from panachain.sdk.patient import Patient
 from panachain.sdk.readings import Reading, readings
 from panachain.sdk.results.listings import LeftOut
-from panachain.sdk.results.log import LIED, ConvictionReport, LogEntry
+from panachain.sdk.results.log import LIED, ConvictionReport, LogEntry, LogProof
 from panachain.sdk.results.revocations import receipt_json
 
 PAGES: Final = (Page("/log", N_("Who read"), frozenset({Role.PATIENT}), 40),)
@@ -198,6 +199,39 @@ async def ask_again(seat: Sitting, form: Filled) -> Response:
     """Ask the proxies anew."""
     del form
     return _asking(seat, Wanted())
+
+
+@router.post("/log/verify")
+async def verify(seat: Sitting, form: Filled) -> Response:
+    """Have each proxy prove that what it showed is all that its log has."""
+    del form
+
+    def work(patient: Patient, progress: JobProgress) -> Sequence[LogProof]:
+        progress.stage(_("Each proxy proves its log"))
+        return patient.auditing.verify(progress=progress)
+
+    return to(seat.start(_("Proving the log"), work, template="patient/proven.html"))
+
+
+@router.get("/log/audit.json")
+async def audit_events_file(seat: Sitting) -> Response:
+    """Give all readings as FHIR AuditEvents."""
+    kept: Log | None = seat.keep.get(KEPT)
+    if kept is None:
+        return to("/log")
+    return _file(json_line(audit_events(kept.readings, seat.profile.address), indent=2), "audit.json")
+
+
+@router.get("/log/readings.csv")
+async def readings_file(seat: Sitting) -> Response:
+    """Give all readings as CSV."""
+    kept: Log | None = seat.keep.get(KEPT)
+    return to("/log") if kept is None else _file(rows(kept.readings), "readings.csv")
+
+
+def _file(text: str, name: str) -> Response:
+    kind = "text/csv; charset=utf-8" if name.endswith(".csv") else "application/fhir+json"
+    return Response(text, media_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
 
 def _reading(seat: Seat, number: str) -> tuple[Log, Reading] | None:

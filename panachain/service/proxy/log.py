@@ -262,15 +262,19 @@ class ProxyLog:
             rows, numbers = [], {}
         while len(rows) < count:
             first = epoch * EPOCH + len(rows)
-            entries = self._store.entries(first + 1, min(WIDTH, count - len(rows)))
-            if not entries:
-                raise IntegrityError(f"the receipt log lacks receipt {first + 1}")
-            self._learn_keys({policy_id for policy_id, _ in entries})
-            for offset, (policy_id, entry) in enumerate(entries):
+            # The leaves of one tile at most: their hashes are kept, or computed once for tree and map.
+            tile, begin = divmod(first, WIDTH)
+            width = min(WIDTH, begin + count - len(rows))
+            leaves = self._tile(0, tile, width)[begin:]
+            policies = self._store.policies(first + 1, len(leaves))
+            if len(policies) != len(leaves):
+                raise IntegrityError(f"the receipt log lacks receipts from {first + 1} on")
+            self._learn_keys(set(policies))
+            for offset, (policy_id, leaf) in enumerate(zip(policies, leaves, strict=True)):
                 number = numbers.get(policy_id, 0)
                 numbers[policy_id] = number + 1
                 key = map_key(self._audit_key(policy_id), policy_id, epoch, number)
-                rows.append(Row(key, first + offset, log_proof.leaf_hash(entry)))
+                rows.append(Row(key, first + offset, leaf))
         self._growing = epoch, rows, numbers
         return list(rows)
 
@@ -278,7 +282,8 @@ class ProxyLog:
         self._audit |= self._store.audit_keys(policies - self._audit.keys())
 
     def _audit_key(self, policy_id: PolicyId) -> bytes:
-        self._learn_keys({policy_id})
+        if policy_id not in self._audit:
+            self._learn_keys({policy_id})
         return self._audit.get(policy_id, b"")
 
     def _tile(self, level: int, number: int, width: int) -> list[bytes]:

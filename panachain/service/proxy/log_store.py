@@ -37,6 +37,14 @@ class LogStore:
         )
         return [(PolicyId(row[0]), row[1].encode()) for row in rows]
 
+    def policies(self, first: int, count: int) -> list[PolicyId]:
+        """Return the policies of receipts; the arguments are those of `entries`."""
+        rows = self._store._read(
+            "SELECT policy_id FROM receipt WHERE sequence >= {} AND sequence < {} ORDER BY sequence",
+            *(first, first + count),
+        )
+        return [PolicyId(row[0]) for row in rows]
+
     def tile(self, level: int, number: int) -> bytes | None:
         """Return a full tile's hashes, one after the other; None where it wasn't kept yet."""
         rows = self._store._read("SELECT hashes FROM tile WHERE level = {} AND number = {}", level, number)

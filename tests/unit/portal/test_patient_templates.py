@@ -33,7 +33,7 @@ from panachain.sdk.readings import Reading
 from panachain.sdk.results.choices import AskedRecord, ChoicesReport, RecategorizeReport
 from panachain.sdk.results.guardians import RecoveryView
 from panachain.sdk.results.listings import LeftOut
-from panachain.sdk.results.log import LIED, SILENT, ConvictionReport, LogEntry
+from panachain.sdk.results.log import LIED, SILENT, ConvictionReport, LogEntry, LogProof
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.records import (
     LeftBehind,
@@ -214,6 +214,9 @@ def pages(text: str) -> dict[str, dict[str, Any]]:
         "log.html": {"result": shown(log, Wanted(text, text, "", "", text, text))},
         "reading.html": {"reading": reading, "receipts": [bad(ENTRY)], "number": 1, "at": 1},
         "convicted.html": {"result": ConvictionReport(POLICY, (text,))},
+        "proven.html": {
+            "result": [bad(LogProof(POLICY, WHO, 1, 2)), LogProof(POLICY, WHO, 1, 2, reason=text, lied=True)]
+        },
         "moved.html": {
             "result": bad(RecategorizeReport("private", (AskedRecord("b", WHO, "vitals", 1),), omissions=OMITTED))
         },

@@ -16,6 +16,8 @@ from panachain.crypto.keys import Seed
 from panachain.errors import UnavailableError, UsageError
 from panachain.sdk.notifying import TITLE, Notifier
 
+WORD = "hunter2"
+
 
 class Receiver(HTTPServer):
     """What messages arrive at."""
@@ -27,7 +29,7 @@ class Receiver(HTTPServer):
 
     @property
     def url(self) -> str:
-        return f"json://user:hunter2@127.0.0.1:{self.server_port}/secret-path"
+        return f"json://user:{WORD}@127.0.0.1:{self.server_port}/secret-path"
 
 
 class _Handler(BaseHTTPRequestHandler):

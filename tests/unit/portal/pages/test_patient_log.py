@@ -145,3 +145,43 @@ def test_evidence_is_submitted_once_that_is_confirmed(portal: Portal, client: Cl
     asked = client.submit("/log/convict", policy=made.policy_id)
     assert "The contract suspends such a proxy" in text_of(asked.text)
     assert "No receipt convicts anybody" in text_of(client.finish(client.agree(asked)))
+
+
+def test_the_log_is_proven_and_taken_along(portal: Portal, client: Client) -> None:
+    upload(portal.world)
+    opened(portal.world, grant(portal.world).policy_id)
+    portal.world.wait()
+    assert client.get("/log/audit.json").headers.get("location") in ("/log", None)
+    page = client.finish(client.get("/log"))
+    assert "Have it proven that nothing is missing" in page
+    text = text_of(client.finish(client.submit("/log/verify")))
+    assert "Each proxy proved that it left nothing out." in text
+    assert "nothing is left out" in text
+    bundle = json.loads(client.get("/log/audit.json").text)
+    assert bundle["entry"][0]["resource"]["resourceType"] == "AuditEvent"
+    table = client.get("/log/readings.csv")
+    assert table.text.startswith("when,until,who")
+    assert "attachment" in table.headers["content-disposition"]
+
+
+def test_a_proxy_that_contradicts_itself_is_shown(portal: Portal, client: Client) -> None:
+    upload(portal.world)
+    made = grant(portal.world)
+    opened(portal.world, made.policy_id)
+    portal.world.wait()
+    liar = portal.world.proxies[0]
+    true = liar.answer
+
+    def answer(path: str, body: bytes) -> tuple[int, bytes]:
+        status, content = true(path, body)
+        if path != "/v1/proof":
+            return status, content
+        fields = json.loads(content)
+        fields["items"] = fields["items"][::-1]
+        return status, json.dumps(fields).encode()
+
+    liar.answer = answer
+    text = text_of(client.finish(client.submit("/log/verify")))
+    liar.answer = true
+    assert "A proxy contradicts its own log." in text
+    assert "not in its order" in text
