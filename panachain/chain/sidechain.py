@@ -17,6 +17,7 @@ from panachain.chain.contracts.access_requests import AccessRequests
 from panachain.chain.contracts.care_groups import CareGroups
 from panachain.chain.contracts.emergency_access import EmergencyAccess
 from panachain.chain.contracts.forwarder import Forwarder
+from panachain.chain.contracts.guardianships import Guardianships
 from panachain.chain.contracts.identity_registry import IdentityRegistry
 from panachain.chain.contracts.wardships import Wardships
 from panachain.chain.evm import Sender
@@ -42,6 +43,11 @@ class Sidechain(Contracts):
     def identities(self) -> IdentityRegistry:
         """Patients and practitioners, and whom patients paired with."""
         return IdentityRegistry(self.bind("IdentityRegistry"))
+
+    @cached_property
+    def guardianships(self) -> Guardianships:
+        """Who may move patients, and moves that were begun."""
+        return Guardianships(self.bind("IdentityRegistry"))
 
     @cached_property
     def requests(self) -> AccessRequests:

@@ -73,21 +73,6 @@ class Seed:
         """The generation of the keys of the key block: 0 as registered, and one more after each change of keys."""
         return self._generation if self._newest is None else self._newest()
 
-    def generation_among(self, digests: Sequence[bytes]) -> int:
-        """Return the newest generation that a registry has of this seed's keys; 0 where it has none.
-
-        Whoever has the account's key and not the seed can change keys too: theirs, and all that follow, don't count.
-
-        Args:
-            digests: of the actor's key blocks, oldest first, 32 bytes each.
-        """
-        generation = 0
-        for place, digest in enumerate(digests[1:], start=1):
-            if self.of_generation(place).public_keys().digest != digest:
-                break
-            generation = place
-        return generation
-
     def generations(self) -> list[Seed]:
         """Return the seed as of each generation alone, newest first."""
         return [self.of_generation(generation) for generation in range(self.generation, -1, -1)]
@@ -135,13 +120,9 @@ class Seed:
         """Return the key for what this actor encrypts for themselves at rest, 32 bytes."""
         return self._factory.secret(labels.SEED_STORE)
 
-    def log_key(self) -> bytes:
-        """Return the secret Ed25519 key by which a proxy signs the checkpoints of its own log, 32 bytes."""
-        return self._factory.secret(labels.SEED_LOG)
-
-    def witness_key(self) -> bytes:
-        """Return the secret Ed25519 key by which a proxy cosigns the checkpoints of other logs, 32 bytes."""
-        return self._factory.secret(labels.SEED_WITNESS)
+    def log_keys(self) -> tuple[bytes, bytes]:
+        """Return the secret Ed25519 keys of a proxy: for checkpoints of its own log, and of others, 32 bytes each."""
+        return self._factory.secret(labels.SEED_LOG), self._factory.secret(labels.SEED_WITNESS)
 
     def lane(self, scope: Scope, generation: int) -> SecretKey:
         """Return a lane's delegating key."""
@@ -213,6 +194,23 @@ def brief_id(hospital_locator_key: bytes, sequence: int, number: int) -> bytes:
     # With the sequence in it, whoever sees a lookup of a key that isn't there learns nothing of a later manifest.
     # 16 bytes are enough: an ID is looked for in one manifest, and 2^64 of them would have to be there for a collision.
     return hmac.digest(hospital_locator_key, sequence.to_bytes(8, "big") + number.to_bytes(8, "big"), sha256)[:16]
+
+
+def generation_among(seed: Seed, digests: Sequence[bytes]) -> int:
+    """Return the newest generation that a registry has of this seed's keys; 0 where it has none.
+
+    Whoever has the account's key and not the seed can change keys too: theirs, and all that follow, don't count.
+
+    Args:
+        seed: whose.
+        digests: of the actor's key blocks, oldest first, 32 bytes each.
+    """
+    generation = 0
+    for place, digest in enumerate(digests[1:], start=1):
+        if seed.of_generation(place).public_keys().digest != digest:
+            break
+        generation = place
+    return generation
 
 
 def _lane_label(scope: Scope, generation: int) -> bytes:

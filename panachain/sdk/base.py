@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Self
 from panachain.chain.anvil import fund
 from panachain.chain.contracts import identity_registry
 from panachain.chain.evm import Sender
-from panachain.crypto.keys import Seed
+from panachain.crypto.keys import Seed, generation_among
 from panachain.crypto.wraps import DataKey
 from panachain.errors import (
     IntegrityError,
@@ -194,7 +194,7 @@ class ActorSession:
         at, generation = self._looked
         if not at <= now < at + _LOOKED:
             found = self._registered()
-            generation = 0 if found is None else self._unlocked.generation_among(found.key_digests)
+            generation = 0 if found is None else generation_among(self._unlocked, found.key_digests)
             self._looked = now, generation
         return generation
 

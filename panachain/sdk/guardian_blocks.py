@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
-from panachain.chain.contracts.identity_registry import guardian_commitment
+from panachain.chain.contracts.guardianships import guardian_commitment
 from panachain.crypto import box, kdf, labels, padding, stream
 from panachain.crypto.hpke import SealingKey
 from panachain.crypto.keys import Seed

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from panachain.chain.contracts.identity_registry import list_digest
+from panachain.chain.contracts.guardianships import list_digest
 from panachain.errors import UnknownActorError, UsageError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Address, Role
@@ -60,8 +60,8 @@ def recovery_of(patient: Address, events: Iterable[RecoveryEvent], now: int) -> 
 
 def told_of(network: Network, patients: Iterable[Address]) -> list[RecoveryView]:
     """Return what guardians began to move some patients, by proven events; needs nobody's seed."""
-    identities, now = network.sidechain.identities, now_of(network)
-    found = (recovery_of(one, identities.recoveries(one), now) for one in patients)
+    guardianships, now = network.sidechain.guardianships, now_of(network)
+    found = (recovery_of(one, guardianships.recoveries(one), now) for one in patients)
     return [one for one in found if one is not None]
 
 
@@ -139,10 +139,10 @@ class OwnGuardians:
             UsageError: nobody is named.
             TransactionError: a freeze or an open recovery holds it up.
         """
-        known = self._network.sidechain.identities.guardianship_of(self._patient)
+        known = self._network.sidechain.guardianships.guardianship_of(self._patient)
         if not known.threshold:
             raise UsageError("you have no guardians")
-        receipt = self._network.sidechain.identities.set_guardians(self._sender(), [], 0, known.delay, bytes(32))
+        receipt = self._network.sidechain.guardianships.set_guardians(self._sender(), [], 0, known.delay, bytes(32))
         return self._report(receipt.tx_hash)
 
     def keep(self) -> GuardiansReport:
@@ -151,15 +151,15 @@ class OwnGuardians:
         Raises:
             TransactionError: nothing was announced.
         """
-        return self._report(self._network.sidechain.identities.cancel_guardians(self._sender()).tx_hash)
+        return self._report(self._network.sidechain.guardianships.cancel_guardians(self._sender()).tx_hash)
 
     def freeze(self) -> GuardiansReport:
         """Let nobody new be named or paired with for 72 hours; revoking, unpairing and the veto go on."""
-        return self._report(self._network.sidechain.identities.freeze(self._sender()).tx_hash)
+        return self._report(self._network.sidechain.guardianships.freeze(self._sender()).tx_hash)
 
     def veto(self) -> GuardiansReport:
         """Veto every approval until now, and an open recovery. A suspended patient can't."""
-        return self._report(self._network.sidechain.identities.cancel_recovery(self._sender()).tx_hash)
+        return self._report(self._network.sidechain.guardianships.cancel_recovery(self._sender()).tx_hash)
 
     def all(self) -> GuardiansReport:
         """Return who is named, what is announced, and what guardians began.
@@ -171,7 +171,7 @@ class OwnGuardians:
 
     def recovery(self) -> RecoveryView | None:
         """Return what guardians began to move this patient, by proven events; None for nothing."""
-        events = self._network.sidechain.identities.recoveries(self._patient)
+        events = self._network.sidechain.guardianships.recoveries(self._patient)
         return recovery_of(self._patient, events, now_of(self._network))
 
     def complete(self, patient: str) -> MovedReport:
@@ -185,7 +185,7 @@ class OwnGuardians:
             TransactionError: no recovery to this account is open, or its delay isn't over.
         """
         before = self._network.resolver.registered(patient).address
-        receipt = self._network.sidechain.identities.complete_recovery(self._sender(), before)
+        receipt = self._network.sidechain.guardianships.complete_recovery(self._sender(), before)
         return self._moved(before, receipt.tx_hash)
 
     def inherited(self) -> list[MovedReport]:
@@ -211,14 +211,14 @@ class OwnGuardians:
         texts = [share.reveal() for share in made]
         commitments, block = seal_invitations(self._patient, self._seed, named, texts, threshold)
         cid = keep(self._network.store, block)
-        receipt = self._network.sidechain.identities.set_guardians(
+        receipt = self._network.sidechain.guardianships.set_guardians(
             self._sender(), commitments, threshold, delay, cid.digest
         )
         return self._report(receipt.tx_hash)
 
     def _report(self, tx: str) -> GuardiansReport:
-        known = self._network.sidechain.identities.guardianship_of(self._patient)
-        announced = self._network.sidechain.identities.announced(self._patient)
+        known = self._network.sidechain.guardianships.guardianship_of(self._patient)
+        announced = self._network.sidechain.guardianships.announced(self._patient)
         return GuardiansReport(
             threshold=known.threshold,
             delay=known.delay,

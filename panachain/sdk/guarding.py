@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from panachain.chain.contracts.identity_registry import list_digest
+from panachain.chain.contracts.guardianships import list_digest
 from panachain.errors import AccessDeniedError, PanaChainError, ShareError, UnknownActorError, UsageError
 from panachain.ethereum import parse_address
 from panachain.ipld.cid import CID, RAW
@@ -119,7 +119,7 @@ class Guarding:
         new = self._network.resolver.registered(successor)
         if new.role is not Role.PATIENT:
             raise UsageError(f"{new.handle} is a {new.role.value}: a patient moves to another patient's account")
-        self._network.sidechain.identities.approve_recovery(
+        self._network.sidechain.guardianships.approve_recovery(
             self._sender(), one.invitation.patient, new.address, one.invitation.proof
         )
         return self._again(one)
@@ -132,7 +132,7 @@ class Guarding:
             TransactionError: they froze this patient before.
         """
         one = self._one(patient)
-        self._network.sidechain.identities.freeze_for(self._sender(), one.invitation.patient, one.invitation.proof)
+        self._network.sidechain.guardianships.freeze_for(self._sender(), one.invitation.patient, one.invitation.proof)
         return self._again(one)
 
     def asked(self, ask: str) -> tuple[Address, CID]:
@@ -184,13 +184,13 @@ class Guarding:
         )
 
     def _again(self, one: _Guarded) -> GuardedView:
-        known = self._network.sidechain.identities.guardianship_of(one.invitation.patient)
+        known = self._network.sidechain.guardianships.guardianship_of(one.invitation.patient)
         return self._names.fill([self._view(_Guarded(one.invitation, one.event, known), None)])[0]
 
     def _view(self, one: _Guarded, moved_to: Address | None) -> GuardedView:
         patient = one.invitation.patient
         now = now_of(self._network)
-        events = self._network.sidechain.identities.recoveries(patient)
+        events = self._network.sidechain.guardianships.recoveries(patient)
         return GuardedView(
             patient=patient,
             state=one.state,
@@ -208,7 +208,7 @@ class Guarding:
         before = len(others)
         found: dict[Address, list[tuple[Invitation, GuardiansEvent]]] = {}
         left_out = []
-        for event in self._network.sidechain.identities.announced():
+        for event in self._network.sidechain.guardianships.announced():
             if event.patient == self._account or not event.commitments or event.invitations in others:
                 continue
             try:
@@ -226,7 +226,7 @@ class Guarding:
         return [self._newest(several) for several in found.values()], left_out
 
     def _newest(self, several: Sequence[tuple[Invitation, GuardiansEvent]]) -> _Guarded:
-        known = self._network.sidechain.identities.guardianship_of(several[-1][1].patient)
+        known = self._network.sidechain.guardianships.guardianship_of(several[-1][1].patient)
         made = [_Guarded(invitation, event, known) for invitation, event in several]
         return next((one for one in made if one.state == "guardian"), made[-1])
 

@@ -243,11 +243,7 @@ class Hospital(HospitalRouting):
                 yield PublishedView(record.header, Address(record.patient), record.scope, record.sequence)
 
     def get(self, record_id: str) -> NoReturn:
-        """A hospital can't open what it published.
-
-        Raises:
-            AccessDeniedError: always.
-        """
+        """Raise AccessDeniedError: a hospital can't open what it published."""
         raise AccessDeniedError(
             f"{self.profile.handle} can't open record {record_id}: a hospital keeps no key to what it publishes",
             hint="ask the patient for a grant: a practitioner of yours runs panachain --profile PRACTITIONER request",

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from panachain.crypto.keys import Seed
+from panachain.crypto.keys import Seed, generation_among
 from panachain.errors import ChainUnavailableError, IntegrityError, SuspendedError, UnknownActorError, UsageError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, Role, Status
@@ -81,7 +81,7 @@ class OwnKeys:
         found = self._owner.registered()
         if found is None:
             return []
-        own, now = self._owner.seed.generation_among(found.key_digests), self._now(found.role)
+        own, now = generation_among(self._owner.seed, found.key_digests), self._now(found.role)
         first = self._owner.seed.of_generation(0).public_keys().digest
         starts = (0, *(change.valid_from for change in found.key_changes))
         views = []

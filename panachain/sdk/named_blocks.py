@@ -160,7 +160,7 @@ def _emergencies(network: Network) -> Iterator[Named]:
 
 def _guardians(network: Network) -> Iterator[Named]:
     # Earlier ones, too: they count again when what was announced is taken back, and their shares restore.
-    for event in network.sidechain.identities.announced():
+    for event in network.sidechain.guardianships.announced():
         yield from _raw(event.invitations, "invitation", f"patient {event.patient}")
 
 

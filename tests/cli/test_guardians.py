@@ -149,10 +149,10 @@ class TestNotices:
             SimpleNamespace(name="RecoveryApproved", successor=NEW, guardian=WHO, ready_at=0),
             SimpleNamespace(name="RecoveryOpened", successor=NEW, guardian=None, ready_at=1_900_000_000),
         ]
-        identities = SimpleNamespace(recoveries=lambda _: events, **patch)
+        guardianships = SimpleNamespace(recoveries=lambda _: events, **patch)
         head = SimpleNamespace(head=lambda: SimpleNamespace(time=1_800_000_000))
         return SimpleNamespace(
-            sidechain=SimpleNamespace(identities=identities, source=head), clock=lambda: 1_800_000_000
+            sidechain=SimpleNamespace(guardianships=guardianships, source=head), clock=lambda: 1_800_000_000
         )
 
     def test_an_open_recovery_is_a_warning(self, capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,7 +182,7 @@ class TestNotices:
         assert (check.state, check.name) == ("bad", "guardians of me")
         assert "panachain --profile me recovery veto" in check.fix
         answer[0] = self.network()
-        answer[0].sidechain.identities.recoveries = lambda _: []
+        answer[0].sidechain.guardianships.recoveries = lambda _: []
         assert [one.state for one in doctor._guardians(app)] == ["ok"]
         answer[0] = UnavailableError("no chain answers")
         assert "isn't known" in run("recovery", "status").err
@@ -193,7 +193,9 @@ class TestNotices:
     def test_what_isnt_known_stops_nothing(self, capsys: pytest.CaptureFixture[str]) -> None:
         app: Any = SimpleNamespace(output=Output())
         broken = self.network()
-        broken.sidechain.identities.recoveries = lambda _: (_ for _ in ()).throw(UnavailableError("no chain answers"))
+        broken.sidechain.guardianships.recoveries = lambda _: (_ for _ in ()).throw(
+            UnavailableError("no chain answers")
+        )
         App.tell_of_guardians(app, broken, [WHO])
         assert "isn't known" in capsys.readouterr().err
 

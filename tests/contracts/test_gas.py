@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from panachain.chain.contracts.identity_registry import guardian_commitment
+from panachain.chain.contracts.guardianships import guardian_commitment
 from panachain.chain.receipts import log_domain, sign_head
 from panachain.chain.signing import Account, compact
 from tests.contracts.conftest import HOSPITAL, KEYS, NOBODY, PATIENT, PROXY, halves

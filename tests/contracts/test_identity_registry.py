@@ -9,7 +9,7 @@ import pytest
 from eth_abi import encode
 from eth_utils import keccak
 
-from panachain.chain.contracts.identity_registry import guardian_commitment
+from panachain.chain.contracts.guardianships import guardian_commitment
 
 PATIENT, PRACTITIONER = 1, 2
 UNKNOWN, ACTIVE, SUSPENDED, REPLACED = range(4)

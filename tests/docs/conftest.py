@@ -33,7 +33,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     (folder / "passphrase").chmod(0o600)
     (folder / "records").mkdir()
     for number, (category, year) in enumerate([("laboratory", 2024), ("allergies", 2025)]):
-        (folder / "records" / f"{number}.json").write_text(json.dumps(resource(category, year, number)))
+        told = resource(category, year, number)
+        told |= {"code": {"text": "Glucose"}} if category == "laboratory" else {}
+        (folder / "records" / f"{number}.json").write_text(json.dumps(told))
     with running_world() as made, pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.chdir(folder)
         monkeypatch.setenv("PANACHAIN_HOME", str(made.home))

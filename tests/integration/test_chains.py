@@ -15,7 +15,7 @@ import pytest
 
 from panachain.chain import anvil
 from panachain.chain.abi import contract
-from panachain.chain.contracts.identity_registry import guardian_commitment
+from panachain.chain.contracts.guardianships import guardian_commitment
 from panachain.chain.deploy import ADMIN, REGISTRAR, SUSPENDER, Deployment, Governance, deploy
 from panachain.chain.evm import Sender
 from panachain.chain.logs import read_events
@@ -644,16 +644,16 @@ class TestIdentities:
         guardians = [unfunded() for _ in range(2)]
         sidechain.identities.suspend(registrar, suspended.address)
 
-        salt, identities = b"s" * 32, sidechain.identities
+        salt, guardianships = b"s" * 32, sidechain.guardianships
         own = [guardian_commitment(patient.address, one.address, salt) for one in guardians]
         named = tuple(sorted(own))
-        identities.set_guardians(network.sender(patient, "sidechain"), named, 2, 72 * 3600, b"i" * 32)
+        guardianships.set_guardians(network.sender(patient, "sidechain"), named, 2, 72 * 3600, b"i" * 32)
         for guardian, commitment in zip(guardians, own, strict=True):
             proof = GuardianProof(named, named.index(commitment), salt)
-            assert identities.is_guardian(patient.address, guardian.address, proof)
+            assert guardianships.is_guardian(patient.address, guardian.address, proof)
             sender = network.sender(guardian, "sidechain")
-            identities.approve_recovery(sender, patient.address, successor.address, proof)
-        assert identities.guardianship_of(patient.address).successor == successor.address
+            guardianships.approve_recovery(sender, patient.address, successor.address, proof)
+        assert guardianships.guardianship_of(patient.address).successor == successor.address
         pass_time(network.chains.side, 72 * 3600)
         with chain_refuses("IdentityNotSuccessor"):
             network.send(guardians[0], "IdentityRegistry", "completeRecovery", patient.address, chain="sidechain")

@@ -74,8 +74,9 @@ class ProxyLog:
         self._domain = domain
         self._clock = clock
         self._steady = steady
-        self._key = NoteKey(log_checkpoint.origin_of(domain, account.address), seed.log_key())
-        self._witness = NoteKey(log_checkpoint.witness_of(domain, account.address), seed.witness_key())
+        own, others = seed.log_keys()
+        self._key = NoteKey(log_checkpoint.origin_of(domain, account.address), own)
+        self._witness = NoteKey(log_checkpoint.witness_of(domain, account.address), others)
         self._key_line = log_checkpoint.key_line(account, domain, self._key)
         self._witness_line = log_checkpoint.key_line(account, domain, self._witness)
         self._lock = threading.RLock()

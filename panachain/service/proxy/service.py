@@ -23,7 +23,7 @@ from panachain.consent.rules import check_access
 from panachain.consent.times import MAX_AHEAD, check_head, is_over_for_good, stated_time
 from panachain.crypto import box, labels
 from panachain.crypto.hpke import SealingKey
-from panachain.crypto.keys import Seed
+from panachain.crypto.keys import Seed, generation_among
 from panachain.errors import (
     AccessDeniedError,
     ChainUnavailableError,
@@ -243,7 +243,7 @@ class ProxyService:
             _log.warning("which keys the registry has of this proxy can't be looked up: %s", exc)
             return False
         if found is not None:
-            self._sealing = self._known_keys(self._seed.generation_among(found.key_digests))
+            self._sealing = self._known_keys(generation_among(self._seed, found.key_digests))
         return True
 
     # Service

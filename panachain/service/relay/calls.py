@@ -126,7 +126,7 @@ class CallRelayService(Relaying):
         if identities.identity_of(call.signer) is not None:
             return call.signer
         found = _guardian_of(call) if call.to.lower() == identities.address.lower() else None
-        if found is not None and identities.is_guardian(found[0], call.signer, found[1]):
+        if found is not None and self._sidechain.guardianships.is_guardian(found[0], call.signer, found[1]):
             return found[0]
         raise ProblemError(NOT_REGISTERED, f"no patient or practitioner {call.signer} is registered")
 

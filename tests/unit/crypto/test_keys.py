@@ -139,6 +139,6 @@ def test_a_seed_that_follows_opens_what_was_sealed_to_any_of_its_generations_and
 def test_keys_that_are_not_the_seeds_count_no_more_than_those_after_them() -> None:
     own = [SEED.of_generation(one).public_keys().digest for one in range(3)]
     strange = keys.Seed(b"t" * 32).public_keys().digest
-    assert [SEED.generation_among(own[:count]) for count in (1, 2, 3)] == [0, 1, 2]
-    assert SEED.generation_among([own[0], strange, own[2]]) == 0
-    assert SEED.generation_among([own[0], own[1], strange]) == 1
+    assert [keys.generation_among(SEED, own[:count]) for count in (1, 2, 3)] == [0, 1, 2]
+    assert keys.generation_among(SEED, [own[0], strange, own[2]]) == 0
+    assert keys.generation_among(SEED, [own[0], own[1], strange]) == 1

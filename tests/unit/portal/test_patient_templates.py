@@ -20,6 +20,8 @@ from panachain.model.scope import Category
 from panachain.plain import line
 from panachain.portal.i18n import speaking
 from panachain.portal.pages.patient_choosing import LENGTHS
+from panachain.portal.pages.patient_emergency import STATES as EMERGENCIES
+from panachain.portal.pages.patient_erasures import STATES as ERASED
 from panachain.portal.pages.patient_export import Exported
 from panachain.portal.pages.patient_home import Waiting
 from panachain.portal.pages.patient_log import Log, Wanted, shown
@@ -31,6 +33,8 @@ from panachain.records.sensitivity.kinds import kinds
 from panachain.sdk.access import Allowed, Reader, Readers
 from panachain.sdk.readings import Reading
 from panachain.sdk.results.choices import AskedRecord, ChoicesReport, RecategorizeReport
+from panachain.sdk.results.emergencies import EmergencyView
+from panachain.sdk.results.erasures import AskErasureReport, Erasures
 from panachain.sdk.results.guardians import RecoveryView
 from panachain.sdk.results.listings import LeftOut
 from panachain.sdk.results.log import LIED, SILENT, ConvictionReport, LogEntry, LogProof
@@ -45,10 +49,11 @@ from panachain.sdk.results.records import (
 )
 from panachain.sdk.results.requests import DenialReport, RequestView
 from panachain.sdk.results.revocations import RevocationReport
+from panachain.sdk.results.shares import MadeLink
 from panachain.sdk.results.uploads import PairedHospital, PairingReport, UnpairingReport
 from panachain.sdk.results.wards import WardAct
 from tests.unit.portal.hostile import TEXTS, harmless, label
-from tests.unit.sdk.results.samples import RECEIPT, WARDSHIP
+from tests.unit.sdk.results.samples import ERASURE, RECEIPT, SHARED, WARDSHIP
 
 WHO, POLICY = Address("0x" + "11" * 20), PolicyId("0x" + "a1" * 20)
 KEPT = {"policy_id", "hospital"}
@@ -110,6 +115,7 @@ REQUEST = RequestView(
     "doctor",
     "nurse",
 )
+EMERGENCY = EmergencyView(1, "active", WHO, WHO, 5, "found", WHO, 9, 20, WHO)
 ACT = WardAct(5, WHO, WHO, "paired", WHO, "detail")
 LEFT = tuple(LeftOut(kind, "7", "nobody has it", WHO) for kind in ("request", "policy", "pairing", "other"))
 OMITTED = (Omission(WHO, "record bafy", PanaChainError("torn")),)
@@ -156,6 +162,8 @@ def pages(text: str) -> dict[str, dict[str, Any]]:
     explanation = Explanation(POLICY, text, *((text,) for _ in HEADINGS))
     waiting = Waiting((request,) * 6, (view,) * 6, (view,), (view,), (view,))
     ward = bad(WARDSHIP)
+    # Their states are ours.
+    erasure, emergency = replace(bad(ERASURE), state="attested"), replace(bad(EMERGENCY), state="active")
     one_report = Exported("name", Path("x"), "application/zip", 1, 1, (*omitted, *left))
     # As the page's route cleans what was typed.
     typed = line(text)
@@ -227,6 +235,31 @@ def pages(text: str) -> dict[str, dict[str, Any]]:
         "chosen.html": {"result": bad(ChoicesReport(("HIV",), omissions=OMITTED))},
         "export.html": {"exports": [one_report]},
         "exported.html": {"result": one_report},
+        "erasures.html": {"part": part_of([erasure], "1"), "omissions": omitted, "states": ERASED},
+        "erasures_looked.html": {"result": Erasures((erasure,), omitted)},
+        "erasure_asked.html": {"result": AskErasureReport((erasure,), omitted)},
+        "emergency.html": {
+            "prepared": [view],
+            "part": part_of([emergency], "1"),
+            "states": EMERGENCIES,
+            "years": (1, 2),
+        },
+        "emergency_card.html": {"handle": "pat-x", "code": ""},
+        "emergency_prepared.html": {"result": view},
+        "emergency_vetoed.html": {"result": [bad(REVOKED)]},
+        "links.html": {
+            "links": [bad(SHARED)],
+            "words": ["all", "gender"],
+            "days": (1, 30),
+            "restricted": {"gender"},
+            "url": text,
+            "most_label": 80,
+            "most_url": 128,
+        },
+        "link_made.html": {
+            "result": SimpleNamespace(link=MadeLink(text, bad(SHARED)), passcode="1234", omissions=omitted, code="")
+        },
+        "link_ended.html": {"result": bad(SHARED)},
         "wards.html": {"part": part_of([ward], "1"), "own": ward.carer, "states": STATES},
         "ward_acts.html": {"part": part_of([bad(ACT)], "1"), "wardship": ward, "acts": ACTS},
         "ward_done.html": {"result": ward},

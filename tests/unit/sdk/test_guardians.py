@@ -67,7 +67,7 @@ class TestNaming:
         blocks, counts = [], []
         for who in (("clinician", "nurse"), THREE):
             name(world, *who)
-            event = world.network.sidechain.identities.announced(world.patient.address)[-1]
+            event = world.network.sidechain.guardianships.announced(world.patient.address)[-1]
             blocks.append(world.network.store.get_block(CID(RAW, event.invitations)))
             counts.append(len(event.commitments))
             for one in THREE:
@@ -176,7 +176,7 @@ class TestStolenKey:
         moving.advance(3 * DAY)
         with pytest.raises(TransactionError):
             # A guardian isn't who was chosen.
-            moving.network.sidechain.identities.complete_recovery(moving.nurse._person(), moving.patient.address)
+            moving.network.sidechain.guardianships.complete_recovery(moving.nurse._person(), moving.patient.address)
         report = moving.successor.guardians.complete(moving.patient.address)
         assert set(report.hospitals) == {moving.hospital.address, moving.clinic.address}
         assert moving.network.resolve(moving.patient.address).address == moving.successor.address
@@ -299,7 +299,7 @@ def test_a_node_that_hides_what_was_announced_is_said(world: World) -> None:
     own._network = SimpleNamespace(
         sidechain=SimpleNamespace(
             identities=SimpleNamespace(
-                guardianship_of=world.network.sidechain.identities.guardianship_of,
+                guardianship_of=world.network.sidechain.guardianships.guardianship_of,
                 announced=lambda _: [],
                 recoveries=lambda _: [],
             ),

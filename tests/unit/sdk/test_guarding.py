@@ -82,7 +82,7 @@ def test_a_block_that_is_lost_keeps_no_other_back(world: World, monkeypatch: pyt
     world.successor.guardians.set([world.nurse.address, world.clinician.address], threshold=2)
     lost = CID.of(0x55, b"").digest
     true = world.network.store.get_block
-    first = world.network.sidechain.identities.announced(world.patient.address)[0].invitations
+    first = world.network.sidechain.guardianships.announced(world.patient.address)[0].invitations
 
     def some(cid: CID) -> bytes:
         if cid.digest in (first, lost):
@@ -117,9 +117,9 @@ def test_an_invitation_that_the_chain_doesnt_confirm_is_none(world: World) -> No
     """Somebody announces the patient's own block as theirs, or seals to a nurse whom they didn't commit to."""
     admitted(world, "evil")
     name(world)
-    event = world.network.sidechain.identities.announced(world.patient.address)[0]
-    identities, sender = world.network.sidechain.identities, world.evil._person()
-    identities.set_guardians(sender, event.commitments, 2, 3 * DAY, event.invitations)
+    event = world.network.sidechain.guardianships.announced(world.patient.address)[0]
+    guardianships, sender = world.network.sidechain.guardianships, world.evil._person()
+    guardianships.set_guardians(sender, event.commitments, 2, 3 * DAY, event.invitations)
     assert [one.patient for one in world.nurse.guarding.all()] == [world.patient.address]
     assert world.patient.guardians.all().threshold == 2
 

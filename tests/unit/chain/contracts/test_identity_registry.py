@@ -7,14 +7,12 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from eth_abi import encode as eth_encode
-from eth_utils import keccak, to_checksum_address
+from eth_utils import to_checksum_address
 
 from panachain.chain.bound import MANY
-from panachain.chain.contracts.identity_registry import MAX_MOVES, IdentityRegistry, guardian_commitment, list_digest
+from panachain.chain.contracts.identity_registry import MAX_MOVES, IdentityRegistry
 from panachain.errors import IntegrityError, UsageError
 from panachain.model.actors import Actor, Address, Role, Status
-from panachain.model.guardianship import GuardianProof, Guardianship, RecoveryEvent
 from panachain.model.transactions import PairingEvent
 from tests.unit.chain.contracts.node import (
     DOCTOR,
@@ -121,69 +119,6 @@ class TestPersons:
         assert questions == [MANY, 1]
         assert identities.find([]) == []
         assert questions == [MANY, 1]
-
-
-class TestGuardians:
-    PROOF = GuardianProof((b"c" * 32, b"d" * 32), 1, b"s" * 32)
-
-    def test_commitments_and_lists_are_hashed_as_the_contract_does(self) -> None:
-        salt, two = b"s" * 32, [b"c" * 32, b"d" * 32]
-        packed = eth_encode(["address", "address", "bytes32"], [PATIENT, DOCTOR, salt])
-        assert guardian_commitment(PATIENT, DOCTOR, salt) == keccak(packed)
-        assert list_digest(two) == keccak(eth_encode(["bytes32[]"], [two]))
-        assert list_digest([]) == bytes(32)
-
-    def test_each_call_carries_what_it_was_given(self, node: Node) -> None:
-        identities, sender = node.adapter(IdentityRegistry), Sender(node)
-        proof = (tuple(self.PROOF.commitments), 1, b"s" * 32)
-        identities.set_guardians(sender, [b"c" * 32], 1, 86_400, b"i" * 32)
-        identities.cancel_guardians(sender)
-        identities.freeze(sender)
-        identities.freeze_for(sender, PATIENT, self.PROOF)
-        identities.approve_recovery(sender, PATIENT, STRANGER, self.PROOF)
-        identities.cancel_recovery(sender)
-        identities.complete_recovery(sender, PATIENT)
-        assert sender.sent == [
-            ("setGuardians", ((b"c" * 32,), 1, 86_400, b"i" * 32)),
-            ("cancelGuardians", ()),
-            ("freeze", ()),
-            ("freezeFor", (*low(PATIENT), *proof)),
-            ("approveRecovery", (*low(PATIENT, STRANGER), *proof)),
-            ("cancelRecovery", ()),
-            ("completeRecovery", low(PATIENT)),
-        ]
-
-    def test_what_the_contract_knows_of_them(self, node: Node) -> None:
-        node.results["guardianshipOf"] = (b"d" * 32, 2, 259_200, bytes(32), 0, 7)
-        node.results["recoveryOf"] = (STRANGER.lower(), 9)
-        identities = node.adapter(IdentityRegistry)
-        found = identities.guardianship_of(PATIENT)
-        assert found == Guardianship(b"d" * 32, 2, 259_200, bytes(32), 0, 7, STRANGER, 9)
-        node.results["recoveryOf"] = ("0x" + "00" * 20, 0)
-        assert identities.guardianship_of(PATIENT).successor is None
-        node.results["isGuardian"] = True
-        assert identities.is_guardian(PATIENT, DOCTOR, self.PROOF)
-        # Its salt names a guardian to whoever reads a log.
-        assert "s" * 32 not in repr(self.PROOF)
-
-    def test_announcements_and_steps_come_from_events(self, node: Node) -> None:
-        told = {"threshold": 2, "delay": 86_400, "invitations": b"i" * 32, "takesEffectAt": 8}
-        node.emit("GuardiansAnnounced", patient=PATIENT, commitments=[b"c" * 32], **told)
-        node.emit("GuardiansAnnounced", patient=STRANGER, commitments=[], **told)
-        node.emit("RecoveryApproved", patient=PATIENT, successor=STRANGER, guardian=DOCTOR)
-        node.emit("RecoveryOpened", patient=PATIENT, successor=STRANGER, readyAt=9)
-        node.emit("RecoveryCancelled", patient=PATIENT)
-        identities = node.adapter(IdentityRegistry)
-        (event,) = identities.announced(PATIENT)
-        assert (event.patient, event.commitments, event.threshold) == (PATIENT, (b"c" * 32,), 2)
-        assert (event.delay, event.invitations) == (86_400, b"i" * 32)
-        assert len(identities.announced()) == 2
-        assert identities.recoveries(PATIENT) == [
-            RecoveryEvent("RecoveryApproved", STRANGER, DOCTOR),
-            RecoveryEvent("RecoveryOpened", STRANGER, None, 9),
-            RecoveryEvent("RecoveryCancelled"),
-        ]
-        assert identities.recoveries(DOCTOR) == []
 
 
 class TestPairings:

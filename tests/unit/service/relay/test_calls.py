@@ -55,7 +55,7 @@ class TwinSidechain(Sidechain):
         self.guardians: list[tuple[str, str, GuardianProof]] = []
         """Patient, account, and what it is known by."""
         self.identities.identity_of = self.identity  # type: ignore[method-assign]
-        self.identities.is_guardian = (  # type: ignore[method-assign]
+        self.guardianships.is_guardian = (  # type: ignore[method-assign]
             lambda patient, account, proof: (patient, account, proof) in self.guardians
         )
 
