@@ -22,6 +22,8 @@ from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
+from _running import running
+
 from panachain.chain.receipts import log_domain
 from panachain.consent.log_checkpoint import open_checkpoint
 from panachain.consent.log_proof import Place, Share, check_share, leaf_hash
@@ -190,4 +192,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with running():
+        main()

@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import nucypher_core
+from _running import running
 from nucypher_core import umbral as nucypher
 
 from panachain.crypto.umbral import scheme
@@ -143,4 +144,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with running():
+        main()

@@ -6,7 +6,7 @@ lock would be taken twice). A part is imported when it is first used: `whoami` h
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from panachain.sdk.base import ActorSession
@@ -82,9 +82,7 @@ class PatientParts(ActorSession):
         audit = self._seed.audit()
         reading = ReceiptReading(self.network, self._policies, self._proxies, kept, audit)
 
-        def proving() -> LogProving:
-            return LogProving(self.network, self._policies, self._proxies, kept, audit)
-
+        proving = partial(LogProving, self.network, self._policies, self._proxies, kept, audit)
         return ReadLog(self.network, self._policies, reading, proving)
 
     @cached_property

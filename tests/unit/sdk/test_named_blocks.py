@@ -64,7 +64,8 @@ class World:
         ]
         wardship = SimpleNamespace(number=3, papers=digest["papers"], handover=digest["handover"])
         self.sidechain = SimpleNamespace(
-            identities=SimpleNamespace(paired=lambda: pairings, find=list, announced=lambda: guardians),
+            identities=SimpleNamespace(paired=lambda: pairings, find=list),
+            guardianships=SimpleNamespace(announced=lambda: guardians),
             requests=SimpleNamespace(find=lambda: iter(requests), outcome_of=lambda _: digest["answer"]),
             groups=SimpleNamespace(find=lambda: [renewed], sealed_keys=lambda: {(GROUP, PATIENT): digest["group key"]}),
             wardships=SimpleNamespace(find=lambda: [wardship]),
