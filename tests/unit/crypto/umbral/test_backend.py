@@ -73,16 +73,6 @@ def run_on_nucypher_core(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 MISUSE = "tests/unit/crypto/test_umbral_misuse.py"
-QUICK = (
-    *("TestThreshold", "TestUnsignedKeys", "TestForeignBasePoint", "TestOthersCfrags", "TestDuplicates"),
-    *("TestIdentity", "TestMalleableTwins"),
-)
-
-
-def test_rule_8_holds_on_nucypher_core_too() -> None:
-    done = run_on_nucypher_core(*(f"{MISUSE}::{name}" for name in QUICK))
-    assert done.returncode == 0, done.stdout
-    assert " passed" in done.stdout
 
 
 @pytest.mark.deep
