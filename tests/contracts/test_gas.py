@@ -96,10 +96,11 @@ def test_no_transaction_became_dearer_or_cheaper_unseen(
     named = sorted([own, *(bytes([number]) * 32 for number in range(1, 8))])
     naming = identities.setGuardians(named, 1, 72 * 3600, KEYS, sender=patient)
     note("IdentityRegistry.setGuardians, eight", naming)
-    identities.register(relay, 1, bytes(32), KEYS, NOBODY, b"", sender=registrar)
+    successor = accounts[9]
+    identities.register(successor, PATIENT, bytes(32), KEYS, NOBODY, b"", sender=registrar)
     proof = (named, named.index(own), b"s" * 32)
     note("IdentityRegistry.freezeFor", identities.freezeFor(patient, *proof, sender=doctor))
-    note("IdentityRegistry.approveRecovery", identities.approveRecovery(patient, relay, *proof, sender=doctor))
+    note("IdentityRegistry.approveRecovery", identities.approveRecovery(patient, successor, *proof, sender=doctor))
     note("IdentityRegistry.cancelRecovery", identities.cancelRecovery(sender=patient))
     note("IdentityRegistry.suspend", identities.suspend(nurse, sender=registrar))
 

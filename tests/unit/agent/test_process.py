@@ -134,7 +134,9 @@ def test_clients_that_say_nothing_or_never_read_keep_nobody_waiting(
     serving()
     silent = [connected(tmp_path) for _ in range(40)]
     for one in silent[20:]:
-        one.sendall(process.GIVE)
+        # On a busy machine the first ones were dropped by now, as the next test has it.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            one.sendall(process.GIVE)
     try:
         assert client.ask(tmp_path, "me") == KEY
     finally:
