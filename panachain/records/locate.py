@@ -83,7 +83,7 @@ class HospitalHeads:
 
     hospital: Address
     verifying_key: bytes
-    """The hospital's Umbral signer, 33 bytes."""
+    """The hospital's Umbral signer, 33 bytes; empty if it can't be read, and only earlier ones can."""
     manifests: tuple[bytes, ...]
     """Digests of the manifests' root CIDs, 32 bytes each."""
     earlier: tuple[EarlierKey, ...] = ()
@@ -308,7 +308,10 @@ class _Walk:
         first, earlier = self._rows[cid], self._heads.earlier
         # The oldest that counts first: most records are of their own time.
         counting = [*(one.key for one in earlier if first <= one.last), self._heads.verifying_key]
+        counting = [key for key in counting if key]
         try:
+            if not counting:
+                raise IntegrityError(f"header {cid} is signed with keys of its hospital that can't be read")
             return self._opened(block, cid, counting)
         except IntegrityError as exc:
             for one in earlier:

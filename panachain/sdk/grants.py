@@ -353,8 +353,8 @@ class Grants:
         until = self._network.clock() + LAGGING
         while True:
             lacking = [proxy for proxy in terms.proxies if proxy.address in pending.shares]
-            suspended = self._network.keys.check_proxies(lacking)
-            shares = {proxy: share for proxy, share in pending.shares.items() if proxy not in suspended}
+            without = self._network.keys.check_proxies(lacking, signed=True)
+            shares = {proxy: share for proxy, share in pending.shares.items() if proxy not in without}
             # Those that have theirs already count: once a reader can open, nobody waits for a proxy that is down.
             enough = max(terms.threshold - pending.held, 1)
             taken, failures = self._proxies.deposit(terms, shares, account, pending.grant.terms, enough=enough)
@@ -369,7 +369,7 @@ class Grants:
         if pending.held < terms.threshold:
             raise ProxiesUnavailableError(
                 f"policy {terms.policy_id} is on chain, only {pending.held} of {len(terms.proxies)} proxies took a "
-                f"share, {terms.threshold} are needed: {'; '.join([*map(str, failures), *map(_suspended, suspended)])}",
+                f"share, {terms.threshold} are needed: {'; '.join([*map(str, failures), *map(_without, without)])}",
                 answered=pending.held,
                 needed=terms.threshold,
                 hint="panachain settle hands out the rest, once more proxies answer",
@@ -414,8 +414,8 @@ class Grants:
         return self._network.chain_time()
 
 
-def _suspended(proxy: Address) -> str:
-    return f"proxy {proxy} is suspended"
+def _without(proxy: Address) -> str:
+    return f"proxy {proxy} is suspended, or ended the keys that the policy says"
 
 
 def _moved(before: State, pending: PendingGrant, on_chain: OnChainPolicy) -> State:

@@ -14,6 +14,7 @@ from panachain.errors import UnknownActorError, UsageError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Address, Role
 from panachain.model.guardianship import COMPLETION, MOST, USUAL_DELAY, GuardiansEvent, RecoveryEvent
+from panachain.records.findings import UNREADABLE
 from panachain.sdk.guardian_blocks import Named, open_own, seal_invitations
 from panachain.sdk.recovery import Recovery
 from panachain.sdk.results.guardians import GuardiansReport, GuardianView, MovedReport, RecoveryView
@@ -41,21 +42,24 @@ def recovery_of(patient: Address, events: Iterable[RecoveryEvent], now: int) -> 
         now: Unix seconds.
     """
     spoke: dict[Address, list[Address]] = {}
+    since: dict[Address, list[Address]] = {}
+    """Who spoke since the newest opening: they count for another one once its time is over."""
     opened: RecoveryEvent | None = None
     newest: Address | None = None
     for event in events:
         if event.name in ("RecoveryCancelled", "IdentityReplaced"):
-            spoke, opened, newest = {}, None, None
+            spoke, since, opened, newest = {}, {}, None, None
         elif event.successor is not None and event.guardian is not None:
             spoke.setdefault(event.successor, []).append(event.guardian)
+            since.setdefault(event.successor, []).append(event.guardian)
             newest = event.successor
         elif event.successor is not None:
-            opened = event
+            opened, since = event, {}
     if opened is not None and opened.successor is not None and now < opened.ready_at + COMPLETION:
         return RecoveryView(patient, opened.successor, _once(spoke.get(opened.successor, ())), opened.ready_at)
-    if newest is None or (opened is not None and newest == opened.successor):
+    if newest is None or newest not in since:
         return None
-    return RecoveryView(patient, newest, _once(spoke[newest]))
+    return RecoveryView(patient, newest, _once(since[newest]))
 
 
 def told_of(network: Network, patients: Iterable[Address]) -> list[RecoveryView]:
@@ -233,10 +237,17 @@ class OwnGuardians:
     def _listed(self, announced: Sequence[GuardiansEvent], digest: bytes) -> tuple[GuardianView, ...]:
         if not any(digest):
             return ()
+        unread: Exception | None = None
         for event in reversed(announced):
             if list_digest(event.commitments) == digest:
-                block = self._network.store.get_block(CID(RAW, event.invitations))
-                return tuple(GuardianView(one.name, one.address) for one in open_own(block, self._seed))
+                try:
+                    block = self._network.store.get_block(CID(RAW, event.invitations))
+                    return tuple(GuardianView(one.name, one.address) for one in open_own(block, self._seed))
+                except UNREADABLE as exc:
+                    # Whoever took the key can announce the same list with another block.
+                    unread = unread or exc
+        if unread is not None:
+            raise unread
         raise UnknownActorError("the sidechain's node hides whom you named", hint="another node: panachain doctor")
 
 

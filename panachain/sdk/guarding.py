@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from panachain.sdk.network import Network
 
 _LOG: Final = logging.getLogger(__name__)
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,7 @@ class Guarding:
         found: dict[Address, list[tuple[Invitation, GuardiansEvent]]] = {}
         left_out = []
         for event in self._network.sidechain.guardianships.announced():
-            if event.patient == self._account or not event.commitments or event.invitations in others:
+            if event.patient == self._account or not event.commitments or _mark(event) in others:
                 continue
             try:
                 invitation = self._open(event)
@@ -218,7 +219,7 @@ class Guarding:
                 _LOG.info("%s", left_out[-1])
                 continue
             if invitation is None:
-                others.add(event.invitations)
+                others.add(_mark(event))
             else:
                 found.setdefault(event.patient, []).append((invitation, event))
         if len(others) != before:
@@ -240,12 +241,18 @@ class Guarding:
         )
 
     def _others(self) -> set[bytes]:
-        """Return the blocks that were tried, and hold nothing for this actor."""
+        """Return the marks of announcements that were tried, and hold nothing for this actor."""
         content: Any = self._kept.read()
         try:
             return {bytes(one) for one in content["others"]} if content["v"] == _VERSION else set()
         except (KeyError, TypeError, ValueError):
             return set()
+
+
+def _mark(event: GuardiansEvent) -> bytes:
+    """Return what an announcement is known by, 32 bytes: of all of it, since anybody can announce another's block."""
+    patient = bytes.fromhex(event.patient[2:])
+    return sha256(patient + event.invitations + list_digest(event.commitments)).digest()
 
 
 def _account(network: Network, patient: str) -> Address:

@@ -285,15 +285,21 @@ class Network:
         """Return one hospital's storage transactions, and the key that verifies its headers.
 
         Raises:
-            IntegrityError: the events don't add up to the head, the store gives another key block of it, or the
-                registry keeps other keys.
-            BlockNotFoundError: the store has none.
+            IntegrityError: the events don't add up to the head; or, of a hospital that never changed its keys, the
+                store gives another key block of it, or the registry keeps other keys.
+            BlockNotFoundError: the store has none of it.
         """
         from panachain.records.locate import HospitalHeads
 
-        verifying = self.keys.shown(hospital).verifying_key
         events = self.stored_by(hospital.address)
         earlier, lost = self._earlier_keys(hospital, events)
+        try:
+            verifying = self.keys.shown(hospital).verifying_key
+        except UNREADABLE as exc:
+            if not earlier:
+                raise
+            # What was signed before the change is read all the same: one bad block costs a hospital no history.
+            verifying, lost = b"", "; ".join(filter(None, (lost, str(exc))))
 
         def blame(error: IntegrityError) -> IntegrityError:
             forged = self.keys.forgery(hospital)

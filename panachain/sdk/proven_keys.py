@@ -186,8 +186,15 @@ class ProvenKeys:
             )
         self.check_active(found)
 
-    def check_proxies(self, proxies: Sequence[ProxyRef]) -> set[Address]:
-        """Check that proxies have the key blocks that a policy says, and return which of them are suspended.
+    def check_proxies(self, proxies: Sequence[ProxyRef], *, signed: bool = False) -> set[Address]:
+        """Check that proxies have the key blocks that a policy says, and return which of them get no share.
+
+        These are suspended ones and, once a policy is signed, those that ended their keys meanwhile: a proxy that does
+        so must not keep the others from theirs.
+
+        Args:
+            proxies: of the policy.
+            signed: whether its patient can't choose others any more.
 
         Raises:
             IntegrityError: as `check_active`, or a proxy isn't registered, never had these keys, or said that others
@@ -195,9 +202,13 @@ class ProvenKeys:
             ChainUnavailableError: as `check`.
         """
         registered = {actor.address: actor for actor in self._mainchain.actors.find(Role.PROXY)}
+        ended: set[Address] = set()
         for proxy in proxies:
             actor = registered.get(proxy.address)
             if actor is not None and proxy.key_digest in actor.earlier_keys and actor.is_ended(proxy.key_digest):
+                if signed:
+                    ended.add(proxy.address)
+                    continue
                 raise IntegrityError(
                     f"{actor.handle} ended the keys that the policy says: others may know them; nothing was sealed",
                     hint="revoke the policy and grant again",
@@ -213,7 +224,7 @@ class ProvenKeys:
             error = self._inactive(registered[address], statuses[address])
             if isinstance(error, IntegrityError):
                 raise error
-        return suspended
+        return suspended | ended
 
     def _statuses(self, actors: Collection[Actor]) -> dict[Address, Status]:
         """Return the proven status of each actor, whose digests are proven by then."""

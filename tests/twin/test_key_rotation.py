@@ -229,6 +229,8 @@ def test_a_proxy_is_asked_for_no_new_share_under_keys_that_others_may_know(world
 
     with pytest.raises(IntegrityError, match="ended the keys that the policy says: others may know them"):
         world.network.keys.check_proxies(refs)
+    # A proxy that ends them between the signature and the shares keeps the others from nothing.
+    assert world.network.keys.check_proxies(refs, signed=True) == {refs[1].address}
     with pytest.raises(IntegrityError, match="shows no proxy"):
         world.network.keys.check_proxies([replace(refs[2], key_digest=b"x" * 32)])
 
@@ -294,6 +296,17 @@ def test_nobody_changes_the_keys_of_somebody_else_and_no_call_counts_twice(world
     with pytest.raises(TransactionError) as replayed:
         mainchain.actors.change_keys(own, known, known.key_digest, earlier_ends_at=0)
     assert replayed.value.reason == "ActorKeysChangedMeanwhile"
+
+
+def test_a_change_to_a_block_that_nobody_has_costs_a_hospital_no_history(world: World) -> None:
+    policy_id = grant(world, "clinician")
+    actors = world.network.mainchain.actors
+    known = actors.actor_of(world.hospital.address)
+    assert known is not None
+    ends = world.now + DAY
+    actors.change_keys(world.hospital._sender(), known, b"\7" * 32, earlier_ends_at=ends)
+
+    assert opened(world, "clinician", policy_id) == 1
 
 
 def test_a_practitioners_call_counts_once_and_a_patients_never(world: World) -> None:

@@ -285,6 +285,10 @@ class TestRecoveryOf:
         assert (found.successor, found.ready_at) == (OTHER, 100)
         # It is over two weeks after its time, or when the patient is moved.
         assert recovery_of(PATIENT, [self.spoke(), opened], 100 + 14 * DAY) is None
+        # Who speaks for the same one again begins anew, and that is told too.
+        again = recovery_of(PATIENT, [self.spoke(), opened, self.spoke()], 100 + 14 * DAY)
+        assert again is not None
+        assert not again.is_open
         assert recovery_of(PATIENT, [self.spoke(), opened, RecoveryEvent("IdentityReplaced", OTHER)], 5) is None
         # Another candidate beside an open one doesn't hide it.
         found = recovery_of(PATIENT, [self.spoke(), opened, self.spoke(PATIENT)], 5)
@@ -298,7 +302,7 @@ def test_a_node_that_hides_what_was_announced_is_said(world: World) -> None:
     own = world.patient.guardians
     own._network = SimpleNamespace(
         sidechain=SimpleNamespace(
-            identities=SimpleNamespace(
+            guardianships=SimpleNamespace(
                 guardianship_of=world.network.sidechain.guardianships.guardianship_of,
                 announced=lambda _: [],
                 recoveries=lambda _: [],

@@ -121,7 +121,20 @@ def test_an_invitation_that_the_chain_doesnt_confirm_is_none(world: World) -> No
     guardianships, sender = world.network.sidechain.guardianships, world.evil._person()
     guardianships.set_guardians(sender, event.commitments, 2, 3 * DAY, event.invitations)
     assert [one.patient for one in world.nurse.guarding.all()] == [world.patient.address]
+    # What was tried in vain is remembered, and that block isn't in vain in the patient's own announcement.
+    assert [one.state for one in world.nurse.guarding.all()] == ["guardian"]
     assert world.patient.guardians.all().threshold == 2
+
+
+@pytest.mark.deep
+def test_an_own_block_that_is_announced_anew_with_another_list_hides_nothing(world: World) -> None:
+    """Whoever took the key announces the block once more, with commitments that nobody has."""
+    name(world)
+    event = world.network.sidechain.guardianships.announced(world.patient.address)[0]
+    strange = sorted(bytes([number]) * 32 for number in range(1, 9))
+    world.network.sidechain.guardianships.set_guardians(world.patient._person(), strange, 2, 3 * DAY, event.invitations)
+    for _ in range(2):
+        assert [one.state for one in world.nurse.guarding.all()] == ["guardian"]
 
 
 @pytest.mark.deep
