@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _MANAGED: Final = {
     "mainchain": ("ActorRegistry", "Checkpoints"),
-    "sidechain": ("IdentityRegistry", "CareGroups", "EmergencyAccess"),
+    "sidechain": ("IdentityRegistry", "CareGroups", "EmergencyAccess", "Wardships"),
 }
 """The contracts whose functions the chain's AccessManager guards."""
 _CARD_SIZE: Final = 65_536
@@ -229,7 +229,9 @@ def _roles(name: str, rpc: Rpc, chain: ChainConfig, told: Mapping[str, Any], fix
     registrar, admin = str(told["registrar"]).lower(), str(told["administrator"]).lower()
     wanted = {(ADMIN, admin, int(told["delay"])), (REGISTRAR, registrar, 0)}
     if name == "sidechain":
-        wanted |= {(SUSPENDER, registrar, 0), (SUSPENDER, chain.contracts["EmergencyAccess"].lower(), 0)}
+        # A network of before has no wardships.
+        closing = {chain.contracts[one].lower() for one in ("EmergencyAccess", "Wardships") if one in chain.contracts}
+        wanted |= {(SUSPENDER, account, 0) for account in (registrar, *closing)}
     for role, account, delay in sorted(wanted & actual):
         yield Check(f"{name} {ROLES[role]}", "ok", f"{account}, acts after {delay} s")
     for role, account, delay in sorted(wanted - actual):
