@@ -65,13 +65,16 @@ class Tracing:
             )
         found, left_out = list[Traced](), list[LeftOut]()
         for actor in self._everybody():
-            known = {actor.address.encode(): actor.address, actor.key_digest: "keys"}
-            try:
-                keys = self._network.key_blocks.find(actor.key_digest, actor.handle)
-                known |= dict.fromkeys((keys.receiving, keys.sealing, keys.verifying), "keys")
-            except PanaChainError as exc:
-                # Their account and the digest of their keys are still compared.
-                left_out.append(LeftOut("key block", actor.handle, str(exc)))
+            known: dict[bytes, str] = {actor.address.encode(): actor.address}
+            # Earlier ones, too: they still open what was granted to them.
+            for digest in actor.key_digests:
+                known[digest] = "keys"
+                try:
+                    keys = self._network.key_blocks.find(digest, actor.handle)
+                    known |= dict.fromkeys((keys.receiving, keys.sealing, keys.verifying), "keys")
+                except PanaChainError as exc:
+                    # Their account and the digest of their keys are still compared.
+                    left_out.append(LeftOut("key block", actor.handle, str(exc)))
             hits = {signs[sign] for sign in known if sign in signs}
             found += [Traced(actor, what, secret) for what, secret in sorted(hits)]
         return Listing(found, left_out)

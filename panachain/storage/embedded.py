@@ -406,9 +406,8 @@ class _Writer:
             self._flush()
             if self._rows:
                 for pack in self._packs:
-                    # A finished pack was synced when it was closed.
-                    if pack is self._store._pack:
-                        pack.sync()
+                    # One that was finished meanwhile, too: leaves are written without the lock, after its own sync.
+                    pack.sync()
                 self._store._name(self._rows)
             if self._again:
                 self._store._db.executemany("UPDATE block SET at = ? WHERE cid = ?", self._again)

@@ -59,7 +59,7 @@ def test_every_role_changes_keys_and_everything_is_read_afterwards(
                 assert main(["--profile", name, "key", "rotate", "--yes", "--json"]) == 0
                 told = json.loads(capsys.readouterr().out)
                 assert told["schema"] == "panachain/key-rotation/1"
-        assert main(["--profile", "turning-doc", "key", "list", "--json"]) == 0
+        assert main(["--profile", "turning-doc", "key", "history", "--json"]) == 0
         listed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         assert [(one["generation"], one["state"]) for one in listed] == [(2, "current"), (1, "ending"), (0, "ending")]
         patch.setenv("PANACHAIN_PASSPHRASE_FILE", str(world.home / "devnet" / "proxies.pass"))

@@ -7,6 +7,7 @@ learns how many receipts there are. Follows docs/spec/log.md, C2SP tlog-tiles 1.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -15,7 +16,7 @@ from typing import Final
 
 from panachain.chain.signing import Account
 from panachain.consent import log_checkpoint, log_proof
-from panachain.consent.log_checkpoint import Checkpoint
+from panachain.consent.log_checkpoint import Checkpoint, Cosigned
 from panachain.consent.log_map import EPOCH, EpochMap, MapHead, Row, map_key, maps_tree
 from panachain.consent.log_proof import Item, Place, Share
 from panachain.consent.log_tree import EMPTY, HEIGHT, WIDTH, LogTree, check_consistency, hashes_of, parse_tile_path
@@ -35,6 +36,9 @@ _REST: Final = 1.0
 """Seconds."""
 _MAPS: Final = 4
 """Maps of full epochs that a process keeps in memory."""
+_LINES: Final = 2
+"""Signature lines of one witness that are looked at: its key's, and the cosignature."""
+_LOG: Final = logging.getLogger("panachain.proxy")
 
 
 @dataclass(frozen=True)
@@ -190,15 +194,25 @@ class ProxyLog:
             return 0
         lines = list[Signature]()
         for answer in ask(lambda before: self._question(view, before)):
-            lines += notes.parse_signatures(answer)
+            try:
+                said = notes.parse_signatures(answer)[:_LINES]
+                own = Note(view.note.text, notes.unique([*view.note.signatures, *said]))
+                if self._opened(own).witnesses:
+                    lines += said
+            except IntegrityError as exc:
+                # One that answers nonsense costs the others nothing.
+                _LOG.warning("a witness answered no cosignature: %s", exc)
         note = Note(view.note.text, notes.unique([*view.note.signatures, *lines]))
         # Anybody can write lines: what counts is whose signature holds.
-        opened = log_checkpoint.open_checkpoint(note.encode().encode(), proxy=self.address, domain=self._domain)
+        opened = self._opened(note)
         if opened.witnesses:
             self._store.keep_cosigned(view.checkpoint.size, note.encode())
         return len(opened.witnesses)
 
     # Inside
+
+    def _opened(self, note: Note) -> Cosigned:
+        return log_checkpoint.open_checkpoint(note.encode().encode(), proxy=self.address, domain=self._domain)
 
     def _question(self, view: _View, before: int) -> str:
         with self._lock:

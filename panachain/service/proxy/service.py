@@ -427,6 +427,8 @@ class ProxyService:
         """Return a page of the proof of which receipts of a policy there are to its owner; raises as `receipts`."""
         if request.part is not ReceiptPart.PROOF:
             raise UsageError("receipts are asked for at /v1/receipts")
+        # A share of what was never deposited would have every map made anew, for whoever makes up an account.
+        self._store.check_known(request.policy_id)
         with self._once(request) as nonce:
             self._store.use_nonce(nonce)
         return self.log.share(request.policy_id, request.after).fields()

@@ -42,6 +42,15 @@ def test_a_leaked_key_names_its_holder(world: World) -> None:
     assert traced(world, seed_of("hospital").account_key()) == [(world.hospital.address, "secret account key", True)]
 
 
+def test_a_key_of_before_a_change_names_its_holder_too(world: World) -> None:
+    before = seed_of("researcher")
+    receiving = before._factory.scalar(b"panachain/1/receiving")
+    world.researcher.keys.rotate()
+    address = world.researcher.address
+    assert traced(world, receiving) == [(address, "secret receiving key or signer", True)]
+    assert traced(world, before.reveal()) == [(address, "seed", True)]
+
+
 def test_keys_of_nobody_name_nobody(world: World) -> None:
     assert traced(world, os.urandom(32)) == []
     # No scalar of the curve.
