@@ -33,6 +33,11 @@ class Choices:
             return max(self, other, key=lambda one: one.number)
         return Choices(self.number, self.closed | other.closed, self.emergency & other.emergency)
 
+    def together(self, other: Choices) -> Choices:
+        """Return what holds for a person of whom two accounts chose: what either closes, and what both open."""
+        number = max(self.number, other.number)
+        return Choices(number, self.closed | other.closed, self.emergency & other.emergency)
+
 
 NONE: Final = Choices()
 """The choices of a patient who never made any."""

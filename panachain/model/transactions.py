@@ -225,6 +225,8 @@ class Wardship:
     """Unix seconds of the registrar's attestation; 0 before."""
     ended_at: int = 0
     """Unix seconds of an early end; 0 without one."""
+    is_carer_active: bool = True
+    """Whether the registry lets the carer act, as far as whoever looked it up asked that."""
 
     def state(self, at: int) -> str:
         """Return `proposed`, `accepted`, `in force`, `over` or `ended` at a time, Unix seconds."""
@@ -238,7 +240,7 @@ class Wardship:
 
     def is_in_force(self, at: int) -> bool:
         """Tell whether the carer may act at a time, Unix seconds."""
-        return self.state(at) == "in force"
+        return self.state(at) == "in force" and self.is_carer_active
 
     def acts_in(self, at: int) -> frozenset[Category]:
         """Return the categories in which the carer acts at a time, Unix seconds; none unless it is in force."""

@@ -7,9 +7,10 @@ still in force: each look is at the later of chain and clock. Follows docs/spec/
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from panachain.errors import NotPairedError, OutOfScopeError, SuspendedError
-from panachain.model.actors import Address
+from panachain.model.actors import Address, Status
 from panachain.model.policy import Terms
 from panachain.model.scope import Category, Scope
 from panachain.model.transactions import Wardship
@@ -29,13 +30,41 @@ def wardship_of(network: Network, account: Address) -> Wardship | None:
     return next(iter(wardships.find(account=account)), None) if wardships else None
 
 
+def accounts_of(network: Network, newest: Address) -> frozenset[Address]:
+    """Return a person's account, and those from which guardians moved them to it."""
+    return frozenset({newest, *(one for one, now in network.resolver.moves().items() if now == newest)})
+
+
+def stands_for(network: Network, account: Address, named: Address) -> bool:
+    """Tell whether an account is the ward or carer whom a wardship names, or to whom guardians moved that one."""
+    return account == named or named in accounts_of(network, account)
+
+
 def acting_for(network: Network, account: Address) -> Wardship | None:
     """Return the wardship that decides what an account may do, or None for everybody's own account.
 
     A proposal that came to nothing decides nothing any more: the registrar decides whether the account is admitted.
     """
     found = wardship_of(network, account)
-    return None if found is None or _came_to_nothing(found, moment(network)) else found
+    if found is None or _came_to_nothing(found, moment(network)):
+        return None
+    return _of_now(network, [found])[0]
+
+
+def _of_now(network: Network, wardships: list[Wardship]) -> list[Wardship]:
+    """Return wardships with the newest accounts of ward and carer, and whether the carer may act.
+
+    The account for the ward is never followed: its carer said who its guardians are.
+    """
+    if not wardships:
+        return []
+    moves = network.resolver.moves()
+    current = [
+        replace(one, ward=moves.get(one.ward, one.ward), carer=moves.get(one.carer, one.carer)) for one in wardships
+    ]
+    found = network.sidechain.identities.find(list(dict.fromkeys(one.carer for one in current)))
+    active = {actor.address for actor in found if actor.status is Status.ACTIVE}
+    return [replace(one, is_carer_active=one.carer in active) for one in current]
 
 
 def _came_to_nothing(wardship: Wardship, now: int) -> bool:
@@ -46,7 +75,7 @@ def check_acting(network: Network, account: Address) -> None:
     """Check that an account acts for itself, or for a ward while the wardship is in force.
 
     Raises:
-        SuspendedError: its wardship isn't attested yet, or is over.
+        SuspendedError: its wardship isn't attested yet, or is over, or its carer is suspended.
     """
     wardship = acting_for(network, account)
     if wardship is None or wardship.is_in_force(now := moment(network)):
@@ -56,6 +85,11 @@ def check_acting(network: Network, account: Address) -> None:
         raise SuspendedError(
             f"wardship {wardship.number} isn't attested by the registrar yet; nothing was done for the ward",
             hint=f"the registrar runs: panachain --profile REGISTRAR ward start {wardship.number}",
+        )
+    if state == "in force":
+        raise SuspendedError(
+            f"the carer of wardship {wardship.number} is suspended; nothing was done for the ward",
+            hint="the registrar reinstates the carer, or ends the wardship",
         )
     ended = wardship.ended_at or wardship.ends_at
     raise SuspendedError(
@@ -125,9 +159,12 @@ def check_terms(network: Network, terms: Terms) -> None:
 
 
 def in_care(network: Network) -> tuple[list[Wardship], int]:
-    """Return all wardships, and the time by which they are judged, Unix seconds: for many patients at once."""
+    """Return all wardships as of now, and the time by which they are judged, Unix seconds: for many patients at once.
+
+    Their wards and carers are named by the newest accounts.
+    """
     wardships = network.sidechain.wardships
-    return (wardships.find() if wardships else []), moment(network)
+    return _of_now(network, wardships.find() if wardships else []), moment(network)
 
 
 def split(
@@ -136,7 +173,7 @@ def split(
     """Return whose a patient's records are, and to whose lanes those of which categories go.
 
     Args:
-        wardships: all that there are.
+        wardships: all that there are, as of now (`in_care`).
         patient: whom a hospital names: a ward, the account for one, or anybody else.
         now: Unix seconds.
 
@@ -144,18 +181,22 @@ def split(
         The person, and accounts with the categories of each; one account with all of them without a wardship.
 
     Raises:
-        NotPairedError: it is the account of a wardship that isn't in force.
+        NotPairedError: it is the account of a wardship that isn't in force, or whose carer is suspended.
     """
-    every, found = frozenset(Category), None
+    every, person, in_force = frozenset(Category), patient, []
     for one in wardships:
         if one.account == patient and not one.is_in_force(now) and not _came_to_nothing(one, now):
+            state = one.state(now)
+            why = "whose carer is suspended" if state == "in force" else f"which is {state}"
             raise NotPairedError(
-                f"account {patient} was made for wardship {one.number}, which is {one.state(now)}: nothing is published"
-                " to it",
+                f"account {patient} was made for wardship {one.number}, {why}: nothing is published to it",
                 hint=f"publish to the ward: {one.ward}",
             )
-        if patient in (one.account, one.ward) and one.is_in_force(now):
-            found = one
+        if one.is_in_force(now):
+            in_force.append(one)
+            person = one.ward if one.account == patient else person
+    # The chain knows one at a time by the ward's account; of a ward who was moved since then the newest counts.
+    found = max((one for one in in_force if one.ward == person), key=lambda one: one.number, default=None)
     if found is None:
         return patient, ((patient, every),)
     acts_in = found.acts_in(now)

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import TypeVar
 
 from panachain.crypto.hpke import SealingKey
 from panachain.errors import AccessDeniedError, NotPairedError
 from panachain.ipld.cid import CID, RAW
-from panachain.model.actors import Actor, Address, Role
+from panachain.model.actors import Actor, Address, Role, Status
+from panachain.model.choices import Choices
 from panachain.model.scope import Category
 from panachain.records.findings import LEFT_OUT, Findings, Strict
 from panachain.records.pairing import Pairing, open_pairing
 from panachain.records.rewrap import Move, Reseal, Wishes, open_order
+from panachain.records.sensitivity.kinds import kinds
 from panachain.records.sensitivity.profiles import Profile, for_patient
 from panachain.sdk.care import in_care, split
 from panachain.sdk.network import Network
@@ -65,7 +68,8 @@ class Pairings:
             findings: is told of each account without a good pairing.
 
         Returns:
-            Accounts with their pairings, which say what they take; none for whoever has no good one.
+            Accounts with their pairings, which say what they take; none for whoever has no good one. Both of a ward say
+            the same choices, so that each record goes one of the two ways.
         """
         wardships, now = in_care(self._network)
         wanted: list[list[tuple[Actor, frozenset[Category], Address]]] = []
@@ -75,17 +79,22 @@ class Pairings:
                 person, parts = split(wardships, patient.address, now=now)
                 for account, categories in parts:
                     actor = patient if account == patient.address else self._network.resolve(account, Role.PATIENT)
+                    if actor.status is Status.REPLACED:
+                        findings.left_out("", f"patient {actor.handle}", _moved(actor, person))
+                        continue
                     wanted[-1].append((actor, categories, person))
             except (*LEFT_OUT, AccessDeniedError) as exc:
                 findings.left_out("", f"patient {patient.handle}", exc)
         # One look-up for all of them.
         opened = iter(self.of([actor for parts in wanted for actor, _, _ in parts], findings))
         return [
-            [
-                (actor, replace(pairing, takes=None if len(takes) == len(Category) else takes, person=person))
-                for actor, takes, person in parts
-                if (pairing := next(opened)) is not None
-            ]
+            _sorted_alike(
+                [
+                    (actor, replace(pairing, takes=None if len(takes) == len(Category) else takes, person=person))
+                    for actor, takes, person in parts
+                    if (pairing := next(opened)) is not None
+                ]
+            )
             for parts in wanted
         ]
 
@@ -156,6 +165,34 @@ class Pairings:
                 verifying_key=verifying,
             ),
         )
+
+
+def _sorted_alike(parts: Sequence[tuple[Actor, Pairing]]) -> list[tuple[Actor, Pairing]]:
+    """Return the ways of one person with the choices of all of them.
+
+    What a record is decides which way it goes. If each way asked its own account, one record could go both ways, or
+    none. A carer who closes what this program doesn't know has no say in the ward's own lanes by that, nor keeps
+    anything back from them.
+    """
+    if len(parts) < 2:
+        return list(parts)
+    joined = reduce(Choices.together, [pairing.choices for _, pairing in parts])
+    return [
+        (actor, replace(pairing, choices=joined if pairing.patient != pairing.about else _without(joined, pairing)))
+        for actor, pairing in parts
+    ]
+
+
+def _without(joined: Choices, own: Pairing) -> Choices:
+    """Return the choices of both without kinds that this program doesn't know and that the ward didn't name."""
+    return replace(joined, closed=joined.closed & (kinds().keys() | own.choices.closed))
+
+
+def _moved(account: Actor, person: Address) -> NotPairedError:
+    return NotPairedError(
+        f"account {account.handle}, made for a wardship, was moved by its guardians: nothing is published to it",
+        hint=f"the registrar ends the wardship; then all goes to the ward: {person}",
+    )
 
 
 def closed_for(pairings: Mapping[_Name, Pairing], profile: Profile, findings: Findings) -> dict[_Name, Profile]:

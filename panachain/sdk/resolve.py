@@ -1,6 +1,7 @@
 """Whom a name means: a profile or a contact of this machine, a handle, or an address, as the registries know them.
 
-A patient whom guardians moved is found at the newest account, by whichever account of theirs somebody knows.
+A patient whom guardians moved is found at the newest account, by whichever account of theirs somebody knows. An account
+through which somebody acts for a ward is never followed anywhere: whose its guardians are, its carer said.
 Never believes the machine's own files about an actor: a profile or a contact gives an address, and the chain says who
 that is. What an address is called is the other way round, in sdk/names.py. Follows docs/spec/cli.md.
 """
@@ -48,7 +49,7 @@ class Resolver:
     def resolve(self, text: str, *roles: Role) -> Actor:
         """Return the registered actor that a profile name, a contact, a handle or an address names.
 
-        For a patient whom guardians moved to another account, that is the newest one.
+        For a patient whom guardians moved to another account, that is the newest one; the account for a ward stays.
 
         Args:
             text: what the user typed.
@@ -126,8 +127,12 @@ class Resolver:
         return list(found.values())
 
     def moves(self) -> dict[Address, Address]:
-        """Return for each account that guardians moved the account that stands for it now."""
-        return self._sidechain.identities.moves()
+        """Return for each account that guardians moved the account that stands for it now; accounts for wards stay."""
+        identities = self._sidechain.identities
+        moved = identities.moves()
+        # Most networks never saw a move, and then nobody asks for wardships.
+        staying = self._staying() if moved else frozenset()
+        return identities.moves(staying) if staying & moved.keys() else moved
 
     def registered(self, text: str) -> Actor:
         """Return the registered actor of a handle or an address; names of this machine don't count.
@@ -144,9 +149,14 @@ class Resolver:
         """Return who stands for an actor now."""
         if actor.status is not Status.REPLACED:
             return actor
-        newest = self._sidechain.identities.newest_of(actor.address)
+        newest = self._sidechain.identities.newest_of(actor.address, self._staying())
         # The registry has them, or guardians couldn't have moved anybody there.
         return self._sidechain.identities.identity_of(newest) or actor
+
+    def _staying(self) -> frozenset[Address]:
+        """Return the accounts for wards, of wardships that are over too: a carer could move them to anybody."""
+        wardships = self._sidechain.wardships
+        return frozenset(one.account for one in (wardships.find() if wardships else []) if one.started_at)
 
     def _address_of(self, text: str) -> str:
         """Return the address of a profile or a contact of this machine, or the text itself."""

@@ -22,7 +22,7 @@ from panachain.model.scope import Category
 from panachain.model.sizes import KEY_SIZE
 from panachain.model.transactions import Wardship
 from panachain.records.findings import UNREADABLE
-from panachain.sdk.care import moment, wardship_of
+from panachain.sdk.care import accounts_of, moment, stands_for, wardship_of
 from panachain.sdk.network import Network
 from panachain.sdk.profiles import Profile, create_profile
 from panachain.sdk.results.wards import WardAct, WardshipView
@@ -42,6 +42,7 @@ READERS: Final = 3
 """Of the papers: ward, carer and the account."""
 _TRIES: Final = 64
 """Accounts of one carer for one ward that are looked through."""
+_SEALED_BEFORE: Final = "it is sealed to the account that guardians moved: the seed of that one opens it"
 AnyWardship = int | WardshipView
 """A wardship, or its number."""
 
@@ -137,11 +138,13 @@ class _Views:
             started_at=one.started_at,
             ended_at=one.ended_at,
             papers=papers,
-            handover=self._handover(one) if one.ward == self._address else "",
+            handover=self._handover(one) if stands_for(self._network, self._address, one.ward) else "",
         )
 
     def _handover(self, one: Wardship) -> str:
         """Tell the ward early whether they could take over: at the end it is too late to ask for another one."""
+        if one.ward != self._address:
+            return _SEALED_BEFORE
         try:
             open_handover(self._network.store.get_block(CID(RAW, one.handover)), self._secret, one.account)
         except UNREADABLE as exc:
@@ -210,8 +213,9 @@ class Wards(_Parts):
         """
         wardships = self._network.sidechain.wardships
         found = wardships.find() if wardships else []
-        mine = [one for one in found if self._address in (one.carer, one.account)]
-        return self._views.of([*mine, *(one for one in found if one.ward == self._address and one.started_at)])
+        own = accounts_of(self._network, self._address) if found else frozenset()
+        mine = [one for one in found if one.account == self._address or one.carer in own]
+        return self._views.of([*mine, *(one for one in found if one.ward in own and one.started_at)])
 
     # As carer
 
@@ -352,13 +356,18 @@ class Wards(_Parts):
             passphrase: locks it here.
 
         Raises:
-            OutOfScopeError: it is another ward's.
+            OutOfScopeError: it is another ward's, or was sealed to the account from which guardians moved this patient.
             IntegrityError: the carer sealed nonsense to the ward.
             UsageError: the name can't be used or is taken.
         """
         found = self._known(number_of(wardship))
-        if found.ward != self._address:
+        if not stands_for(self._network, self._address, found.ward):
             raise OutOfScopeError(f"wardship {found.number} is another ward's; nothing was taken over")
+        if found.ward != self._address:
+            raise OutOfScopeError(
+                f"nothing was taken over of wardship {found.number}: {_SEALED_BEFORE}",
+                hint=f"take over from a profile with the seed of {found.ward}",
+            )
         block = self._network.store.get_block(CID(RAW, found.handover))
         seed = open_handover(block, self._seed.sealing(), found.account)
         secret = passphrase if isinstance(passphrase, str) else passphrase.reveal()
@@ -370,6 +379,7 @@ class Wards(_Parts):
     def acts(self, wardship: AnyWardship) -> list[WardAct]:
         """Return what was done in a wardship, oldest first: by whom, for whom, and what, as the chains have it.
 
+        What the account does after the end is said to be by the account: the ward may have taken it over by then.
         A session of the account sees its policies too. What a carer only read can't be seen by anybody: they hold the
         keys of these lanes.
 
@@ -380,7 +390,8 @@ class Wards(_Parts):
             OutOfScopeError: this patient has no part in it.
         """
         found = self._known(number_of(wardship))
-        if self._address not in (found.ward, found.carer, found.account):
+        own = accounts_of(self._network, self._address)
+        if found.account != self._address and not own & {found.ward, found.carer}:
             raise OutOfScopeError(f"wardship {found.number} is of others")
         acts = [*self._lifetime(found), *self._on_sidechain(found)]
         if self._address == found.account:
@@ -405,14 +416,15 @@ class Wards(_Parts):
             at, hospital = bound.source.block(event.block).time, _address(event.values["hospital"])
             # With oneself one pairs to keep books, which concerns no hospital.
             if hospital != one.account:
-                yield WardAct(at, one.carer, one.ward, what, hospital)
+                yield WardAct(at, _doer(one, at), one.ward, what, hospital)
         asked = {request.request_id: request for request in sidechain.requests.find(patient=one.account)}
         bound = sidechain.requests.bound
         for number in asked:
             for event in bound.events("AccessApproved", "AccessDenied", where=[number]):
                 what = "approved" if event.name == "AccessApproved" else "denied"
                 at = bound.source.block(event.block).time
-                yield WardAct(at, one.carer, one.ward, what, asked[number].requester, f"request {number}")
+                about = asked[number].requester
+                yield WardAct(at, _doer(one, at), one.ward, what, about, f"request {number}")
 
     def _granted(self, one: Wardship) -> Iterator[WardAct]:
         views = {view.policy_id: view for view in self._policies() if not view.dry_run}
@@ -420,7 +432,8 @@ class Wards(_Parts):
         for event in mainchain.policies.events(policy_ids=list(views)) if views else ():
             view = views[event.policy_id]
             detail = f"{', '.join(view.scopes)} until {iso(view.expires_at)}"
-            yield WardAct(mainchain.block(event.block).time, one.carer, one.ward, event.kind, view.grantee, detail)
+            at = mainchain.block(event.block).time
+            yield WardAct(at, _doer(one, at), one.ward, event.kind, view.grantee, detail)
 
 
 class Attests(_Parts):
@@ -475,6 +488,11 @@ class Attests(_Parts):
         number = number_of(wardship)
         self._contract().end_by_registrar(self._sender(), number)
         return self.find(number)
+
+
+def _doer(one: Wardship, at: int) -> Address:
+    """Return who does at a time, Unix seconds, what the account does: the carer, and after the end whoever has it."""
+    return one.carer if at < (one.ended_at or one.ends_at) else one.account
 
 
 def _address(raw: str) -> Address:

@@ -26,7 +26,9 @@ from panachain.errors import (
 )
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Address, Role, Status
+from panachain.model.choices import Choices
 from panachain.model.scope import Category
+from panachain.records.findings import Strict
 from panachain.sdk import base, care, wards
 from panachain.sdk.patient import Patient
 from panachain.sdk.profiles import Profile
@@ -207,6 +209,156 @@ class TestKept:
         )
         other.wards.accept(made)
         assert world.registrar.wards.start(made).state == "in force"
+
+
+ICD10 = "http://hl7.org/fhir/sid/icd-10-cm"
+PREGNANCY = {"coding": [{"system": ICD10, "code": "Z33.1", "display": "Pregnant state, incidental"}]}
+
+
+def pregnancy(world: World) -> str:
+    """Return the path of a condition that closing PREGNANT makes one of sexual health."""
+    world._uploads += 1
+    path = world.home / f"pregnancy-{world._uploads}.json"
+    made = {"resourceType": "Condition", "id": f"p{world._uploads}", "subject": {"reference": "Patient/1"}}
+    path.write_text(json.dumps(made | {"recordedDate": "2025-03-04", "code": PREGNANCY}))
+    return str(path)
+
+
+class TestSortedAlike:
+    """What the ward and the carer close is closed for both ways: each record goes one of them, and never both."""
+
+    @pytest.fixture
+    def minimal(self, world: World) -> World:
+        world.network.config = replace(world.network.config, sensitivity="minimal")
+        return world
+
+    @pytest.mark.parametrize("each", [False, True], ids=["upload", "upload --by-patient"])
+    @pytest.mark.parametrize("who", ["carer", "ward", "both", "nobody"])
+    def test_each_record_goes_exactly_one_way_whoever_closes_its_kind(
+        self, minimal: World, who: str, each: bool
+    ) -> None:
+        world = minimal
+        _, account, _ = start(world, keeps=("sexual-health",))
+        if who in ("carer", "both"):
+            account.choices.change(close=["pregnancy"])
+        if who in ("ward", "both"):
+            world.patient.choices.change(close=["pregnancy"])
+        path = pregnancy(world)
+        if each:
+            world.hospital.upload_each([path], {"Patient/1": world.patient.address})
+        else:
+            world.hospital.upload([path], world.patient.address)
+        theirs, own = (["conditions"], []) if who == "nobody" else ([], ["sexual-health"])
+        assert (kinds(account), kinds(world.patient)) == (theirs, own)
+
+    def test_an_emergency_summary_holds_what_both_want_in_it(self, world: World) -> None:
+        one, other = (Choices(1, frozenset(), frozenset(kinds)) for kinds in (("ETHUD", "HIV"), ("HIV",)))
+        assert one.together(other) == other.together(one) == Choices(1, frozenset(), frozenset({"HIV"}))
+
+    def test_an_unknown_kind_of_the_carers_keeps_nothing_back_from_the_wards_lanes(self, world: World) -> None:
+        _, account, _ = start(world, **KEEPS)
+        unknown = Choices(1, frozenset({"A-KIND-OF-TOMORROW"}))
+        account._lanes.tell(account._lanes.generations(), unknown, Strict())
+        with pytest.raises(PartlyDoneError, match="doesn't know"):
+            publish(world, "laboratory", "mental-health")
+        assert (kinds(account), kinds(world.patient)) == ([], ["mental-health"])
+
+    def test_an_unknown_kind_of_the_wards_opens_nothing_to_the_carer(self, world: World) -> None:
+        _, account, _ = start(world, **KEEPS)
+        unknown = Choices(1, frozenset({"A-KIND-OF-TOMORROW"}))
+        world.patient._lanes.tell(world.patient._lanes.generations(), unknown, Strict())
+        with pytest.raises(IntegrityError, match="doesn't know"):
+            publish(world, "laboratory", "mental-health")
+        assert (kinds(account), kinds(world.patient)) == ([], [])
+
+
+def move(world: World, before: Address, name: str) -> Patient:
+    """Return the session of somebody to whom guardians moved an account."""
+    after = person(world, name)
+    world.network.sidechain.chain.contracts["IdentityRegistry"].recover(before, after.address)
+    world.network.sidechain.guardianships.complete_recovery(after._person(), before)
+    return after
+
+
+class TestMoved:
+    """Guardians of the account are whom the carer named; those of ward and carer are their own."""
+
+    def test_an_account_for_a_ward_that_was_moved_leads_nowhere(self, world: World) -> None:
+        _, account, _ = start(world, **KEEPS)
+        stranger = move(world, account.address, "accomplice")
+        stranger.pair(world.hospital.address)
+
+        found = world.network.resolve(account.address, Role.PATIENT)
+        assert (found.address, found.status) == (account.address, Status.REPLACED)
+        assert account.address not in world.network.resolver.moves()
+        for whom in (account.address, world.patient.address):
+            with pytest.raises(PartlyDoneError) as failed:
+                publish(world, "laboratory", "mental-health", whom=whom)
+            assert "was moved by its guardians" in str(failed.value.omissions[0].error)
+        assert kinds(world.patient) == ["mental-health"] * 2
+        assert (kinds(stranger), kinds(account)) == ([], [])
+
+    @pytest.mark.parametrize("early", [False, True])
+    def test_nor_does_it_after_the_end(self, world: World, early: bool) -> None:
+        _, account, number = start(world, **KEEPS)
+        stranger = move(world, account.address, "accomplice")
+        stranger.pair(world.hospital.address)
+        if early:
+            world.registrar.wards.end(number)
+        else:
+            world.advance(YEARS)
+        with pytest.raises(NotPairedError, match="nothing is published to it") as failed:
+            publish(world, "laboratory", "mental-health", whom=account.address)
+        assert world.patient.address in str(failed.value.hint)
+        publish(world, "laboratory", "mental-health")
+        assert (kinds(stranger), kinds(world.patient)) == ([], ["laboratory", "mental-health"])
+
+    def test_everybody_elses_account_is_followed_as_before(self, world: World) -> None:
+        """The twin: an account of which no wardship was ever attested is its person's own."""
+        _, account, _ = propose(world, **KEEPS)
+        uncle = person(world, "uncle")
+        for before, name in ((account.address, "first"), (uncle.address, "second")):
+            after = move(world, before, name)
+            assert world.network.resolve(before, Role.PATIENT).address == after.address
+
+    def test_a_ward_who_was_moved_stays_in_care(self, world: World) -> None:
+        _, account, number = start(world, **KEEPS)
+        after = move(world, world.patient.address, "moved-ward")
+        after.pair(world.hospital.address)
+        for whom in (world.patient.address, after.address, account.address):
+            publish(world, "laboratory", "mental-health", whom=whom)
+        assert kinds(account) == ["laboratory"] * 3
+        assert kinds(after) == ["mental-health"] * 3
+        (seen,) = after.wards.all()
+        assert (seen.number, "account that guardians moved" in seen.handover) == (number, True)
+        assert after.wards.acts(number)
+        with pytest.raises(OutOfScopeError, match="the account that guardians moved"):
+            after.wards.take_over(number, "childhood", "long enough")
+        assert world.patient.wards.take_over(number, "childhood", "long enough").address == account.address
+
+    def test_a_carer_who_was_moved_goes_on_through_the_account(self, world: World) -> None:
+        parent, account, number = start(world)
+        after = move(world, parent.address, "moved-parent")
+        care.check_acting(world.network, account.address)
+        assert [one.number for one in after.wards.all()] == [number]
+        assert person(world, "uncle").wards.all() == []
+
+    def test_a_suspended_carers_account_acts_no_more_and_gets_nothing(self, world: World) -> None:
+        parent, account, _ = start(world, **KEEPS)
+        world.network.sidechain.identities.suspend(world.registrar._sender(sidechain=True), parent.address)
+        for act in (
+            lambda: account.pair(world.hospital.address),
+            lambda: account.grant(world.clinician.address, ["laboratory"], until=world.now + DAY),
+        ):
+            with pytest.raises(SuspendedError, match="is suspended"):
+                act()
+        with pytest.raises(NotPairedError, match="whose carer is suspended"):
+            publish(world, "laboratory", whom=account.address)
+        publish(world, "laboratory")
+        assert (kinds(account), kinds(world.patient)) == ([], ["laboratory"])
+        world.reinstate("parent")
+        publish(world, "vitals")
+        assert kinds(account) == ["vitals"]
 
 
 class TestEnd:
@@ -431,6 +583,15 @@ class TestLog:
         assert (acts["granted"].by, acts["granted"].about) == (parent.address, world.clinician.address)
         assert "laboratory until" in acts["granted"].detail
         assert acts["revoked"].by == parent.address
+
+
+def test_what_the_account_does_after_the_end_is_not_said_to_be_the_carers(world: World) -> None:
+    parent, account, number = start(world, until=world.now + DAY)
+    asked = world.clinician.request(account.address, ["laboratory"], until=world.now + 30 * DAY)
+    world.advance(DAY)
+    account.deny(asked)
+    acts = {act.what: act.by for act in world.patient.wards.acts(number)}
+    assert (acts["paired"], acts["denied"]) == (parent.address, account.address)
 
 
 def test_a_network_of_before_has_no_wards_and_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ Follows design section 6 and contracts/interfaces/IIdentityRegistry.sol.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -100,8 +100,11 @@ class IdentityRegistry(Adapter):
 
     # Moves
 
-    def moves(self) -> dict[Address, Address]:
+    def moves(self, staying: Collection[Address] = ()) -> dict[Address, Address]:
         """Return for each account that guardians moved the account that stands for it now, after any number of moves.
+
+        Args:
+            staying: accounts whose own move isn't followed.
 
         Raises:
             IntegrityError: the moves go in a circle, or further than the contract follows them.
@@ -110,15 +113,20 @@ class IdentityRegistry(Adapter):
             Address(address(event.values["patient"])): Address(address(event.values["successor"]))
             for event in self.bound.events("IdentityReplaced")
         }
+        following = {account: successor for account, successor in following.items() if account not in staying}
         return {account: _newest(account, following) for account in following}
 
-    def newest_of(self, account: Address) -> Address:
+    def newest_of(self, account: Address, staying: Collection[Address] = ()) -> Address:
         """Return the account that stands for another one now; the account itself if it never moved.
+
+        Args:
+            account: any.
+            staying: as `moves`.
 
         Raises:
             IntegrityError: as `moves`.
         """
-        return self.moves().get(account, account)
+        return self.moves(staying).get(account, account)
 
     # Pairings
 

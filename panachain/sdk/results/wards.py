@@ -87,7 +87,7 @@ class WardAct:
     at: int
     """Unix seconds of its block."""
     by: Address
-    """The carer, the registrar, or whoever concluded the wardship."""
+    """The carer, the registrar, or whoever concluded the wardship; the account itself for what it did after the end."""
     ward: Address
     what: str
     """Such as `paired`, `unpaired`, `approved`, `denied`, `granted`, `revoked`, `accepted`, `started`, `ended`."""
