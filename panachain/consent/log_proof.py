@@ -109,11 +109,6 @@ class Place:
         """Return the place as one number, in which it is asked for."""
         return self.epoch * EPOCH + self.number
 
-    @property
-    def begin(self) -> Place:
-        """Return the beginning of the epoch."""
-        return Place(self.epoch)
-
     @classmethod
     def at(cls, cursor: int) -> Place:
         """Return the place that a number stands for."""

@@ -18,7 +18,7 @@ from panachain.consent.log_tree import LogTree, check_consistency
 from panachain.crypto.hpke import SealingKey
 from panachain.errors import IntegrityError, PanaChainError, UnavailableError
 from panachain.model.actors import Address, Role, Status
-from panachain.model.policy import LogHead, ProxyRef, Receipt, ReceiptKind
+from panachain.model.policy import LogHead, ProxyRef, Receipt
 from panachain.proxy import messages
 from panachain.proxy.race import Failure
 from panachain.sdk.kept_receipts import KeptReceipts
@@ -116,7 +116,8 @@ class LogProving:
             raise state.error
         account = self._policies.account(log.own.index)
         leaves = dict[int, tuple[bytes, tuple[bytes, ...]]]()
-        place, tries = _begin(shown), 0
+        # From the first receipt of all on: when the deposit was is what the proxy says.
+        place, tries = Place(0), 0
         cosigned: Cosigned | None = None
         for _ in range(_PAGES):
             share = self._proxies.proof(proxy, policy_id, account, cursor=place.cursor)
@@ -223,9 +224,3 @@ class LogProving:
             actors = self._network.mainchain.actors.find(Role.PROXY)
             self._others = frozenset(actor.address for actor in actors if actor.status is Status.ACTIVE)
         return self._others
-
-
-def _begin(shown: Sequence[Receipt]) -> Place:
-    """Return where the walk begins: before its deposit a policy has no receipt, as there was nothing to serve."""
-    deposits = [receipt.sequence for receipt in shown if receipt.kind is ReceiptKind.DEPOSITED]
-    return Place.at(min(deposits) - 1 if deposits else 0).begin

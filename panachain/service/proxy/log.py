@@ -124,7 +124,9 @@ class ProxyLog:
         view = self._now()
         audit_key = self._audit_key(policy_id)
         place, items = Place.at(cursor), list[Item]()
-        while place.epoch < len(view.maps) and len(items) < log_proof.PAGE:
+        # No more maps in one answer than are kept: each may have to be made anew.
+        last = min(len(view.maps), place.epoch + _MAPS)
+        while place.epoch < last and len(items) < log_proof.PAGE:
             key = map_key(audit_key, policy_id, place.epoch, place.number)
             shown = tuple(self._map(place.epoch, view).prove(key))
             if len(shown) == 1 and shown[0].row.key == key:

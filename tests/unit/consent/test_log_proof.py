@@ -65,7 +65,6 @@ def test_what_is_no_object_is_refused() -> None:
 
 def test_places_are_numbers() -> None:
     assert Place.at(Place(3, 9).cursor) == Place(3, 9)
-    assert Place(3, 9).begin == Place(3)
 
 
 def test_each_receipt_has_a_row() -> None:
