@@ -296,7 +296,7 @@ class SharesWrongError(IntegrityError):
 class TooLargeError(PanaChainError):
     """A record is larger, decompressed and with its attachments put back, than the settings allow; it wasn't opened.
 
-    `size` and `limit` are in bytes.
+    `size` and `limit` are in bytes; or in words, where too many of a list begin as a search says.
     """
 
     usual_hint = "`record_limit` and `opening_limit` are settings: raise them if you trust the hospital"

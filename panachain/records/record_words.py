@@ -30,11 +30,15 @@ MOST_BYTES: Final = 16 << 20
 MOST_WORDS: Final = 200_000
 """Words, each counted once for each entry that has it, of one record; one with more has none."""
 _LONGEST_CODE: Final = 128
+_MOST_NAMES: Final = 16
+"""Codings of a number, and names of these, that count."""
+LONGEST_UNIT: Final = 40
+"""Letters of a unit that are kept."""
 _NAMES: Final = frozenset({"family", "given", "prefix", "suffix", "city"})
 """Further members with words that somebody may look for."""
 _FILES: Final = frozenset({"data", "content"})
 _QUANTITY: Final = ("valueQuantity", "valueInteger", "valueDecimal")
-_NUMBER: Final = re.compile(r"[+-]?(?:\d{1,15}(?:\.\d{1,15})?|\.\d{1,15})(?:[eE][+-]?\d{1,2})?")
+NUMBER: Final = re.compile(r"[+-]?(?:\d{1,15}(?:\.\d{1,15})?|\.\d{1,15})(?:[eE][+-]?\d{1,2})?")
 _TAG: Final = re.compile(r"<[^<>]*>")
 _INSIDE: Final = r"""(?:[^<>"']++|"[^"<]*+"|'[^'<]*+')*+"""
 """What stands within a tag of XML: a value may have the sign that else ends it."""
@@ -132,7 +136,8 @@ def _collected(entries: Iterable[_Entry]) -> RecordWords | None:
                 at += 1
             # No phrase goes from one text into another.
             at += 1
-        count += at
+        # Each name of a number is cut for each of its codes.
+        count += at + sum(1 + len(names) for *_, names in entry.values)
         if count > MOST_WORDS:
             raise InputError(f"more than {MOST_WORDS:,} words")
         for one, where in positions.items():
@@ -210,7 +215,7 @@ def _of_object(node: dict[str, Any], entry: _Entry) -> None:
 
 def _number(concept: dict[str, Any], quantity: dict[str, Any], entry: _Entry) -> None:
     number = _plain_number(quantity.get("value"))
-    codings = [one for one in _list(concept.get("coding")) if isinstance(one, dict)]
+    codings = [one for one in _list(concept.get("coding")) if isinstance(one, dict)][:_MOST_NAMES]
     names = (_text(concept.get("text")), *(_text(one.get("display")) for one in codings))
     if number is None:
         return
@@ -218,13 +223,13 @@ def _number(concept: dict[str, Any], quantity: dict[str, Any], entry: _Entry) ->
     for one in codings or [{"code": _text(concept.get("text"))}]:
         code = value_code(_text(one.get("code")))
         if code:
-            entry.values.append((code, number, unit[:40], tuple(name for name in names if name)))
+            entry.values.append((code, number, unit[:LONGEST_UNIT], tuple(name for name in names if name)))
 
 
 def _plain_number(value: Any) -> str | None:
     # Decimals come from `canonical.literal` as they are written, behind a mark.
     text = str(value).lstrip("\0") if not isinstance(value, bool) and value is not None else ""
-    return text if _NUMBER.fullmatch(text) else None
+    return text if NUMBER.fullmatch(text) else None
 
 
 def _add(text: str, entry: _Entry) -> None:
@@ -249,7 +254,7 @@ def _xml_entry(text: str) -> _Entry:
             code, names = said["value"], ()
             _add(code, entry)
         elif name == "display" and "value" in said:
-            names = (*names, said["value"])
+            names = (*names, said["value"])[:_MOST_NAMES]
         elif said.get("code") and ("codeSystem" in said or shown):
             _add(coded(said.get("codeSystem", ""), said["code"]), entry)
             if name == "code":
@@ -261,7 +266,7 @@ def _xml_entry(text: str) -> _Entry:
             _add(spoken, entry)
         number = _plain_number(said.get("value"))
         if number is not None and code and (name == "value" or said.get("type", "").startswith("HK")):
-            unit = said.get("unit", "")[:40]
+            unit = said.get("unit", "")[:LONGEST_UNIT]
             entry.values.append((value_code(code), number, unit, tuple(one for one in names if one)))
     for part in _XML_MARK.split(text):
         _add(unescape(part), entry)
@@ -302,7 +307,9 @@ def _hl7_entry(text: str) -> _Entry:
             number = _plain_number(split.split(fields[5])[-1].strip())
             if number is not None and named[0]:
                 unit = split.split(fields[6])[0] if len(fields) > 6 else ""
-                entry.values.append((value_code(named[0]), number, unit[:40], tuple(one for one in named[1:2] if one)))
+                entry.values.append(
+                    (value_code(named[0]), number, unit[:LONGEST_UNIT], tuple(one for one in named[1:2] if one))
+                )
     return entry
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Final
 
-from panachain.errors import UsageError
+from panachain.errors import TooLargeError, UsageError
 from panachain.records.record_words import Value
 from panachain.records.sensitivity.systems import canonical_system
 from panachain.records.word_list import Places, WordList
@@ -68,11 +68,16 @@ class Beginning:
         """Return the entries that have such a word.
 
         Raises:
-            UsageError: too many words begin like this.
+            TooLargeError: too many words begin like this.
         """
         stems = {stem(form) for form in words.beginning(self.prefix)}
         if len(stems) > _MOST_BEGINNINGS:
-            raise UsageError(f"{len(stems):,} words begin with {self.prefix}", hint="more letters find fewer words")
+            raise TooLargeError(
+                f"{len(stems):,} words begin with {self.prefix}",
+                size=len(stems),
+                limit=_MOST_BEGINNINGS,
+                hint="more letters find fewer words",
+            )
         found: Entries = {}
         for one in sorted(stems):
             found |= _entries(words.places(one))
@@ -90,7 +95,11 @@ class Compared:
     """Normalised; empty for any."""
 
     def find(self, words: WordList) -> Entries:
-        """Return the entries that have such a number."""
+        """Return the entries that have such a number.
+
+        Raises:
+            IntegrityError: the list has something else under the code.
+        """
         codes: set[str] | None = None
         for one in self.stems:
             called = words.called(one)
@@ -106,10 +115,7 @@ class Compared:
     def _fits(self, value: Value) -> bool:
         if self.unit and normalized(value.unit) != self.unit:
             return False
-        try:
-            other = Decimal(value.number)
-        except InvalidOperation:
-            return False
+        other = Decimal(value.number)
         return {
             ">": other > self.number,
             "<": other < self.number,
@@ -163,7 +169,7 @@ class Query:
 
         Raises:
             IntegrityError: the list isn't what it must be.
-            UsageError: too many words begin as it says.
+            TooLargeError: too many words begin as it says.
         """
         found: Entries | None = None
         for clause in self.clauses:

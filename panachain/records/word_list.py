@@ -24,7 +24,7 @@ from panachain.crypto.compress import compress, decompress
 from panachain.errors import IntegrityError
 from panachain.ipld.cid import CID
 from panachain.records.inventory import MAX_RECORDS
-from panachain.records.record_words import RecordWords, Value
+from panachain.records.record_words import LONGEST_UNIT, NUMBER, RecordWords, Value
 from panachain.records.words import stem
 from panachain.storage.blocks import BlobStore
 
@@ -284,6 +284,8 @@ def _values(said: bytes, contents: int) -> dict[int, list[Value]]:
             size, at = _read(said, at)
             number, _, unit = said[at : at + size].decode("utf-8", "replace").partition(" ")
             at += size
+            if not NUMBER.fullmatch(number) or len(unit) > LONGEST_UNIT:
+                raise IntegrityError("a list of words has a number that is none, or a unit that is too long")
             found.setdefault(index, []).append(Value(place, number, unit))
     return found
 

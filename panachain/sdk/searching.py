@@ -79,7 +79,6 @@ class Searchable:
             limit: the result names so many records at most.
 
         Raises:
-            UsageError: too many words begin as it says.
             PanaChainError: nothing could be searched, and something was left out.
         """
         envelopes, proofs = self._opened
@@ -139,6 +138,7 @@ class Searchable:
 
         Raises:
             IntegrityError: its list isn't what it must be.
+            TooLargeError: too many of its words begin as the query says.
         """
         entries: dict[int, dict[int, list[Value]]] = defaultdict(dict)
         for (index, place), values in query.find(envelope.words).items():

@@ -148,6 +148,20 @@ def test_hostile_xml_takes_time_in_proportion_to_its_size() -> None:
         assert words_of(record(piece * 2000, "text/xml")) is not None
 
 
+def test_many_codings_of_a_number_are_no_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    coding = [{"code": f"c{number}", "display": f"n{number}"} for number in range(500)]
+    resource = {"code": {"coding": coding}, "valueQuantity": {"value": 1}}
+    content = json.dumps({"entry": [{"resource": resource}]})
+    words = found(content, MEDIA_TYPE)
+    assert sorted(words.values) == sorted(f"c{number}" for number in range(16))
+    shown = "".join(f'<display value="n{number}"/>' for number in range(500))
+    words = found(f'<Observation><code value="c"/>{shown}<value value="1"/></Observation>', XML_MEDIA_TYPE)
+    assert len(words.called) == 17
+    few = json.dumps({"entry": [{"resource": {**resource, "code": {"coding": coding[:16]}}}]})
+    monkeypatch.setattr(record_words, "MOST_WORDS", 200)
+    assert words_of(record(few, MEDIA_TYPE)) is None
+
+
 def measured(value: Any) -> dict[str, Any]:
     return {"code": {"coding": [{"system": "http://loinc.org", "code": "1"}]}, "valueQuantity": {"value": value}}
 

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panachain.crypto.commit import EnvelopeKey
-from panachain.errors import UsageError
+from panachain.errors import TooLargeError, UsageError
 from panachain.model.records import PlainRecord
 from panachain.model.scope import Category
 from panachain.records import word_list
+from panachain.records.findings import LEFT_OUT
 from panachain.records.record_words import words_of
 from panachain.records.search import Beginning, Compared, Phrase, Query
 from panachain.records.split import MEDIA_TYPE
@@ -99,6 +100,13 @@ class TestFinding:
         assert entries(words, "2345-7=-1") == {(0, 3)}
         assert entries(words, "potassium>0") == set()
         assert [value.number for value in Query.parse(["glucose=126.5"]).find(words)[0, 1]] == ["126.5"]
+
+    def test_too_many_words_of_one_list_are_an_error_that_is_left_out(self) -> None:
+        words = listed([note(" ".join(f"dia{number}" for number in range(2001)))])
+        with pytest.raises(TooLargeError, match="2,001 words"):
+            Query.parse(["dia*"]).find(words)
+        assert TooLargeError in LEFT_OUT
+        assert entries(words, "dia20*") == {(0, 0)}
 
     def test_a_component_is_found_by_its_own_code(self) -> None:
         pressure = {

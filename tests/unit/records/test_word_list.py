@@ -125,6 +125,14 @@ def test_places_of_contents_that_are_not_there_are_refused() -> None:
         words.places("pain")
 
 
+@pytest.mark.parametrize("said", [b"NaN ", b"sNaN mg", b"Infinity ", b"1_0 ", b"1e999 ", b" mg", b"1 " + b"m" * 41])
+def test_numbers_that_are_none_are_refused(said: bytes) -> None:
+    term = b"\x00\x01\x00" + bytes([len(said)]) + said
+    words = opened(_sealed(b"\x01\x00\x00" + b"\x02#1" + bytes([len(term)]) + term))
+    with pytest.raises(IntegrityError, match="number"):
+        words.values("1")
+
+
 def test_random_bytes_end_in_answers_or_errors_of_ours() -> None:
     source = random.Random(60)
     for _ in range(2000):
