@@ -301,6 +301,6 @@ contract SidechainProofs is Base {
     }
 
     function placesSlot(address requester, address patient) private pure returns (bytes32) {
-        return keccak256(abi.encode(patient, keccak256(abi.encode(requester, uint256(2)))));
+        return keccak256(abi.encode(patient, keccak256(abi.encode(requester, uint256(3)))));
     }
 }
