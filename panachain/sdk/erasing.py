@@ -412,10 +412,13 @@ class Erasures:
             builder.add(replace(place, content=told), gone.pairing, sequence=builder.sequence)
 
     def _erasing(self, gone: _Gone) -> Iterator[Erasing]:
+        # What stays gets a list of its own words. Of an envelope that goes as a whole the list isn't known here
+        # (SECURITY.md): its inventory is for the patient.
+        words = gone.planned.inventory.words if gone.planned else None
         for one in gone.headers:
             info = one.info
             blocks = {CID.parse(info.header_cid), CID.parse(info.envelope_cid), *one.replaces}
-            for file in (one.content, one.inventory):
+            for file in (one.content, one.inventory, words):
                 if file is not None:
                     blocks |= self._blocks_of(file)
             yield Erasing(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import random
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +26,7 @@ from panachain.errors import (
 )
 from panachain.ipld import unixfs
 from panachain.ipld.cid import CID
-from panachain.records import merging
+from panachain.records import merging, word_list
 from panachain.records.content import Content, content_context
 from panachain.records.header import Header
 from panachain.records.journal import Journal
@@ -451,6 +452,7 @@ class TestNothingOpensIt:
         assert len(list(again(world, "clinician").open(policy))) == 1 + others
         gone = record_of(world, "secret 0")
         keys, header = everything_known(world, gone)
+        before = words_left(store, keys)
         blocks = {
             CID.parse(cid): store.get_block(CID.parse(cid))
             for cid in (gone, header.info.envelope_cid, header.info.content_cid, str(header.inventory))
@@ -480,6 +482,21 @@ class TestNothingOpensIt:
                         content.read()
         # A second look at the patient's lanes, now that the store has forgotten it.
         assert len(own(world)) == others
+        if others:
+            # Nor do its words: the list beside what stays is another one.
+            assert len(before) == 1
+            assert before[0] not in words_left(store, keys)
+
+
+def words_left(store: EmbeddedStore, keys: list[EnvelopeKey]) -> list[CID]:
+    """Return every list of words in a store that any of the keys opens."""
+    found = []
+    for cid in store.blocks():
+        for key in keys:
+            with suppress(PanaChainError):
+                word_list.open_(store, cid, key)
+                found.append(cid)
+    return found
 
 
 def everything_known(world: World, record_id: str) -> tuple[list[EnvelopeKey], Header]:
