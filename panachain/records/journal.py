@@ -415,6 +415,7 @@ class Journal:
         erasing: Sequence[Erasing] = (),
         attested: Iterable[str] = (),
         refused: Iterable[tuple[str, str]] = (),
+        words: Iterable[tuple[str, str]] = (),
     ) -> Batch:
         """Write one batch with everything that it changes, before its transaction is signed.
 
@@ -432,6 +433,7 @@ class Journal:
             erasing: records of earlier batches that it says are erased.
             attested: CIDs of the headers of records that it attests to be gone.
             refused: what it refuses to erase: CIDs of orders and of sealed contents.
+            words: CIDs of its inventories, each with that of the list of words it names, or an empty text.
 
         Raises:
             DiskError: the disk refuses; the journal is as it was.
@@ -460,6 +462,7 @@ class Journal:
             self.erasures.write(erasing, sequence)
             self.erasures.attest(attested, sequence)
             self.erasures.refuse(refused, sequence)
+            self.erasures.know(words)
         return Batch(sequence, manifest, len(records) + len(moved), None, None)
 
     def has(self, header: str) -> bool:

@@ -44,6 +44,13 @@ CREATE TABLE IF NOT EXISTS erasing_block (
     cid    TEXT NOT NULL,       -- of a block that goes with it
     PRIMARY KEY (header, cid)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS word_list (
+    inventory TEXT PRIMARY KEY, -- CID of an inventory, which is sealed for the patient
+    words     TEXT NOT NULL     -- CID of the list of words that it names; empty if it names none
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS words_left (
+    header TEXT PRIMARY KEY     -- of an erased record of whose list of words this journal doesn't know where it lies
+) WITHOUT ROWID;
 """
 
 _COLUMNS: Final = (
@@ -65,6 +72,8 @@ class Erasing:
     """Whether its patient asked for it; else the hospital does it of its own accord."""
     blocks: tuple[str, ...] = ()
     """CIDs of all blocks that go with it; none in what the journal returns."""
+    words_left: bool = False
+    """Whether the list of its words may be left, since nobody here knows where it lies: then nothing is attested."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +109,8 @@ class JournalErasures:
             self._db.executemany(
                 "INSERT OR IGNORE INTO erasing_block VALUES (?, ?)", [(one.header, cid) for cid in one.blocks]
             )
+            if one.words_left:
+                self._db.execute("INSERT OR IGNORE INTO words_left VALUES (?)", (one.header,))
             # A version of the same source would not be compared with it: the same content, cut anew, would be news.
             self._db.execute(
                 "UPDATE resource SET source = x'' WHERE (patient, source, scope) IN"
@@ -110,6 +121,15 @@ class JournalErasures:
                 self._db.execute(f"DELETE FROM {table} WHERE header = ?", (one.header,))  # noqa: S608
             # Manifests that are merged leave it out: the batch's statement stands for it.
             self._db.execute("INSERT OR IGNORE INTO moved VALUES (?, '', '', ?, 1)", (one.header, sequence))
+
+    def know(self, lists: Iterable[tuple[str, str]]) -> None:
+        """Write which lists of words a batch's inventories name, within the transaction that writes the batch."""
+        self._db.executemany("INSERT OR REPLACE INTO word_list VALUES (?, ?)", lists)
+
+    def words_of(self, inventory: str) -> str | None:
+        """Return which list of words an inventory names: empty if it names none, None if that isn't known."""
+        row = self._db.execute("SELECT words FROM word_list WHERE inventory = ?", (inventory,)).fetchone()
+        return None if row is None else str(row[0])
 
     def refuse(self, refused: Iterable[tuple[str, str]], sequence: int) -> None:
         """Write what a batch refuses, as orders and contents, within the transaction that writes the batch."""
@@ -158,11 +178,16 @@ class JournalErasures:
                 " blocks = (SELECT count(*) FROM erasing_block b WHERE b.header = erasure.header) WHERE header = ?",
                 (at, stores, header),
             )
+            self._db.execute(
+                "DELETE FROM word_list WHERE inventory IN (SELECT cid FROM erasing_block WHERE header = ?)", (header,)
+            )
             self._db.execute("DELETE FROM erasing_block WHERE header = ?", (header,))
 
     def unattested(self) -> list[ErasureState]:
-        """Return the records that are gone, and of which no batch says so yet."""
-        return self._states("gone_at IS NOT NULL AND attested IS NULL")
+        """Return the records that are gone with all their words, and of which no batch says so yet."""
+        return self._states(
+            "gone_at IS NOT NULL AND attested IS NULL AND header NOT IN (SELECT header FROM words_left)"
+        )
 
     def all(self) -> list[ErasureState]:
         """Return all that was ever erased, in the order of publication of what says so."""
@@ -186,6 +211,9 @@ class JournalErasures:
         self._db.execute(
             "DELETE FROM erasing_block WHERE header IN (SELECT header FROM erasure WHERE sequence >= ?)", (first,)
         )
+        self._db.execute(
+            "DELETE FROM words_left WHERE header IN (SELECT header FROM erasure WHERE sequence >= ?)", (first,)
+        )
         self._db.execute("DELETE FROM erasure WHERE sequence >= ?", (first,))
         self._db.execute("UPDATE erasure SET attested = NULL WHERE attested >= ?", (first,))
         self._db.execute("DELETE FROM refused_erasure WHERE sequence >= ?", (first,))
@@ -196,10 +224,20 @@ class JournalErasures:
 
     def _states(self, condition: str) -> list[ErasureState]:
         # The conditions are the fixed ones above.
-        asked = f"SELECT {_COLUMNS} FROM erasure WHERE {condition} ORDER BY sequence, header"  # noqa: S608
+        left = "header IN (SELECT header FROM words_left)"
+        asked = f"SELECT {_COLUMNS}, {left} FROM erasure WHERE {condition} ORDER BY sequence, header"  # noqa: S608
         found = []
         for header, content, patient, category, year, emergency, asked_for, *state in self._db.execute(asked):
-            sequence, gone_at, blocks, stores, attested = state
-            one = Erasing(header, content, patient, category, year, bool(emergency), bool(asked_for))
+            sequence, gone_at, blocks, stores, attested, words_left = state
+            one = Erasing(
+                header,
+                content,
+                patient,
+                category,
+                year,
+                bool(emergency),
+                bool(asked_for),
+                words_left=bool(words_left),
+            )
             found.append(ErasureState(one, sequence, gone_at, blocks or 0, stores or 0, attested))
         return found

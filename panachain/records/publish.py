@@ -76,6 +76,8 @@ class PreparedBatch:
     journal_records: tuple[JournalRecord, ...]
     moved: tuple[MovedRecord, ...] = ()
     """Records of earlier batches that got a new header in this one."""
+    words: tuple[tuple[str, str], ...] = ()
+    """CIDs of its inventories, each with that of the list of words it names, or an empty text."""
 
 
 @dataclass
@@ -165,6 +167,7 @@ class BatchBuilder:
         if merging is not None:
             self._rows.merge(merging)
         self._moved: list[MovedRecord] = []
+        self._words: list[tuple[str, str]] = []
         self._blocks: list[tuple[CID, bytes]] = []
         self._held = 0
         self._cids: list[CID] = []
@@ -305,7 +308,7 @@ class BatchBuilder:
             left = {index for index, item in enumerate(listed.items) if item is None}
             words = unixfs.build(word_list.open_(self._store, words, key).without(left, key), self._put)
         segments = inventory.seal(listed.items, key, sequence=listed.sequence, lists=lists, words=words)
-        return unixfs.build(segments, self._put)
+        return self._put_inventory(segments, words)
 
     def finish(self) -> PreparedBatch:
         """Write headers, inventories, envelopes and the manifest, and return the batch.
@@ -336,7 +339,13 @@ class BatchBuilder:
         # Pinned last: until everything is stored, garbage collection may still take what a killed upload left behind.
         self._store.pin(list_cid)
         return PreparedBatch(
-            root, list_cid, self._sequence, tuple(published), tuple(journal_records), tuple(self._moved)
+            root,
+            list_cid,
+            self._sequence,
+            tuple(published),
+            tuple(journal_records),
+            tuple(self._moved),
+            tuple(self._words),
         )
 
     def _finish_group(
@@ -364,7 +373,7 @@ class BatchBuilder:
         if len(items) > 1 or ordered or words is not None:
             sequence = (group.sequence or self._sequence) if ordered else 0
             listed = inventory.seal(items, group.key, sequence=sequence, lists=lists, words=words)
-            inventory_cid = unixfs.build(listed, self._put)
+            inventory_cid = self._put_inventory(listed, words)
         locator_keys = [lane.locator_key for _, lane in group.path]
         for index, (entry, sealed) in enumerate(contents):
             # 5. The header of each record, under one brief ID for each lane.
@@ -402,6 +411,12 @@ class BatchBuilder:
                 continue
             # What is of no source can't be taken for a record of one.
             journal_records.append(replace(made, likeness=of_header(info) if entry.source else b""))
+
+    def _put_inventory(self, segments: Iterable[bytes], words: CID | None) -> CID:
+        cid = unixfs.build(segments, self._put)
+        # Whoever publishes can't open it later, and has to know what goes with it (ADR 59).
+        self._words.append((str(cid), "" if words is None else str(words)))
+        return cid
 
     def _seal(self, record: PlainRecord, key: bytes, context: bytes) -> Sealed:
         return seal_content(record.content, key, context, self._store, media_type=record.media_type)

@@ -136,6 +136,7 @@ class Batches:
             erasing=erasing,
             attested=attested,
             refused=refused,
+            words=batch.words,
         )
         tx, gas = self._store(prepared)
         return SentBatch(batch, tx, gas)

@@ -131,18 +131,18 @@ class Erasures:
             findings: is told of patients whose pairing or whose orders can't be read.
         """
         found = []
+        reseals = Reseals(self._network, self._batches, erases=True)
         for patient, pairing in self._pairings.all(findings):
             orders: dict[CID, Reseal] = {}
             for cid in pairing.orders:
                 with findings.alone("", f"order {cid} of patient {patient.handle}"):
                     order = self._pairings.order(patient, cid)
                     if isinstance(order, Reseal):
-                        orders[cid] = order if order.to is not None else self._left(cid, order)
+                        orders[cid] = reseals.undecided(cid, order)
             if not any(order.to is None and order.leaves for order in orders.values()):
                 continue
             with findings.alone("", f"the lanes of patient {patient.handle}"):
                 self._batches.learn(patient.address)
-                reseals = Reseals(self._network, self._batches, erases=True)
                 wanted = {cid: order for cid, order in orders.items() if order.leaves}
                 found += [Asked(patient, one) for one in reseals.of(patient, pairing, wanted, findings)]
         return found
@@ -222,16 +222,6 @@ class Erasures:
             builder.close()
 
     # 1. Plan
-
-    def _left(self, cid: CID, order: Reseal) -> Reseal:
-        """Return an order without what was refused, or is erased already."""
-        erasures = self._batches.journal.erasures
-        leaves = {
-            content: stays
-            for content, stays in order.leaves.items()
-            if not erasures.is_refused(str(cid), str(content)) and not erasures.has(str(content))
-        }
-        return replace(order, leaves=leaves)
 
     def _wished(
         self, record_ids: Sequence[str], patients: Collection[Address] | None, findings: Findings
@@ -412,11 +402,9 @@ class Erasures:
             builder.add(replace(place, content=told), gone.pairing, sequence=builder.sequence)
 
     def _erasing(self, gone: _Gone) -> Iterator[Erasing]:
-        # What stays gets a list of its own words. Of an envelope that goes as a whole the list isn't known here
-        # (SECURITY.md): its inventory is for the patient.
-        words = gone.planned.inventory.words if gone.planned else None
         for one in gone.headers:
             info = one.info
+            words, known = self._words_of(one, gone.planned)
             blocks = {CID.parse(info.header_cid), CID.parse(info.envelope_cid), *one.replaces}
             for file in (one.content, one.inventory, words):
                 if file is not None:
@@ -430,7 +418,19 @@ class Erasures:
                 gone.emergency,
                 gone.asked,
                 tuple(map(str, sorted(blocks))),
+                words_left=not known,
             )
+
+    def _words_of(self, header: Header, planned: Resealing | None) -> tuple[CID | None, bool]:
+        """Return the list of words of a record's envelope, and whether it is known which that is."""
+        if planned is not None:
+            # What stays gets a list of its own words.
+            return planned.inventory.words, True
+        if header.inventory is None:
+            return None, True
+        # Its inventory is for the patient: what it names is known to the journal that published it.
+        words = self._batches.journal.erasures.words_of(str(header.inventory))
+        return (CID.parse(words) if words else None), words is not None
 
     def _blocks_of(self, root: CID) -> set[CID]:
         """Return the blocks of a file, as far as the store has its nodes."""
@@ -466,6 +466,12 @@ class Erasures:
                 mine = {CID.parse(cid) for cid in cids}
                 if all(self._is_gone(node, mine, erasing, done.findings) for node in nodes):
                     journal.erasures.gone(erasing.header, at=int(self._network.clock()), stores=len(nodes))
+                    if erasing.words_left:
+                        error = IntegrityError(
+                            "it is gone, but the list of its words may be left: this journal doesn't know where it"
+                            " lies, so that nothing is attested"
+                        )
+                        done.findings.left_out("", f"record {erasing.header}", error)
             for node in nodes:
                 if node.busy:
                     error = IntegrityError(

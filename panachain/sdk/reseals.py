@@ -122,17 +122,37 @@ class Reseals:
             together = [(cid, order) for cid, order in every if (order.to is None) is self._erases]
             if not together:
                 continue
-            if len(together) < len(every) and not self._erases:
-                # Sealed anew, what shall be erased would have another name than the order gives it.
-                error = IntegrityError(_UNDECIDED, hint="panachain --profile HOSPITAL erase")
-                findings.left_out("", f"the orders of patient {patient.handle}", error)
-                continue
             try:
+                # An order stands for ever, also one that was refused.
+                if not self._erases and not all(self._is_decided(*one) for one in every if one[1].to is None):
+                    # Sealed anew, what shall be erased would have another name than the order gives it.
+                    error = IntegrityError(_UNDECIDED, hint="panachain --profile HOSPITAL erase")
+                    findings.left_out("", f"the orders of patient {patient.handle}", error)
+                    continue
                 found += self._planned(pairing, together)
             except LEFT_OUT as exc:
                 named = ", ".join(str(cid) for cid, _ in together)
                 findings.left_out("", f"order {named} of patient {patient.handle}", exc)
         return found
+
+    def undecided(self, cid: CID, order: Reseal) -> Reseal:
+        """Return an order to erase without what was refused, or is erased already; any other one as it is."""
+        if order.to is not None:
+            return order
+        erasures = self._batches.journal.erasures
+        leaves = {
+            content: stays
+            for content, stays in order.leaves.items()
+            if not erasures.is_refused(str(cid), str(content)) and not erasures.has(str(content))
+        }
+        # A file that a record names which stays is neither erased nor refused.
+        return replace(order, leaves={} if all(leaves.values()) else leaves)
+
+    def _is_decided(self, cid: CID, order: Reseal) -> bool:
+        """Tell whether nothing of an order to erase waits for an answer."""
+        leaves = self.undecided(cid, order).leaves
+        # What is gone from the store was erased or sealed anew, whatever a lost journal forgot.
+        return not any(self._network.store.has_block(content) for content, stays in leaves.items() if not stays)
 
     def _planned(self, pairing: Pairing, orders: Sequence[tuple[CID, Reseal]]) -> Iterator[Resealing]:
         """Yield what orders about one envelope ask for, if it isn't done.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +101,27 @@ def test_a_log_that_somebody_reads_in_is_told(journal: Journal, tmp_path: Path) 
         journal.erasures.settle_file()
     reader.close()
     journal.erasures.settle_file()
+
+
+def test_lists_of_words_are_known_until_their_inventory_is_gone(journal: Journal) -> None:
+    assert journal.erasures.words_of("block-1") is None
+    words = [("block-1", "words"), ("another", "")]
+    journal.prepare(sequence=2, records=[], done=[], erasing=[GONE], words=words, **BATCH)
+    journal.mined(2, "0x2", 2)
+    assert [journal.erasures.words_of(one) for one, _ in words] == ["words", ""]
+    journal.erasures.gone("h0", at=5, stores=3)
+    assert [journal.erasures.words_of(one) for one, _ in words] == [None, ""]
+
+
+def test_a_record_whose_words_may_be_left_is_never_attested(journal: Journal) -> None:
+    journal.prepare(sequence=2, records=[], done=[], erasing=[replace(GONE, words_left=True)], **BATCH)
+    journal.mined(2, "0x2", 2)
+    ((one, _),) = journal.erasures.due()
+    assert one.words_left
+    journal.erasures.gone("h0", at=5, stores=3)
+    assert journal.erasures.unattested() == []
+    assert [state.gone_at for state in journal.erasures.all()] == [5]
+    # Another batch has its place on chain: what it said is forgotten.
+    journal.adopted.forget(2)
+    erase(journal)
+    assert [state.erasing.words_left for state in journal.erasures.all()] == [False]

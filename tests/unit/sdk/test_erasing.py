@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import random
-from contextlib import suppress
+import sqlite3
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,17 +26,19 @@ from panachain.errors import (
     UsageError,
 )
 from panachain.ipld import unixfs
-from panachain.ipld.cid import CID
+from panachain.ipld.cid import CID, DAG_CBOR
 from panachain.records import merging, word_list
 from panachain.records.content import Content, content_context
 from panachain.records.header import Header
 from panachain.records.journal import Journal
 from panachain.records.journal_erased import JournalErasures
-from panachain.records.publish import BatchBuilder
+from panachain.records.publish import BatchBuilder, listed
 from panachain.records.statements import Statement
+from panachain.records.word_list import WordList
 from panachain.sdk import erasing
 from panachain.sdk.batches import Batches
 from panachain.sdk.own_history import OwnHistory
+from panachain.storage.blocks import BlobStore
 from panachain.storage.embedded import EmbeddedStore
 from panachain.storage.replicated import ReplicatedStore
 from tests.twin.world import World
@@ -156,6 +159,48 @@ class TestAWish:
         assert again(world, "hospital").erasures.follow().erased
         assert again(world, "hospital").rewrap().resealed == 1
         assert own(world) == [("private", "v2")]
+
+    @pytest.mark.parametrize("erases", [False, True])
+    def test_that_is_decided_holds_nothing_back(self, world: World, tmp_path: Path, *, erases: bool) -> None:
+        published(world, tmp_path / "1", *(observation(one, f"v{one}") for one in range(3)))
+        refused, gone, other = (record_of(world, f"v{one}") for one in range(3))
+        world.patient.erasures.ask([refused, gone] if erases else [refused])
+        world.patient.choices.recategorize([other], "private")
+        again(world, "hospital").erasures.refuse([refused], "until 2034")
+        if erases:
+            # Half of an answer is none.
+            with pytest.raises(PartlyDoneError, match="isn't decided"):
+                again(world, "hospital").rewrap()
+            assert [one.record_id for one in again(world, "hospital").erasures.follow().erased] == [gone]
+        report = again(world, "hospital").rewrap()
+        assert (report.resealed, report.omissions) == (1, ())
+        left = [("laboratory", "v0")] if erases else [("laboratory", "v0"), ("laboratory", "v1")]
+        assert sorted(own(world)) == [*left, ("private", "v2")]
+
+    def test_that_is_followed_in_part_and_then_refused_holds_nothing_back(self, world: World, tmp_path: Path) -> None:
+        published(world, tmp_path / "1", *(observation(one, f"v{one}") for one in range(3)))
+        world.patient.erasures.ask([record_of(world, "v0"), record_of(world, "v1")])
+        assert len(again(world, "hospital").erasures.follow([record_of(world, "v0")]).erased) == 1
+        again(world, "hospital").erasures.refuse([record_of(world, "v1")], "until 2034")
+        world.patient.choices.recategorize([record_of(world, "v2")], "private")
+        assert again(world, "hospital").rewrap().resealed == 1
+        assert sorted(own(world)) == [("laboratory", "v1"), ("private", "v2")]
+
+    def test_that_is_refused_and_asked_for_again_holds_it_back_again(self, world: World, tmp_path: Path) -> None:
+        published(world, tmp_path / "1", observation(1, "v1"), observation(2, "v2"))
+        world.patient.erasures.ask([record_of(world, "v1")])
+        again(world, "hospital").erasures.refuse([record_of(world, "v1")], "until 2034")
+        world.patient.erasures.ask([record_of(world, "v1")])
+        world.patient.choices.recategorize([record_of(world, "v2")], "private")
+        with pytest.raises(PartlyDoneError, match="isn't decided"):
+            again(world, "hospital").rewrap()
+
+    def test_that_a_lost_journal_forgot_holds_nothing_back(self, world: World, tmp_path: Path) -> None:
+        published(world, tmp_path / "1", observation(1, "v1"), observation(2, "v2"))
+        erased(world, record_of(world, "v1"))
+        (world.hospital.profile.folder / "journal.sqlite").unlink()
+        world.patient.choices.recategorize([record_of(world, "v2")], "private")
+        assert again(world, "hospital").rewrap().resealed == 1
 
 
 def scan(number: int, data: str) -> dict[str, Any]:
@@ -290,6 +335,44 @@ class TestOfItsOwnAccord:
         world.patient.unpair(world.hospital.address)
         assert len(again(world, "hospital").erasures.erase(ids).erased) == 1
         assert own(world) == []
+
+    @pytest.mark.parametrize("before", ["an erasure", "a move", "a rotation"])
+    def test_takes_the_words_of_what_was_sealed_or_listed_anew(self, world: World, tmp_path: Path, before: str) -> None:
+        published(world, tmp_path / "1", *(observation(one, f"v{one}") for one in range(3)))
+        if before == "an erasure":
+            erased(world, record_of(world, "v0"))
+        elif before == "a move":
+            world.patient.choices.recategorize([record_of(world, "v0")], "private")
+            again(world, "hospital").rewrap()
+        else:
+            world.patient.revoke(grant(world, categories=("laboratory",)).policy_id, rotate=True)
+            again(world, "hospital").rewrap()
+        keys = keys_of(world)
+        assert words_left(world.network.store, keys)
+        records = [one.info.header_cid for one in again(world).records()]
+        report = again(world, "hospital").erasures.erase(records)
+        assert ({one.state for one in report.erased}, report.omissions) == ({"attested"}, ())
+        assert words_left(world.network.store, keys) == {}
+
+    def test_of_which_an_old_journal_does_not_know_the_words_is_not_attested(
+        self, world: World, tmp_path: Path
+    ) -> None:
+        ids = published(world, tmp_path / "1", observation(1, "v"))
+        content = CID.parse(next(iter(again(world).records())).info.content_cid)
+        forget_words(world)
+        with pytest.raises(PartlyDoneError, match="the list of its words may be left") as caught:
+            again(world, "hospital").erasures.erase(ids)
+        report: Any = caught.value.result
+        assert (report.erased, len(report.transactions), caught.value.exit_code) == ((), 1, 3)
+        assert not world.network.store.has_block(content)
+        assert (own(world), states(world)) == ([], ["erased"])
+        # Neither later.
+        assert again(world, "hospital").erasures.finish().erased == ()
+        assert states(world) == ["erased"]
+        # With the patient's key it is known.
+        published(world, tmp_path / "2", observation(2, "w"))
+        forget_words(world)
+        assert [one.state for one in erased(world, record_of(world, "w")).erased] == ["attested"]
 
     def test_what_it_did_not_publish_it_does_not_erase(self, world: World) -> None:
         with pytest.raises(UnknownActorError, match="published no record bafy"):
@@ -438,8 +521,10 @@ def statements(world: World) -> list[Statement]:
 
 
 class TestNothingOpensIt:
-    @pytest.mark.parametrize("others", [0, 2])
-    def test_of_what_is_left_on_disk_with_every_key(self, world: World, tmp_path: Path, others: int) -> None:
+    @pytest.mark.parametrize(("others", "asked"), [(0, True), (2, True), (0, False)])
+    def test_of_what_is_left_on_disk_with_every_key(
+        self, world: World, tmp_path: Path, others: int, *, asked: bool
+    ) -> None:
         """By its bytes in every file, free pages and logs of databases too, and by trying every key on every block."""
         store = EmbeddedStore(tmp_path / "store")
         copied = list(world.network.store.blocks())
@@ -452,15 +537,24 @@ class TestNothingOpensIt:
         assert len(list(again(world, "clinician").open(policy))) == 1 + others
         gone = record_of(world, "secret 0")
         keys, header = everything_known(world, gone)
-        before = words_left(store, keys)
+        lists = words_left(store, keys)
+        before = list(lists)
+        assert lists[before[0]].places("0")
         blocks = {
             CID.parse(cid): store.get_block(CID.parse(cid))
-            for cid in (gone, header.info.envelope_cid, header.info.content_cid, str(header.inventory))
+            for cid in (
+                gone,
+                header.info.envelope_cid,
+                header.info.content_cid,
+                str(header.inventory),
+                *map(str, before),
+            )
         }
         # A writer that was killed: its bytes lie in a pack, and the index doesn't name them.
         (tmp_path / "store" / "packs" / "0123456789abcdef.pack").write_bytes(b"".join(blocks.values()))
         assert all(is_anywhere(block, world.home, tmp_path / "store") for block in blocks.values())
-        assert len(erased(world, gone).erased) == 1
+        report = erased(world, gone) if asked else again(world, "hospital").erasures.erase([gone])
+        assert [one.state for one in report.erased] == ["attested"]
         assert not [str(cid) for cid, block in blocks.items() if is_anywhere(block, world.home, tmp_path / "store")]
         left = list(store.blocks())
         assert len(left) > 5
@@ -482,21 +576,33 @@ class TestNothingOpensIt:
                         content.read()
         # A second look at the patient's lanes, now that the store has forgotten it.
         assert len(own(world)) == others
-        if others:
-            # Nor do its words: the list beside what stays is another one.
-            assert len(before) == 1
-            assert before[0] not in words_left(store, keys)
+        # Nor do its words: the list beside what stays is another one, and says nothing of it.
+        after = words_left(store, keys)
+        assert (len(before), len(after), before[0] in after) == (1, 1 if others else 0, False)
+        assert not any(words.places("0") for words in after.values())
+        assert all(before[0] not in listed(store, pin) for pin in store.pins() if pin.codec == DAG_CBOR)
 
 
-def words_left(store: EmbeddedStore, keys: list[EnvelopeKey]) -> list[CID]:
+def words_left(store: BlobStore, keys: list[EnvelopeKey]) -> dict[CID, WordList]:
     """Return every list of words in a store that any of the keys opens."""
-    found = []
-    for cid in store.blocks():
+    found = {}
+    for cid in list(store.blocks()):
         for key in keys:
             with suppress(PanaChainError):
-                word_list.open_(store, cid, key)
-                found.append(cid)
+                found[cid] = word_list.open_(store, cid, key)
     return found
+
+
+def forget_words(world: World) -> None:
+    """Have the hospital's journal be of a version that didn't know of lists of words."""
+    with closing(sqlite3.connect(world.hospital.profile.folder / "journal.sqlite")) as db, db:
+        db.execute("DELETE FROM word_list")
+
+
+def keys_of(world: World) -> list[EnvelopeKey]:
+    """Return the keys of all envelopes that the patient can open."""
+    (headers, *_) = again(world)._lanes.headers()
+    return [EnvelopeKey(key) for key in headers.envelope_keys.values()]
 
 
 def everything_known(world: World, record_id: str) -> tuple[list[EnvelopeKey], Header]:
