@@ -74,7 +74,10 @@ _OPERATIONS: Final = {
     ),
     "/v1/log/checkpoint": _Operation("Return the log's checkpoint (C2SP tlog-tiles)", None, _LIMITED),
     "/v1/log/tile/{level}/{rest:path}": _Operation(
-        "Return a tile of the log (C2SP tlog-tiles)", None, (problems.BAD_REQUEST, *_LIMITED)
+        # A path with a line end in it is no tile's, so the router knows none.
+        "Return a tile of the log (C2SP tlog-tiles)",
+        None,
+        (problems.BAD_REQUEST, problems.NOT_FOUND, *_LIMITED),
     ),
     "/v1/head": _Operation("Return the signed head of the receipt log", models.HeadAnswer, _LIMITED),
     "/healthz": _Operation("Tell that the process runs", models.HealthAnswer, _LIMITED),

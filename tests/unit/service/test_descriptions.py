@@ -68,7 +68,7 @@ class TestProxy:
     def test_description_names_each_request_and_problem(self, app: FastAPI) -> None:
         text = json.dumps(app.openapi())
         missing = [kind.slug for kind in problems.KINDS if f"`{kind.slug}`" not in text]
-        assert missing == ["not-found", "method-not-allowed"]
+        assert missing == ["method-not-allowed"]
         assert text.count("$ref") > 40
 
 
