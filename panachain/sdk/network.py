@@ -114,6 +114,14 @@ class Network:
         self._tokens: dict[str, Any] | None = description.get("tokens")
         self._relay_key_file = config.network_file.parent / relay if relay else None
 
+    @property
+    def may_lag(self) -> bool:
+        """Whether a proxy's node may show an older head than this one's.
+
+        A development chain of one node has only that one to ask, and makes no block by itself.
+        """
+        return self.several_nodes or not self.faucet
+
     @classmethod
     def open(cls, config: Config | None = None, *, progress: Progress | None = None) -> Self:
         """Connect to the network that the settings name.

@@ -63,15 +63,28 @@ class TestWait:
             grant(world)
         assert sum(slept) == LAGGING
 
-    def test_proxies_whose_nodes_see_the_grant_later_than_the_patients_are_asked_again(self, world: World) -> None:
+    @pytest.mark.parametrize("development", [False, True])
+    def test_proxies_whose_nodes_see_the_grant_later_than_the_patients_are_asked_again(
+        self, world: World, development: bool
+    ) -> None:
         upload(world)
         slept = make_deep(world)
         world.network.confirmations = 0
+        world.network.faucet = world.network.several_nodes = development
 
         made = grant(world)
 
         assert (len(slept), made.deposited, made.lacking) == (DEEP, PROXIES, 0)
         assert opened(world, made.policy_id) == 1
+
+    def test_nobody_waits_for_the_only_node_of_a_development_chain(self, world: World) -> None:
+        slept = make_deep(world)
+        world.network.confirmations = 0
+        world.network.faucet = True
+
+        with pytest.raises(ProxiesUnavailableError, match="only 0 of 3 proxies took a share"):
+            grant(world)
+        assert slept == []
 
     def test_nobody_waits_where_no_block_is_asked_for(self, world: World) -> None:
         slept = make_deep(world)
