@@ -52,6 +52,8 @@ interface IAccessRequests {
     error RequestReferredToOneself(address account);
     /// @notice The account isn't an active patient.
     error RequestUnknownPatient(address patient);
+    /// @notice The caller was asked, and is suspended, or was moved to another account.
+    error RequestNotActivePatient(address account);
     /// @notice The time is over already, or there are no details.
     error RequestInvalid(bytes32 details, uint48 expiresAt, uint256 currentTime);
     /// @notice The caller has no say in this request.
@@ -73,10 +75,10 @@ interface IAccessRequests {
         external
         returns (uint256 id);
 
-    /// @notice Approve an open request. Only its patient.
+    /// @notice Approve an open request. Only its patient, while active.
     function approve(uint256 id, bytes32 outcome) external;
 
-    /// @notice Deny an open request. Only its patient.
+    /// @notice Deny an open request. Only its patient, also suspended, and not once moved to another account.
     function deny(uint256 id) external;
 
     /// @notice Take an open request back. Only its requester, or who made it in their name. Its place is free a day after

@@ -60,6 +60,8 @@ interface IActorRegistry {
     error ActorKeysChangedMeanwhile(address account, bytes30 expected, bytes30 actual);
     /// @notice The earlier keys would count for longer than 30 days.
     error ActorKeysEndTooLate(address account, uint48 earlierEndsAt, uint256 currentTime);
+    /// @notice The earlier keys would end more than 180 days ago, and with them what was published since.
+    error ActorKeysEndTooEarly(address account, uint48 earlierEndsAt, uint256 currentTime);
     /// @notice The account has another status than the call needs.
     error ActorUnexpectedStatus(address account, Status actual);
     /// @notice The caller isn't the access log.
@@ -88,7 +90,8 @@ interface IActorRegistry {
     /// @notice Have another key block. Only the actor's own account, while active: no registrar changes anybody's keys.
     /// @param expected The account's `details` now, so that no call counts twice or comes second unnoticed.
     /// @param keyDigest SHA-256 of the new block, which lies in the store. Whether its keys are fresh isn't checked.
-    /// @param earlierEndsAt When the block before stops to count, at most 30 days from now; in the past if it was compromised.
+    /// @param earlierEndsAt When the block before stops to count, at most 30 days from now; in the past, at most
+    /// 180 days, if it was compromised.
     function changeKeys(bytes30 expected, bytes32 keyDigest, uint48 earlierEndsAt) external;
 
     /// @notice One actor; all fields zero when the account isn't registered.

@@ -104,6 +104,8 @@ interface IIdentityRegistry {
     error IdentityKeysChangedMeanwhile(address account, bytes32 expected, bytes32 actual);
     /// @notice The earlier keys would count for longer than 30 days.
     error IdentityKeysEndTooLate(address account, uint48 earlierEndsAt, uint256 currentTime);
+    /// @notice The earlier keys would end more than 180 days ago, and with them what was published since.
+    error IdentityKeysEndTooEarly(address account, uint48 earlierEndsAt, uint256 currentTime);
     /// @notice The caller isn't an active practitioner.
     error IdentityNotActivePractitioner(address account);
     /// @notice The account has another status than the call needs.
@@ -159,14 +161,15 @@ interface IIdentityRegistry {
     /// @notice Have another key block. Only an active practitioner's own account: no registrar changes anybody's keys.
     /// @param expected The account's `keys` now, so that no call counts twice or comes second unnoticed.
     /// @param keyDigest SHA-256 of the new block, which lies in the store. Whether its keys are fresh isn't checked.
-    /// @param earlierEndsAt When the block before stops to count, at most 30 days from now; in the past if it was compromised.
+    /// @param earlierEndsAt When the block before stops to count, at most 30 days from now; in the past, at most
+    /// 180 days, if it was compromised.
     function changeKeys(bytes32 expected, bytes32 keyDigest, uint48 earlierEndsAt) external;
 
     /// @notice Let a hospital publish to the caller's lanes; a second pairing replaces the first. Not with another
     /// hospital while the caller is frozen.
     function pair(address hospital, bytes32 pairing) external;
 
-    /// @notice Take the assent back.
+    /// @notice Take the assent back. Only the patient, also suspended, and not once moved to another account.
     function unpair(address hospital) external;
 
     /// @notice Name one's guardians and the delay; replaces those before, and none are named by an empty list. Only
@@ -228,6 +231,10 @@ interface IIdentityRegistry {
 
     /// @notice The account that a replaced patient moved to; zero for none. It may have been replaced since.
     function successorOf(address patient) external view returns (address);
+
+    /// @notice The accounts that were moved to this one, also by way of others, in no order.
+    /// @dev Reverts beyond 64 of them, each of which the registrar admitted and guardians moved.
+    function movedTo(address account) external view returns (address[] memory earlier);
 
     /// @notice The account that stands for another one now, after at most 64 moves; the account itself if it never moved.
     /// @dev No circle: whoever is replaced is so for good, and only an active account is moved to. Reverts beyond 64

@@ -50,6 +50,8 @@ interface IWardships {
         uint48 endedAt;
         /// @notice Whether the carer accepted.
         bool accepted;
+        /// @notice Whether its account was suspended once its time was over.
+        bool concluded;
     }
 
     /// @notice A wardship was proposed by the account through which the carer will act.
@@ -69,7 +71,7 @@ interface IWardships {
     event WardshipAccepted(uint256 indexed id, address indexed carer);
     /// @notice The registrar attested: it is in force from now on.
     event WardshipStarted(uint256 indexed id, address indexed ward, address indexed registrar);
-    /// @notice It was ended ahead of its time, by the carer or by the registrar.
+    /// @notice It was ended ahead of its time, by the carer, the account or the registrar.
     event WardshipEnded(uint256 indexed id, address indexed by);
     /// @notice Its time was over and the carer's account was suspended; anybody may have asked for it.
     event WardshipConcluded(uint256 indexed id, address indexed by);
@@ -89,7 +91,9 @@ interface IWardships {
     error WardshipNotYours(uint256 id, address caller);
     /// @notice The wardship stands elsewhere than this step needs.
     error WardshipUnexpectedState(uint256 id, State state);
-    /// @notice The ward has another wardship in force.
+    /// @notice It never began, or was concluded before: there is nothing to conclude.
+    error WardshipNothingToConclude(uint256 id);
+    /// @notice The ward has another wardship in force, also under an account that they were moved from.
     error WardshipWardTaken(address ward, uint256 id);
 
     /// @notice Propose a wardship through the calling account. Only active patients, once for each account.
@@ -102,13 +106,15 @@ interface IWardships {
     /// has one wardship in force at a time.
     function start(uint256 id) external;
 
-    /// @notice End a wardship ahead of its time, or withdraw a proposal. Only its carer or its account.
+    /// @notice End a wardship ahead of its time, and have its account suspended; or withdraw a proposal, which suspends
+    /// nobody. Only its carer, at the account to which guardians moved them, or its account.
     function end(uint256 id) external;
 
     /// @notice The same. Only the registrar.
     function endByRegistrar(uint256 id) external;
 
-    /// @notice Have the account of a wardship whose time is over suspended. Anybody; it ended at its time without this.
+    /// @notice Have the account of a wardship whose time is over suspended. Anybody, once, and only if it had begun; it
+    /// ended at its time without this.
     function conclude(uint256 id) external;
 
     /// @notice One wardship; all fields zero when there is none.
@@ -120,7 +126,7 @@ interface IWardships {
     /// @notice Bits of the categories in which a wardship's carer acts now; zero unless it is in force.
     function categoriesOf(uint256 id) external view returns (uint32);
 
-    /// @notice The wardship of a ward that is in force now, or zero.
+    /// @notice The wardship of a ward that is in force now, or zero; also one of an account that they were moved from.
     function currentOf(address ward) external view returns (uint256 id);
 
     /// @notice The wardship that an account is for, or zero.

@@ -15,6 +15,8 @@ import {Status} from "../types/Status.sol";
 contract ActorRegistry is IActorRegistry, AccessManaged {
     /// @dev How long keys may still count beside those that replace them.
     uint256 private constant MAX_OVERLAP = 30 days;
+    /// @dev How far back keys may end: what is older stays readable, whoever has the account.
+    uint256 private constant MAX_BACK = 180 days;
 
     IRecordLedger private immutable _LEDGER;
     IAccessLog private immutable _LOG;
@@ -93,6 +95,9 @@ contract ActorRegistry is IActorRegistry, AccessManaged {
         if (actor.details != expected) revert ActorKeysChangedMeanwhile(msg.sender, expected, actor.details);
         if (earlierEndsAt > block.timestamp + MAX_OVERLAP) {
             revert ActorKeysEndTooLate(msg.sender, earlierEndsAt, block.timestamp);
+        }
+        if (earlierEndsAt + MAX_BACK < block.timestamp) {
+            revert ActorKeysEndTooEarly(msg.sender, earlierEndsAt, block.timestamp);
         }
         // Safe: Unix seconds fit 48 bits for nine million years.
         uint48 validFrom = uint48(block.timestamp);

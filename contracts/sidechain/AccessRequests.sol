@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {ERC2771Context} from "@openzeppelin/contracts/metatx/ERC2771Context.sol";
 import {IAccessRequests} from "../interfaces/IAccessRequests.sol";
 import {IIdentityRegistry} from "../interfaces/IIdentityRegistry.sol";
+import {Status} from "../types/Status.sol";
 
 /// @title AccessRequests
 /// @notice See {IAccessRequests}. An approval grants nothing by itself: the policy on the mainchain does.
@@ -57,14 +58,21 @@ contract AccessRequests is IAccessRequests, ERC2771Context {
 
     /// @inheritdoc IAccessRequests
     function approve(uint256 id, bytes32 outcome) external {
-        _close(id, _requests[id].patient == _msgSender(), State.Approved);
+        bool allowed = _requests[id].patient == _msgSender();
+        Status actual = _IDENTITIES.identityOf(_msgSender()).status;
+        if (allowed && actual != Status.Active) revert RequestNotActivePatient(_msgSender());
+        _close(id, allowed, State.Approved);
 
         emit AccessApproved(id, outcome);
     }
 
     /// @inheritdoc IAccessRequests
     function deny(uint256 id) external {
-        _close(id, _requests[id].patient == _msgSender(), State.Denied);
+        bool allowed = _requests[id].patient == _msgSender();
+        // Also while suspended: refusing makes nothing worse. A key that its patient left answers nothing.
+        Status actual = _IDENTITIES.identityOf(_msgSender()).status;
+        if (allowed && actual == Status.Replaced) revert RequestNotActivePatient(_msgSender());
+        _close(id, allowed, State.Denied);
 
         emit AccessDenied(id);
     }

@@ -11,6 +11,8 @@ contract IdentityRegistry is IIdentityRegistry, RelayedAndManaged {
     uint256 private constant MAX_GUARDIANS = 16;
     /// @dev How long keys may still count beside those that replace them.
     uint256 private constant MAX_OVERLAP = 30 days;
+    /// @dev How far back keys may end: what is older stays readable, whoever has the account.
+    uint256 private constant MAX_BACK = 180 days;
     /// @dev A delay of zero is none, and one without an end locks everybody out.
     uint32 private constant SHORTEST_DELAY = 1 days;
     uint32 private constant LONGEST_DELAY = 30 days;
@@ -60,6 +62,7 @@ contract IdentityRegistry is IIdentityRegistry, RelayedAndManaged {
     /// @dev A guardian freezes once, as long as the same guardians are named.
     mapping(bytes32 patientDigestGuardian => bool frozen) private _froze;
     mapping(address patient => address successor) private _successors;
+    mapping(address successor => address[] patients) private _predecessors;
 
     constructor(address authority, address forwarder) RelayedAndManaged(authority, forwarder) {}
 
@@ -122,6 +125,9 @@ contract IdentityRegistry is IIdentityRegistry, RelayedAndManaged {
         if (earlierEndsAt > block.timestamp + MAX_OVERLAP) {
             revert IdentityKeysEndTooLate(account, earlierEndsAt, block.timestamp);
         }
+        if (earlierEndsAt + MAX_BACK < block.timestamp) {
+            revert IdentityKeysEndTooEarly(account, earlierEndsAt, block.timestamp);
+        }
         // Safe: Unix seconds fit 48 bits for nine million years.
         uint48 validFrom = uint48(block.timestamp);
 
@@ -147,6 +153,8 @@ contract IdentityRegistry is IIdentityRegistry, RelayedAndManaged {
 
     /// @inheritdoc IIdentityRegistry
     function unpair(address hospital) external {
+        // Also while suspended: taking back makes nothing worse. A key that its patient left takes nothing back.
+        if (_identities[_msgSender()].status == Status.Replaced) revert IdentityNotActivePatient(_msgSender());
         if (_pairings[_msgSender()][hospital] == bytes32(0)) revert IdentityNotPaired(_msgSender(), hospital);
 
         delete _pairings[_msgSender()][hospital];
@@ -297,6 +305,7 @@ contract IdentityRegistry is IIdentityRegistry, RelayedAndManaged {
 
         _identities[patient].status = Status.Replaced;
         _successors[patient] = successor;
+        _predecessors[successor].push(patient);
         guardianship.changesAt = 0;
         _voidApprovals(guardianship);
 
@@ -349,6 +358,27 @@ contract IdentityRegistry is IIdentityRegistry, RelayedAndManaged {
             if (successor == address(0)) return newest;
             if (moves == MAX_MOVES) revert IdentityTooManyMoves(account);
             newest = successor;
+        }
+    }
+
+    /// @inheritdoc IIdentityRegistry
+    function movedTo(address account) external view returns (address[] memory earlier) {
+        address[] memory found = new address[](MAX_MOVES);
+        uint256 count = 0;
+        address next = account;
+        // No circle, and nobody twice: whoever is replaced has one successor, for good.
+        for (uint256 seen = 0;; ++seen) {
+            address[] storage patients = _predecessors[next];
+            for (uint256 i = 0; i < patients.length; ++i) {
+                if (count == MAX_MOVES) revert IdentityTooManyMoves(account);
+                found[count++] = patients[i];
+            }
+            if (seen == count) break;
+            next = found[seen];
+        }
+        earlier = new address[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            earlier[i] = found[i];
         }
     }
 

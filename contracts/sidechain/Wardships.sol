@@ -102,9 +102,10 @@ contract Wardships is IWardships, RelayedAndManaged {
     /// @inheritdoc IWardships
     function end(uint256 id) external {
         Wardship storage wardship = _wardships[id];
-        if (_msgSender() != wardship.terms.carer && _msgSender() != wardship.account) {
-            revert WardshipNotYours(id, _msgSender());
-        }
+        // An unknown wardship has the zero address on both sides, which can't call. A key that its carer left ends nothing.
+        bool allowed =
+            _msgSender() == wardship.account || _msgSender() == _IDENTITIES.newestOf(wardship.terms.carer);
+        if (!allowed) revert WardshipNotYours(id, _msgSender());
         _end(id);
     }
 
@@ -116,10 +117,15 @@ contract Wardships is IWardships, RelayedAndManaged {
     /// @inheritdoc IWardships
     function conclude(uint256 id) external {
         _checkState(id, State.Over);
+        Wardship storage wardship = _wardships[id];
+        // Once: a reinstatement after it lasts. What never began gave its account nothing that has to end.
+        if (wardship.startedAt == 0 || wardship.concluded) revert WardshipNothingToConclude(id);
+
+        wardship.concluded = true;
 
         emit WardshipConcluded(id, _msgSender());
 
-        _suspend(_wardships[id].account);
+        _suspend(wardship.account);
     }
 
     /* VIEWS */
@@ -150,7 +156,13 @@ contract Wardships is IWardships, RelayedAndManaged {
     /// @inheritdoc IWardships
     function currentOf(address ward) public view returns (uint256 id) {
         id = _latest[ward];
-        return stateOf(id) == State.InForce ? id : 0;
+        if (stateOf(id) == State.InForce) return id;
+        address[] memory earlier = _IDENTITIES.movedTo(ward);
+        for (uint256 i = 0; i < earlier.length; ++i) {
+            id = _latest[earlier[i]];
+            if (stateOf(id) == State.InForce) return id;
+        }
+        return 0;
     }
 
     /// @inheritdoc IWardships
@@ -176,7 +188,8 @@ contract Wardships is IWardships, RelayedAndManaged {
 
         emit WardshipEnded(id, _msgSender());
 
-        _suspend(_wardships[id].account);
+        // A proposal gave its account nothing that has to end.
+        if (state == State.InForce) _suspend(_wardships[id].account);
     }
 
     /// @dev An account that was made for one ward serves nothing else afterwards. One that is suspended stays so.
@@ -191,9 +204,17 @@ contract Wardships is IWardships, RelayedAndManaged {
 
     /// @dev Reverts where ward or carer is the account of a wardship that isn't at its end, or the account is a ward's own.
     function _checkParties(address ward, address carer, address account) private view {
-        if (_serves(ward) || _serves(carer) || _latest[account] != 0) {
-            revert WardshipInvalidParties(ward, carer, account);
+        if (_serves(ward) || _serves(carer) || _isWard(account)) revert WardshipInvalidParties(ward, carer, account);
+    }
+
+    /// @dev Whether somebody is or was under care, also as another account.
+    function _isWard(address account) private view returns (bool) {
+        if (_latest[account] != 0) return true;
+        address[] memory earlier = _IDENTITIES.movedTo(account);
+        for (uint256 i = 0; i < earlier.length; ++i) {
+            if (_latest[earlier[i]] != 0) return true;
         }
+        return false;
     }
 
     /// @dev Whether an account is for a wardship, also one that isn't attested yet. Who proposes one through their own

@@ -33,6 +33,8 @@ LEAST_OVERLAP: Final = timedelta(hours=1)
 """Clocks of two chains and of machines differ, and what was signed has to be mined."""
 MOST_OVERLAP: Final = timedelta(days=30)
 """As the registries say (`MAX_OVERLAP`)."""
+MOST_BACK: Final = timedelta(days=179)
+"""How long ago keys can have become known to others: a day less than the registries allow (`MAX_BACK`), for mining."""
 _NEVER_CHANGE: Final = {
     Role.PATIENT: "a patient's lanes are rotated by `revoke --rotate`; a stolen seed is replaced by the guardians",
     Role.REGISTRAR: "nothing is sealed to a registrar, and their power is the account's (docs/security/contracts.md)",
@@ -114,14 +116,15 @@ class OwnKeys:
         """Replace the key block; what was sealed to the earlier ones still opens with their keys.
 
         Args:
-            compromised_since: since when others may know the keys, not in the future; a `timedelta` counts back. What
+            compromised_since: since when others may know the keys, not in the future and at most 179 days ago; a
+                `timedelta` counts back. What
                 was published since then doesn't count under any block that was in force at that time, also one that was
                 replaced since. None for an ordinary change.
             overlap: how long what is signed with the earlier keys still counts after an ordinary change.
 
         Raises:
-            UsageError: the role's keys never change, the time is in the future, or the overlap none from an hour to 30
-                days.
+            UsageError: the role's keys never change, the time is in the future or too long ago, or the overlap isn't
+                between an hour and 30 days.
             UnknownActorError: the actor isn't registered.
             SuspendedError: the actor is suspended.
             IntegrityError: the registry has keys that aren't this seed's, or the store gives another block back.
@@ -195,6 +198,12 @@ class OwnKeys:
             since = seconds(compromised_since, at=clock, past=True, name="compromised_since")
             if since > clock:
                 raise UsageError("keys that will be compromised can't be told of; nothing was done")
+            if since < max(chain, clock) - MOST_BACK // timedelta(seconds=1):
+                raise UsageError(
+                    f"keys can end at most {MOST_BACK.days} days ago, so that nobody who has the account makes a whole"
+                    " history unreadable; nothing was done",
+                    hint="say a later time; what was published before it under a stolen key is withdrawn, or erased",
+                )
             # Before the block that says so, whatever this machine's clock shows.
             ends_at = min(since, chain - 1)
         generation = len(known.earlier_keys) + 1

@@ -212,6 +212,15 @@ class TestApprove:
 
         assert requests.stateOf(asked) == OPEN
 
+    def test_patient_who_is_suspended_approves_nothing_and_denies(
+        self, requests: Any, people: dict[str, Any], asked: int, identities: Any, registrar: Any
+    ) -> None:
+        identities.suspend(people["patient"], sender=registrar)
+        with ape.reverts(requests.RequestNotActivePatient, account=people["patient"].address):
+            requests.approve(asked, OUTCOME, sender=people["patient"])
+        requests.deny(asked, sender=people["patient"])
+        assert requests.stateOf(asked) == DENIED
+
     def test_last_second_counts(
         self, requests: Any, people: dict[str, Any], asked: int, expires_at: int, chain: Any
     ) -> None:

@@ -137,33 +137,46 @@ class TestSetEndpoint:
             actors.setEndpoint("https://again.example", sender=relay)
 
 
+@pytest.fixture
+def ends_at(chain: Any) -> int:
+    return int(chain.pending_timestamp) - 60
+
+
 class TestChangeKeys:
-    def test_folds_each_change_into_the_commitment(self, actors: Any, registrar: Any, relay: Any) -> None:
+    def test_folds_each_change_into_the_commitment(self, actors: Any, registrar: Any, relay: Any, ends_at: int) -> None:
         actors.register(relay, RESEARCHER, KEYS, "", NOBODY, sender=registrar)
         details = keccak(encode(["bytes32", "address"], [KEYS, NOBODY]))[:30]
 
-        receipt = actors.changeKeys(details, b"\2" * 32, 1, sender=relay)
+        receipt = actors.changeKeys(details, b"\2" * 32, ends_at, sender=relay)
 
         event = next(iter(receipt.decode_logs(actors.ActorKeysChanged)))
-        assert (event.account, event.keyDigest, event.earlierEndsAt) == (relay, b"\2" * 32, 1)
+        assert (event.account, event.keyDigest, event.earlierEndsAt) == (relay, b"\2" * 32, ends_at)
         assert event.validFrom == receipt.timestamp
-        fields = [details, b"\2" * 32, receipt.timestamp, 1]
+        fields = [details, b"\2" * 32, receipt.timestamp, ends_at]
         folded = keccak(encode(["bytes30", "bytes32", "uint48", "uint48"], fields))[:30]
         assert actors.actorOf(relay).details == folded
         with ape.reverts(actors.ActorKeysChangedMeanwhile):
-            actors.changeKeys(details, KEYS, 1, sender=relay)
+            actors.changeKeys(details, KEYS, ends_at, sender=relay)
 
     def test_only_the_actor_changes_keys_while_active(
-        self, actors: Any, registrar: Any, relay: Any, stranger: Any
+        self, actors: Any, registrar: Any, relay: Any, stranger: Any, ends_at: int
     ) -> None:
         actors.register(relay, RESEARCHER, KEYS, "", NOBODY, sender=registrar)
         details = actors.actorOf(relay).details
         for nobody in (stranger, registrar):
             with ape.reverts(actors.ActorUnexpectedStatus):
-                actors.changeKeys(details, KEYS, 1, sender=nobody)
+                actors.changeKeys(details, KEYS, ends_at, sender=nobody)
         actors.suspend(relay, sender=registrar)
         with ape.reverts(actors.ActorUnexpectedStatus):
-            actors.changeKeys(details, KEYS, 1, sender=relay)
+            actors.changeKeys(details, KEYS, ends_at, sender=relay)
+
+    def test_keys_end_at_most_180_days_ago(self, actors: Any, registrar: Any, relay: Any, ends_at: int) -> None:
+        actors.register(relay, RESEARCHER, KEYS, "", NOBODY, sender=registrar)
+        details = actors.actorOf(relay).details
+        for early in (0, ends_at - 181 * 86_400):
+            with ape.reverts(actors.ActorKeysEndTooEarly, account=relay.address, earlierEndsAt=early):
+                actors.changeKeys(details, b"\2" * 32, early, sender=relay)
+        actors.changeKeys(details, b"\2" * 32, ends_at - 179 * 86_400, sender=relay)
 
 
 class TestActorOf:

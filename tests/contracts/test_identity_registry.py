@@ -95,23 +95,31 @@ def ready_at(identities: Any, people: dict[str, Any], guardians: list[Guardian],
 
 class TestChangeKeys:
     def test_a_practitioner_changes_their_own_keys_and_nobody_else_theirs(
-        self, identities: Any, people: dict[str, Any], registrar: Any
+        self, identities: Any, people: dict[str, Any], registrar: Any, chain: Any
     ) -> None:
+        ends_at = int(chain.pending_timestamp) - 60
         kept = identities.identityOf(people["doctor"]).keys
         for nobody in (people["patient"], registrar):
             with ape.reverts(identities.IdentityNotActivePractitioner):
-                identities.changeKeys(kept, b"\2" * 32, 1, sender=nobody)
+                identities.changeKeys(kept, b"\2" * 32, ends_at, sender=nobody)
 
-        receipt = identities.changeKeys(kept, b"\2" * 32, 1, sender=people["doctor"])
+        receipt = identities.changeKeys(kept, b"\2" * 32, ends_at, sender=people["doctor"])
 
         event = next(iter(receipt.decode_logs(identities.IdentityKeysChanged)))
-        assert (event.account, event.keyDigest, event.earlierEndsAt) == (people["doctor"], b"\2" * 32, 1)
-        fields = [kept, b"\2" * 32, receipt.timestamp, 1]
+        assert (event.account, event.keyDigest, event.earlierEndsAt) == (people["doctor"], b"\2" * 32, ends_at)
+        fields = [kept, b"\2" * 32, receipt.timestamp, ends_at]
         assert identities.identityOf(people["doctor"]).keys == keccak(
             encode(["bytes32", "bytes32", "uint48", "uint48"], fields)
         )
         with ape.reverts(identities.IdentityKeysChangedMeanwhile):
-            identities.changeKeys(kept, b"\3" * 32, 1, sender=people["doctor"])
+            identities.changeKeys(kept, b"\3" * 32, ends_at, sender=people["doctor"])
+
+    def test_keys_end_at_most_180_days_ago(self, identities: Any, people: dict[str, Any], chain: Any) -> None:
+        kept, now = identities.identityOf(people["doctor"]).keys, int(chain.pending_timestamp)
+        for early in (0, now - 181 * 86_400):
+            with ape.reverts(identities.IdentityKeysEndTooEarly, account=people["doctor"].address, earlierEndsAt=early):
+                identities.changeKeys(kept, b"\2" * 32, early, sender=people["doctor"])
+        identities.changeKeys(kept, b"\2" * 32, now - 179 * 86_400, sender=people["doctor"])
 
 
 class TestRegister:
@@ -779,6 +787,17 @@ class TestCompleteRecovery:
         assert identities.identityOf(patient).status == REPLACED
         assert (identities.isActive(patient, PATIENT), identities.isActive(successor, PATIENT)) == (False, True)
         assert tuple(identities.recoveryOf(patient)) == (NOBODY, 0)
+        assert list(identities.movedTo(successor)) == [patient.address]
+
+    def test_patient_takes_no_assent_back_with_the_key_that_they_left(
+        self, identities: Any, people: dict[str, Any], successor: str, ready_at: int, chain: Any, accounts: Any,
+        hospital: Any, registrar: Any,
+    ) -> None:  # fmt: skip
+        patient = people["patient"]
+        chain.pending_timestamp = ready_at
+        identities.completeRecovery(patient, sender=accounts[successor])
+        with ape.reverts(identities.IdentityNotActivePatient, account=patient.address):
+            identities.unpair(hospital, sender=patient)
 
     def test_successor_inherits_the_lookup_key(
         self, identities: Any, registrar: Any, relay: Any, stranger: Any, successor: str, chain: Any, accounts: Any

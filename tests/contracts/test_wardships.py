@@ -93,8 +93,29 @@ class TestEnd:
         wardships.conclude(number, sender=people["doctor"])
         assert identities.identityOf(family["account"]).status == SUSPENDED
         assert identities.identityOf(family["carer"]).status == ACTIVE
+        assert wardships.wardshipOf(number).concluded
         with ape.reverts(identities.IdentityNotActivePatient, account=family["account"].address):
             identities.pair(people["doctor"], PAPERS, sender=family["account"])
+
+    def test_what_is_reinstated_afterwards_stays_so(
+        self, wardships: Any, family: dict[str, Any], number: int, ends_at: int, chain: Any, identities: Any,
+        registrar: Any,
+    ) -> None:  # fmt: skip
+        chain.mine(timestamp=ends_at)
+        wardships.conclude(number, sender=family["ward"])
+        identities.reinstate(family["account"], sender=registrar)
+        with ape.reverts(wardships.WardshipNothingToConclude, id=number):
+            wardships.conclude(number, sender=family["ward"])
+        assert identities.identityOf(family["account"]).status == ACTIVE
+
+    def test_what_never_began_closes_no_account(
+        self, wardships: Any, family: dict[str, Any], ends_at: int, chain: Any, identities: Any
+    ) -> None:
+        wardships.propose(terms(family, ends_at), sender=family["account"])
+        chain.mine(timestamp=ends_at)
+        with ape.reverts(wardships.WardshipNothingToConclude, id=1):
+            wardships.conclude(1, sender=family["ward"])
+        assert identities.identityOf(family["account"]).status == ACTIVE
 
     @pytest.mark.parametrize("who", ["carer", "account", "registrar"])
     def test_who_may_end_it_ahead_of_its_time(

@@ -7,6 +7,7 @@ import {IIdentityRegistry} from "../../contracts/interfaces/IIdentityRegistry.so
 import {AccessRequests} from "../../contracts/sidechain/AccessRequests.sol";
 import {IdentityRegistry} from "../../contracts/sidechain/IdentityRegistry.sol";
 import {Base} from "./Base.sol";
+import {GuardedPatient} from "./GuardedPatient.sol";
 
 /// @notice One more cheat code: the event emitted next is the next one that `emitter` emits.
 interface RequestEvents {
@@ -15,7 +16,7 @@ interface RequestEvents {
 
 /// @title Fuzz tests of AccessRequests
 /// @notice Who asks, who answers, until when, and which error says no.
-contract AccessRequestsTest is Base {
+contract AccessRequestsTest is GuardedPatient {
     uint256 private constant START = 1_800_000_000;
     bytes32 private constant KEYS = "key block";
     address private constant PATIENT = address(0xa11ce);
@@ -167,6 +168,26 @@ contract AccessRequestsTest is Base {
             requests.deny(id);
         }
         _assertState(id, IAccessRequests.State.Open);
+    }
+
+    /// @notice Who is suspended refuses and approves nothing; whoever was moved does neither, nor does their successor for them.
+    function testFuzz_WhoIsSuspendedRefusesOnlyAndWhoWasMovedAnswersNothing(bool approves) public {
+        (uint256 first, uint256 second) = (_open(type(uint48).max), _open(type(uint48).max));
+        identities.suspend(PATIENT);
+        bytes memory refused = abi.encodeWithSelector(IAccessRequests.RequestNotActivePatient.selector, PATIENT);
+        callAs(PATIENT);
+        VM.expectRevert(refused);
+        requests.approve(first, bytes32(0));
+        callAs(PATIENT);
+        requests.deny(first);
+        identities.reinstate(PATIENT);
+        _moved(identities, PATIENT, OTHER_PATIENT);
+        _expectNotYours(second, OTHER_PATIENT);
+        callAs(OTHER_PATIENT);
+        requests.approve(second, bytes32(0));
+        VM.expectRevert(refused);
+        _answer(second, approves ? 0 : 1);
+        _assertState(second, IAccessRequests.State.Open);
     }
 
     function testFuzz_OnlyTheRequesterWithdraws(address stranger) public {
@@ -436,8 +457,11 @@ contract AccessRequestsTest is Base {
     function testFuzz_AnUnknownRequestIsNotOpenEither(uint256 id) public {
         // What no transaction can do, for the zero account has no key.
         callAs(address(0));
-        _expectNotOpen(id, IAccessRequests.State.None);
+        VM.expectRevert(abi.encodeWithSelector(IAccessRequests.RequestNotActivePatient.selector, address(0)));
         requests.approve(id, bytes32(0));
+        callAs(address(0));
+        _expectNotOpen(id, IAccessRequests.State.None);
+        requests.deny(id);
         callAs(address(0));
         _expectNotOpen(id, IAccessRequests.State.None);
         requests.withdraw(id);

@@ -159,7 +159,7 @@ contract ActorsTest is ActorsBase {
         bytes30 details = bytes30(keccak256(abi.encode(KEYS, address(9))));
         for (uint256 i = 0; i < 2; ++i) {
             bytes32 digest = i == 0 ? first : second;
-            uint48 end = uint48(bound(ends, 0, block.timestamp + 30 days));
+            uint48 end = uint48(bound(ends, block.timestamp - 180 days, block.timestamp + 30 days));
             expectEventOf(address(actors));
             emit IActorRegistry.ActorKeysChanged(account, digest, uint48(block.timestamp), end);
             VM.prank(account);
@@ -184,7 +184,7 @@ contract ActorsTest is ActorsBase {
         VM.expectRevert(abi.encodeWithSelector(problem, account, other, details));
         actors.changeKeys(other, keys, 0);
         VM.prank(account);
-        actors.changeKeys(details, keys, 0);
+        actors.changeKeys(details, keys, uint48(block.timestamp));
         bytes30 changed = actors.actorOf(account).details;
         VM.prank(account);
         VM.expectRevert(abi.encodeWithSelector(problem, account, details, changed));
@@ -220,6 +220,22 @@ contract ActorsTest is ActorsBase {
         VM.prank(account);
         VM.expectRevert(abi.encodeWithSelector(IActorRegistry.ActorWithoutKeys.selector, account));
         actors.changeKeys(details, bytes32(0), 0);
+    }
+
+    function testFuzz_keysEndAtMost180DaysAgo(uint48 early) public {
+        address account = address(7);
+        admit(account, IActorRegistry.Role.Hospital);
+        bytes30 details = actors.actorOf(account).details;
+        uint256 first = block.timestamp - 180 days;
+        uint48 end = uint48(bound(early, 0, first - 1));
+        VM.prank(account);
+        VM.expectRevert(
+            abi.encodeWithSelector(IActorRegistry.ActorKeysEndTooEarly.selector, account, end, block.timestamp)
+        );
+        actors.changeKeys(details, KEYS, end);
+        VM.prank(account);
+        actors.changeKeys(details, KEYS, uint48(first));
+        assert(actors.actorOf(account).details != details);
     }
 
     function testFuzz_onlyTheRegistryOpensLedgerAndLog(address stranger, address account, bool admitted) public {

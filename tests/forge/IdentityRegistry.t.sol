@@ -135,7 +135,7 @@ contract IdentityRegistryTest is IdentityBase {
         bytes32 kept = KEYS;
         for (uint256 i = 0; i < 2; ++i) {
             bytes32 digest = i == 0 ? first : second;
-            uint48 end = uint48(bound(ends, 0, block.timestamp + 30 days));
+            uint48 end = uint48(bound(ends, block.timestamp - 180 days, block.timestamp + 30 days));
             _expectEvent();
             emit IIdentityRegistry.IdentityKeysChanged(practitioner, digest, uint48(block.timestamp), end);
             callAs(practitioner);
@@ -180,6 +180,21 @@ contract IdentityRegistryTest is IdentityBase {
         callAs(practitioner);
         VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityWithoutKeys.selector, practitioner));
         registry.changeKeys(KEYS, bytes32(0), 0);
+    }
+
+    function testFuzz_KeysEndAtMost180DaysAgo(uint48 early) public {
+        uint256 first = block.timestamp - 180 days;
+        uint48 end = uint48(bound(early, 0, first - 1));
+        callAs(practitioner);
+        VM.expectRevert(
+            abi.encodeWithSelector(
+                IIdentityRegistry.IdentityKeysEndTooEarly.selector, practitioner, end, block.timestamp
+            )
+        );
+        registry.changeKeys(KEYS, "other", end);
+        callAs(practitioner);
+        registry.changeKeys(KEYS, "other", uint48(first));
+        assert(registry.identityOf(practitioner).keys != KEYS);
     }
 
     /* ADMISSION */
@@ -1126,6 +1141,15 @@ contract IdentityRegistryTest is IdentityBase {
         _name(patient, _guardians(seed, 1), 1);
     }
 
+    function testFuzz_WhoIsReplacedTakesNoAssentBack(uint256 seed) public {
+        _pair(patient, HOSPITAL, "pairing");
+        _replace(seed);
+        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityNotActivePatient.selector, patient));
+        callAs(patient);
+        registry.unpair(HOSPITAL);
+        assert(registry.pairingOf(patient, HOSPITAL) == "pairing");
+    }
+
     function testFuzz_WhoIsReplacedMovesNoMore(uint256 seed) public {
         address guardian = _replace(seed);
         address other = _patient("other", seed);
@@ -1187,6 +1211,12 @@ contract IdentityRegistryTest is IdentityBase {
             assert(registry.newestOf(from[i]) == to[3]);
         }
         assert(registry.accountOf("patient") == to[3]);
+        assert(registry.movedTo(first).length == 0);
+        address[] memory earlier = registry.movedTo(patient);
+        assert(earlier.length == 2 && earlier[0] == first && earlier[1] == second);
+        earlier = registry.movedTo(to[3]);
+        assert(earlier.length == 4 && earlier[0] == successor && earlier[1] == patient);
+        assert(earlier[2] == first && earlier[3] == second);
     }
 
     function testFuzz_WhoNeverMovedStandsForThemselves(address account) public view {
@@ -1200,6 +1230,9 @@ contract IdentityRegistryTest is IdentityBase {
         registry.newestOf(accounts[0]);
         VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityTooManyMoves.selector, accounts[0]));
         registry.accountOf(bytes32(uint256(1)));
+        assert(registry.movedTo(accounts[64]).length == 64);
+        VM.expectRevert(abi.encodeWithSelector(IIdentityRegistry.IdentityTooManyMoves.selector, accounts[65]));
+        registry.movedTo(accounts[65]);
     }
 
     /// @dev Accounts with lookup keys 1, 2, …, of which guardians moved each to the next one.

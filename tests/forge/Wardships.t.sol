@@ -8,7 +8,7 @@ import {IWardships} from "../../contracts/interfaces/IWardships.sol";
 import {IdentityRegistry} from "../../contracts/sidechain/IdentityRegistry.sol";
 import {Wardships} from "../../contracts/sidechain/Wardships.sol";
 import {Status} from "../../contracts/types/Status.sol";
-import {Base} from "./Base.sol";
+import {GuardedPatient} from "./GuardedPatient.sol";
 
 /// @notice One more cheat code: the event emitted next is the next one that `emitter` emits.
 interface WardshipEvents {
@@ -17,7 +17,7 @@ interface WardshipEvents {
 
 /// @title Fuzz tests of Wardships
 /// @notice Who proposes, accepts and attests, in what the carer acts until when, and what follows from the end.
-contract WardshipsTest is Base {
+contract WardshipsTest is GuardedPatient {
     uint256 private constant START = 1_800_000_000;
     uint256 private constant LONGEST = 25 * 365 days;
     uint64 private constant SUSPENDER = 1;
@@ -27,6 +27,7 @@ contract WardshipsTest is Base {
     address private constant ACCOUNT = address(0xacc0);
     address private constant OTHER = address(0x07e4);
     address private constant OTHER_ACCOUNT = address(0xacc1);
+    address private constant LATER = address(0x1a7e4);
     address private constant NURSE = address(0x4ea5);
 
     AccessManager private manager;
@@ -43,8 +44,8 @@ contract WardshipsTest is Base {
         manager.setTargetFunctionRole(address(identities), selectors, SUSPENDER);
         manager.grantRole(SUSPENDER, address(wardships), 0);
         manager.grantRole(SUSPENDER, address(this), 0);
-        address[5] memory patients = [WARD, CARER, ACCOUNT, OTHER, OTHER_ACCOUNT];
-        for (uint256 i = 0; i < 5; ++i) {
+        address[6] memory patients = [WARD, CARER, ACCOUNT, OTHER, OTHER_ACCOUNT, LATER];
+        for (uint256 i = 0; i < 6; ++i) {
             identities.register(patients[i], IIdentityRegistry.Role.Patient, bytes32(0), KEYS, address(0), "");
         }
         identities.register(NURSE, IIdentityRegistry.Role.Practitioner, bytes32(0), KEYS, address(0), "");
@@ -177,7 +178,6 @@ contract WardshipsTest is Base {
         wardships.start(id);
         // Which keeps care off until the registrar ends that, and no longer.
         wardships.endByRegistrar(wardships.wardshipOfAccount(WARD));
-        identities.reinstate(WARD);
         wardships.start(id);
         _assertState(id, IWardships.State.InForce);
     }
@@ -209,6 +209,41 @@ contract WardshipsTest is Base {
         wardships.start(second);
         assert(wardships.currentOf(WARD) == second);
         assert(wardships.categoriesOf(first) == 0 && wardships.categoriesOf(second) != 0);
+    }
+
+    /// @notice Also one whom guardians moved meanwhile, once or by way of others, and none is anybody's account then.
+    function test_AWardWhoMovedHasOneWardshipInForce() public {
+        uint256 first = _inForce(START + 10 days);
+        _moved(identities, WARD, OTHER);
+        IWardships.Terms memory terms = _terms(START + 20 days);
+        VM.expectRevert(abi.encodeWithSelector(IWardships.WardshipNotActivePatient.selector, WARD));
+        _propose(OTHER_ACCOUNT, terms);
+        terms.ward = OTHER;
+        uint256 second = _accepted(OTHER_ACCOUNT, terms);
+        assert(wardships.currentOf(OTHER) == first);
+        VM.expectRevert(abi.encodeWithSelector(IWardships.WardshipWardTaken.selector, OTHER, first));
+        wardships.start(second);
+        // Nor does whoever is under care act for another one by an account that came later.
+        terms.ward = LATER;
+        _expectParties(LATER, CARER, OTHER);
+        _propose(OTHER, terms);
+        VM.warp(START + 10 days);
+        wardships.start(second);
+        assert(wardships.currentOf(OTHER) == second && wardships.currentOf(WARD) == 0);
+    }
+
+    /// @notice A ward who is suspended, and the wardship that is in force for them, stay alone, too.
+    function test_AWardWhoIsSuspendedGetsNoSecondWardship() public {
+        uint256 first = _inForce(START + 10 days);
+        IWardships.Terms memory terms = _terms(START + 20 days);
+        terms.carer = OTHER;
+        uint256 second = _accepted(OTHER_ACCOUNT, terms);
+        identities.suspend(WARD);
+        VM.expectRevert(abi.encodeWithSelector(IWardships.WardshipWardTaken.selector, WARD, first));
+        wardships.start(second);
+        VM.warp(START + 10 days);
+        VM.expectRevert(abi.encodeWithSelector(IWardships.WardshipNotActivePatient.selector, WARD));
+        wardships.start(second);
     }
 
     /* TIME */
@@ -285,9 +320,38 @@ contract WardshipsTest is Base {
         callAs(caller);
         wardships.conclude(id);
         assert(identities.identityOf(ACCOUNT).status == Status.Suspended);
-        // Once more changes nothing, and fails at nothing.
+        // Once: what the registrar reinstates afterwards stays so.
+        identities.reinstate(ACCOUNT);
+        VM.expectRevert(abi.encodeWithSelector(IWardships.WardshipNothingToConclude.selector, id));
+        callAs(caller);
         wardships.conclude(id);
-        assert(identities.identityOf(ACCOUNT).status == Status.Suspended);
+        assert(identities.identityOf(ACCOUNT).status == Status.Active && wardships.wardshipOf(id).concluded);
+    }
+
+    function testFuzz_WhatNeverBeganClosesNoAccount(address caller, bool accepted, bool lapses) public {
+        uint256 id = accepted ? _accepted(ACCOUNT, _terms(START + 1 days)) : _propose(ACCOUNT, _terms(START + 1 days));
+        if (lapses) {
+            VM.warp(START + 1 days);
+            VM.expectRevert(abi.encodeWithSelector(IWardships.WardshipNothingToConclude.selector, id));
+            callAs(caller);
+            wardships.conclude(id);
+        } else {
+            callAs(CARER);
+            wardships.end(id);
+            _assertState(id, IWardships.State.Ended);
+        }
+        assert(identities.identityOf(ACCOUNT).status == Status.Active);
+    }
+
+    function test_ACarerWhoMovedEndsByTheNewAccountOnly() public {
+        uint256 id = _inForce(START + 10 days);
+        _moved(identities, CARER, OTHER);
+        VM.expectRevert(abi.encodeWithSelector(IWardships.WardshipNotYours.selector, id, CARER));
+        callAs(CARER);
+        wardships.end(id);
+        callAs(OTHER);
+        wardships.end(id);
+        _assertState(id, IWardships.State.Ended);
     }
 
     function testFuzz_AnUnknownWardshipIsNobodys(uint256 id, address caller) public {

@@ -52,7 +52,7 @@ HOSPITAL, PROXY, REGISTRAR = 1, 2, 4
 PATIENT, PRACTITIONER = 1, 2
 """`IdentityRegistry.Role`."""
 MAX_GROUPS = 64
-MAX_OVERLAP = 30 * 86_400
+MAX_OVERLAP, MAX_BACK = 30 * 86_400, 180 * 86_400
 PLACES, LEAST_HELD, IN_A_ROW, INTERVAL = 3, 86_400, 100, 600
 """Constants of CareGroups and AccessRequests."""
 NOBODY = "0x" + "00" * 20
@@ -428,6 +428,7 @@ class ActorRegistry:
         need(self._folded[sender] == expected, "ActorKeysChangedMeanwhile")
         now = self._chain.head.time
         need(ends_at <= now + MAX_OVERLAP, "ActorKeysEndTooLate")
+        need(ends_at + MAX_BACK >= now, "ActorKeysEndTooEarly")
         self._folded[sender] = keccak(
             encode(["bytes30", "bytes32", "uint48", "uint48"], [expected, digest, now, ends_at])
         )[:30]
@@ -551,6 +552,7 @@ class IdentityRegistry:
         self._guarded: dict[str, _Guarded] = {}
         self._approvals: dict[tuple[str, int, str], tuple[int, set[int]]] = {}
         self._froze: set[tuple[str, bytes, str]] = set()
+        self.successors: dict[str, str] = {}
 
     def register(self, sender: str, account: str, role: int, _lookup: bytes, *values: Any) -> None:
         digest, organisation, personal = values
@@ -579,6 +581,7 @@ class IdentityRegistry:
         need(self._folded[sender] == expected, "IdentityKeysChangedMeanwhile")
         now = self._chain.head.time
         need(ends_at <= now + MAX_OVERLAP, "IdentityKeysEndTooLate")
+        need(ends_at + MAX_BACK >= now, "IdentityKeysEndTooEarly")
         self._folded[sender] = keccak(
             encode(["bytes32", "bytes32", "uint48", "uint48"], [expected, digest, now, ends_at])
         )
@@ -594,6 +597,7 @@ class IdentityRegistry:
         self._chain.emit("IdentityRegistry", "HospitalPaired", patient=sender, hospital=hospital, pairing=pairing)
 
     def unpair(self, sender: str, hospital: str) -> None:
+        need(self.status_of(sender) != REPLACED, "IdentityNotActivePatient")
         need((sender, hospital) in self._pairings, "IdentityNotPaired")
         del self._pairings[sender, hospital]
         self._chain.emit("IdentityRegistry", "HospitalUnpaired", patient=sender, hospital=hospital)
@@ -677,6 +681,7 @@ class IdentityRegistry:
         need(sender == successor, "IdentityNotSuccessor")
         need(self.is_active(successor, PATIENT), "IdentityInvalidSuccessor")
         self.people[patient][1] = REPLACED
+        self.successors[patient] = successor
         guarded.changes_at = 0
         guarded.void()
         self._emit("IdentityReplaced", patient=patient, successor=successor)
@@ -734,6 +739,23 @@ class IdentityRegistry:
 
     def _emit(self, event: str, **log: Any) -> None:
         self._chain.emit("IdentityRegistry", event, **log)
+
+    def status_of(self, account: str) -> int:
+        return int(self.people.get(account, [0, UNKNOWN])[1])
+
+    def newest_of(self, account: str) -> str:
+        while account in self.successors:
+            account = self.successors[account]
+        return account
+
+    def same_as(self, account: str) -> set[str]:
+        """Return an account and those that were moved to it."""
+        return {account, *(one for one in self.successors if self._leads_to(one, account))}
+
+    def _leads_to(self, earlier: str, account: str) -> bool:
+        while earlier in self.successors and earlier != account:
+            earlier = self.successors[earlier]
+        return earlier == account
 
     def is_active(self, account: str, role: int) -> bool:
         return self.people.get(account, [0, UNKNOWN])[:2] == [role, ACTIVE]
@@ -902,10 +924,12 @@ class AccessRequests:
         self._chain.emit("AccessRequests", "AccessRequested", **log)
 
     def approve(self, sender: str, number: int, outcome: bytes) -> None:
+        self._check_answers(sender, number, ACTIVE)
         self._close(sender, number, 1, "approved")
         self._chain.emit("AccessRequests", "AccessApproved", id=number, outcome=outcome)
 
     def deny(self, sender: str, number: int) -> None:
+        self._check_answers(sender, number, ACTIVE, SUSPENDED)
         self._close(sender, number, 1, "denied")
         self._chain.emit("AccessRequests", "AccessDenied", id=number)
 
@@ -924,6 +948,11 @@ class AccessRequests:
         if state not in ("open", "withdrawn"):
             return 0
         return int(max(expires_at if state == "open" else 0, made + LEAST_HELD))
+
+    def _check_answers(self, sender: str, number: int, *statuses: int) -> None:
+        identities: IdentityRegistry = self._chain.contracts["IdentityRegistry"]
+        asked = 0 < number <= len(self._requests) and self._requests[number - 1][1] == sender
+        need(not asked or identities.status_of(sender) in statuses, "RequestNotActivePatient")
 
     def _close(self, sender: str, number: int, side: int, following: str) -> None:
         need(0 < number <= len(self._requests), "RequestNotYours")
@@ -1022,7 +1051,7 @@ class Wardships:
         said = categories and any(papers) and any(handover) and not keeps & ~categories
         need(now < ends_at <= now + self.LONGEST and bool(said), "WardshipInvalid")
         made = {"ward": ward, "account": sender, "carer": carer, "ends": ends_at, "started": 0, "ended": 0}
-        self._wardships.append(made | {"accepted": False})
+        self._wardships.append(made | {"accepted": False, "concluded": False})
         self._of_account[sender] = number = len(self._wardships)
         told = {"categories": categories, "keeps": keeps, "keepsFrom": keeps_from, "endsAt": ends_at}
         sealed = {"papers": papers, "handover": handover}
@@ -1038,15 +1067,19 @@ class Wardships:
         need(sender == self._registrar, "AccessManagedUnauthorized")
         self._check_state(number, "accepted")
         one = self._wardships[number - 1]
-        current = self._latest.get(one["ward"], 0)
-        need(self._state(current) != "in force", "WardshipWardTaken")
+        identities: IdentityRegistry = self._chain.contracts["IdentityRegistry"]
+        latest = [self._latest.get(account, 0) for account in identities.same_as(one["ward"])]
+        need(not any(self._state(current) == "in force" for current in latest), "WardshipWardTaken")
         self._check_people(one["account"], one["ward"], one["carer"])
         one["started"] = self._chain.head.time
         self._latest[one["ward"]] = number
         self._emit("WardshipStarted", id=number, ward=one["ward"], registrar=sender)
 
     def end(self, sender: str, number: int) -> None:
-        self._known(number, sender, "carer", "account")
+        need(0 < number <= len(self._wardships), "WardshipNotYours")
+        identities: IdentityRegistry = self._chain.contracts["IdentityRegistry"]
+        one = self._wardships[number - 1]
+        need(sender in (one["account"], identities.newest_of(one["carer"])), "WardshipNotYours")
         self._end(sender, number)
 
     def endByRegistrar(self, sender: str, number: int) -> None:
@@ -1055,14 +1088,19 @@ class Wardships:
 
     def conclude(self, sender: str, number: int) -> None:
         self._check_state(number, "over")
+        one = self._wardships[number - 1]
+        need(one["started"] and not one["concluded"], "WardshipNothingToConclude")
+        one["concluded"] = True
         self._emit("WardshipConcluded", id=number, by=sender)
         self._suspend(number)
 
     def _end(self, sender: str, number: int) -> None:
         need(self._state(number) in ("proposed", "accepted", "in force"), "WardshipUnexpectedState")
+        began = self._state(number) == "in force"
         self._wardships[number - 1]["ended"] = self._chain.head.time
         self._emit("WardshipEnded", id=number, by=sender)
-        self._suspend(number)
+        if began:
+            self._suspend(number)
 
     def _suspend(self, number: int) -> None:
         identities: IdentityRegistry = self._chain.contracts["IdentityRegistry"]

@@ -291,11 +291,39 @@ def test_nobody_changes_the_keys_of_somebody_else_and_no_call_counts_twice(world
 
     own = world.hospital._sender()
     mainchain.actors.change_keys(
-        own, known, seed_of("hospital").of_generation(1).public_keys().digest, earlier_ends_at=0
+        own, known, seed_of("hospital").of_generation(1).public_keys().digest, earlier_ends_at=world.now
     )
     with pytest.raises(TransactionError) as replayed:
         mainchain.actors.change_keys(own, known, known.key_digest, earlier_ends_at=0)
     assert replayed.value.reason == "ActorKeysChangedMeanwhile"
+
+
+@pytest.mark.parametrize("who", ["hospital", "clinician"])
+def test_who_has_the_account_ends_no_keys_of_long_ago(world: World, who: str) -> None:
+    session = world.sessions[who]
+    on_sidechain = who == "clinician"
+    registry: Any = world.network.sidechain.identities if on_sidechain else world.network.mainchain.actors
+    known = (registry.identity_of if on_sidechain else registry.actor_of)(session.address)
+    sender = session._person() if on_sidechain else session._sender()
+    digest = seed_of(who).of_generation(1).public_keys().digest
+    for ends_at in (0, 1, world.now - 181 * DAY):
+        with pytest.raises(TransactionError) as refused:
+            registry.change_keys(sender, known, digest, earlier_ends_at=ends_at)
+        assert refused.value.reason.endswith("KeysEndTooEarly")
+    with pytest.raises(UsageError, match="at most 179 days ago"):
+        session.keys.plan(compromised_since=world.now - 180 * DAY)
+
+    assert session.keys.rotate(compromised_since=world.now - 178 * DAY).compromised
+
+
+def test_an_end_of_180_days_ago_leaves_older_records_readable(world: World) -> None:
+    policy_id = grant(world, "clinician")
+    world.advance(200 * DAY)
+    later: PolicyId = world.patient.grant(world.clinician.address, ["laboratory"], until=world.now + 90 * DAY).policy_id
+    world.hospital.keys.rotate(compromised_since=world.now - 178 * DAY)
+
+    assert policy_id != later
+    assert opened(world, "clinician", later) == 1
 
 
 def test_a_change_to_a_block_that_nobody_has_costs_a_hospital_no_history(world: World) -> None:

@@ -336,6 +336,21 @@ class TestMoved:
             after.wards.take_over(number, "childhood", "long enough")
         assert world.patient.wards.take_over(number, "childhood", "long enough").address == account.address
 
+    def test_a_ward_who_was_moved_gets_no_second_wardship_and_their_carer_ends_the_first(self, world: World) -> None:
+        parent, _, number = start(world)
+        after = move(world, world.patient.address, "moved-ward")
+        uncle = person(world, "uncle")
+        account = account_for(world, uncle, after.address)
+        second = account.wards.propose(after.address, uncle.address, PAPERS, until=world.now + YEARS)
+        uncle.wards.accept(second)
+        with chain_refuses("WardshipWardTaken"):
+            world.registrar.wards.start(second)
+        moved = move(world, parent.address, "moved-parent")
+        with chain_refuses("WardshipNotYours"):
+            parent.wards.end(number)
+        moved.wards.end(number)
+        assert world.registrar.wards.start(second).state == "in force"
+
     def test_a_carer_who_was_moved_goes_on_through_the_account(self, world: World) -> None:
         parent, account, number = start(world)
         after = move(world, parent.address, "moved-parent")
@@ -487,10 +502,29 @@ class TestOthers:
             world.registrar.wards.start(number)
         with pytest.raises(SuspendedError):
             world.patient.pair(world.clinic.address)
+        # Nobody is suspended for what never began.
         world.registrar.wards.end(bogus)
-        world.reinstate("patient")
         assert world.registrar.wards.start(number).state == "in force"
         world.patient.pair(world.clinic.address)
+
+    def test_what_is_reinstated_after_the_end_stays_so(self, world: World) -> None:
+        _, account, number = start(world)
+        world.advance(YEARS)
+        world.patient.wards.conclude(number)
+        with chain_refuses("WardshipNothingToConclude"):
+            world.patient.wards.conclude(number)
+        reinstated = world.registrar._sender(sidechain=True)
+        world.network.sidechain.identities.reinstate(reinstated, account.address)
+        assert account.whoami().status is Status.ACTIVE
+
+    def test_a_proposal_that_lapsed_closes_nobodys_account(self, world: World) -> None:
+        _, account, number = propose(world)
+        world.advance(YEARS)
+        with chain_refuses("WardshipNothingToConclude"):
+            world.patient.wards.conclude(number)
+        identity = world.network.sidechain.identities.identity_of(account.address)
+        assert identity is not None
+        assert identity.status is Status.ACTIVE
 
     def test_a_carer_whose_account_ended_gets_another_account(self, world: World) -> None:
         parent, account, number = start(world)

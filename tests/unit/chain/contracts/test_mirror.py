@@ -77,6 +77,7 @@ OWN: dict[str, dict[str, str]] = {
         "pairingOf": "HospitalPaired and HospitalUnpaired say it",
         "isActive": "identity_of says it together with the keys",
         "successorOf": "moves follows the events IdentityReplaced",
+        "movedTo": "for Wardships: whoever moved is found the other way round, by moves",
         **dict.fromkeys(
             ("GuardiansDeferred", "GuardiansWithdrawn", "IdentityFrozen"),
             "guardianship_of reads what counts now; the events are for people who look at the chain",
