@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from panachain.sdk.exporting import BundleExport
     from panachain.sdk.key_rotation import OwnKeys
     from panachain.sdk.opening import Opening
-    from panachain.sdk.readings import Reading
+    from panachain.sdk.readings import Dissent, Reading
     from panachain.sdk.recovery import Recovery, RecoveryShare
     from panachain.sdk.results.emergencies import EmergencyView
     from panachain.sdk.results.groups import GroupView, InvitationView
@@ -117,6 +117,7 @@ _PLACES: Final = {
     "QueryProvenance": "research.index",
     "QueryResult": "research.index",
     "ReadBack": "sdk.results.uploads",
+    "Dissent": "sdk.readings",
     "Reading": "sdk.readings",
     "RecordInfo": "model.records",
     "RecordProvenance": "sdk.results.records",
@@ -171,6 +172,7 @@ __all__ = [
     "Devnet",
     "DevnetProxy",
     "DevnetStatus",
+    "Dissent",
     "DrillReport",
     "EmergencyView",
     "FoundRecord",

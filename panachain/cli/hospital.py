@@ -468,7 +468,7 @@ def access(record: str) -> None:
 
     Whoever opened the part that it lies in could read it. What somebody opened before, they keep.
     """
-    from panachain.cli.readings import reading_words
+    from panachain.cli.readings import show_readings
 
     app = current()
     app.command = "records access"
@@ -486,13 +486,7 @@ def access(record: str) -> None:
             titles={"grantee": "who"},
         )
         app.output.heading("Who opened what it lies in")
-        app.output.many(
-            found.readings,
-            empty="Nobody has.",
-            columns=("when", "who", "outcome", "purpose", "policy_id"),
-            also=lambda reading: {"outcome": reading_words(reading)},
-            titles={"outcome": "did"},
-        )
+        show_readings(app.output, found.readings, empty="Nobody has.", without=("what",))
 
 
 records.add_command(list_)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _LONGEST = 4096
 """Bytes of a file with an address."""
+_WATCHED = (Role.PATIENT, Role.PRACTITIONER, Role.RESEARCHER, Role.HOSPITAL, Role.REGISTRAR)
+"""To whom something happens; a proxy's operator is told as a hospital."""
 _LEAST = 10
 """Seconds between two looks."""
 
@@ -62,7 +64,7 @@ def add(url_file: Path | None) -> None:
         url = str(click.prompt("The address", hide_input=True, err=True, show_default=False))
     else:
         url = sys.stdin.readline(_LONGEST)
-    with app.acting(Role.PATIENT, Role.PRACTITIONER, Role.RESEARCHER) as actor:
+    with app.acting(*_WATCHED) as actor:
         service = actor.watching.notifier.add(url)
         app.output.one({"schema": "panachain/notify/1", "service": service})
     app.output.say("Next: panachain notify test")
@@ -73,7 +75,7 @@ def list_() -> None:
     """List where messages go: the services, since an address may hold a password."""
     app = current()
     app.command = "notify list"
-    with app.acting(Role.PATIENT, Role.PRACTITIONER, Role.RESEARCHER) as actor:
+    with app.acting(*_WATCHED) as actor:
         services = actor.watching.notifier.services()
         rows = [
             {"schema": "panachain/notify/1", "number": number, "service": service}
@@ -88,7 +90,7 @@ def remove(number: int) -> None:
     """Send nothing more to address NUMBER of `notify list`."""
     app = current()
     app.command = "notify remove"
-    with app.acting(Role.PATIENT, Role.PRACTITIONER, Role.RESEARCHER) as actor:
+    with app.acting(*_WATCHED) as actor:
         service = actor.watching.notifier.remove(number)
         app.output.one({"schema": "panachain/notify/1", "service": service})
 
@@ -100,7 +102,7 @@ def test() -> None:
 
     app = current()
     app.command = "notify test"
-    with app.acting(Role.PATIENT, Role.PRACTITIONER, Role.RESEARCHER) as actor:
+    with app.acting(*_WATCHED) as actor:
         notifier = actor.watching.notifier
         sent, known = notifier.send(TEST), len(notifier.services())
         app.output.say(f"The test went to {sent} of {words.count(known, 'address')}.")
@@ -124,12 +126,14 @@ def watch(every: int, digest: int | None, once: bool, no_send: bool) -> None:
     """Follow the chains and the proxies' log on this machine, and tell what happens to you.
 
     Told are: requests, permissions given, used for the first time and about to end, emergencies, renewed keys, what was
-    withdrawn, and suspensions of people whom you let read. Messages go where `notify add` says.
+    withdrawn, and suspensions of people whom you let read. Practitioners hear of answers to their requests and of
+    emergencies that wait; hospitals of erasures and moves that patients ask for, and of their proxies' logs.
+    Messages go where `notify add` says.
     """
     app = current()
     if every < _LEAST:
         raise UsageError(f"--every is at least {_LEAST}s")
-    with app.acting(Role.PATIENT, Role.PRACTITIONER, Role.RESEARCHER) as actor:
+    with app.acting(*_WATCHED) as actor:
         watching = actor.watching
         if not no_send and not watching.notifier.services():
             raise UsageError("there is no address to send messages to", hint="panachain notify add, or --no-send")

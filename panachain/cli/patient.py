@@ -17,7 +17,7 @@ from panachain.cli.app import App, Function, command, current
 from panachain.cli.blocked import show_left_out
 from panachain.cli.choices import TITLES, listed, named
 from panachain.cli.files import write_new
-from panachain.cli.readings import reading_words
+from panachain.cli.readings import show_readings
 from panachain.cli.values import Categories, Duration, Moment, Purposes, Years, flat
 from panachain.errors import IntegrityError, PartlyDoneError, UnavailableError, UsageError
 from panachain.model.actors import PolicyId, Role
@@ -526,6 +526,7 @@ _FAULTS = {"lied": "lies about who read what", "silent": "doesn't tell all that 
 )
 @click.option("--policy", metavar="POLICY", help="Only this policy.")
 @click.option("--record", "records", metavar="ID", multiple=True, help="Only who could read this record; repeatable.")
+@click.option("--with-records", is_flag=True, help="Say which records were in what was opened; reads your lanes.")
 @click.option("--verify", is_flag=True, help="Let each proxy prove that it left nothing out.")
 @click.option("--as", "form", type=click.Choice(["csv", "fhir", "json"]), help="Write it for other programs.")
 @click.option(
@@ -534,12 +535,21 @@ _FAULTS = {"lied": "lies about who read what", "silent": "doesn't tell all that 
     metavar="FOLDER",
     help="With --verify: proofs as files.",
 )
-def log(policy: str | None, records: tuple[str, ...], verify: bool, form: str | None, proofs: Path | None) -> None:
+def log(
+    policy: str | None,
+    records: tuple[str, ...],
+    with_records: bool,
+    verify: bool,
+    form: str | None,
+    proofs: Path | None,
+) -> None:
     """Show who read what, when and why: once per opening, and refused attempts too, as the proxies signed it.
 
     A part of the records is what one hospital published at once of one category and year; whoever opens it can read
     all that is in it. With --record it shows who opened the part that the record lies in, also if its hospital withdrew
     it since.
+    Each line tells how many proxies signed it. What fewer proxies say than it takes, and what single proxies say
+    otherwise, is told beside it. Role and organisation are those that the registry has now.
     --json and --long show each receipt instead. --as writes the openings as FHIR AuditEvents (IHE BALP), CSV or JSON.
 
     With --verify each proxy proves that what it showed is all that its log has, and that it has one log: by what it
@@ -555,7 +565,7 @@ def log(policy: str | None, records: tuple[str, ...], verify: bool, form: str | 
         read_log.verify(app, policy, records, proofs)
         return
     if form:
-        read_log.export(app, policy, records, form)
+        read_log.export(app, policy, records, form, with_records=with_records)
         return
     with app.acting(Role.PATIENT) as patient:
         warn_of_unreviewed(app, patient)
@@ -572,14 +582,9 @@ def log(policy: str | None, records: tuple[str, ...], verify: bool, form: str | 
             show_left_out(app, entries)
             return
         show_left_out(app, entries)
-        found = readings(entries)
-        app.output.many(
-            found,
-            empty=nobody,
-            columns=("when", "who", "outcome", "what", "purpose", "policy_id"),
-            also=lambda reading: {"outcome": reading_words(reading)},
-            titles={"outcome": "did"},
-        )
+        found = patient.auditing.named(readings(entries), records=with_records)
+        show_left_out(app, found)
+        show_readings(app.output, found, empty=nobody)
     if late := [reading for reading in found if reading.late]:
         app.output.warn(
             f"{words.count(len(late), 'opening')} was served by a proxy when the policy didn't allow it; the proxy"

@@ -57,7 +57,7 @@ def verify(app: App, policy: str | None, records: Collection[str], folder: Path 
     _conclude(app, proofs)
 
 
-def export(app: App, policy: str | None, records: Collection[str], form: str) -> None:
+def export(app: App, policy: str | None, records: Collection[str], form: str, *, with_records: bool = False) -> None:
     """Write the openings as FHIR AuditEvents, CSV or JSON to standard output."""
     from panachain.sdk.log_exports import audit_events, rows
 
@@ -66,6 +66,10 @@ def export(app: App, policy: str | None, records: Collection[str], form: str) ->
         with app.output.progress("log") as progress:
             found = patient.log(chosen, records=records, progress=progress)
         readings = list(found)
+        if with_records:
+            named = patient.auditing.named(readings, records=True)
+            show_left_out(app, named)
+            readings = list(named)
         if form == "fhir":
             text = json_line(audit_events(readings, patient.address), indent=2) + "\n"
         elif form == "csv":

@@ -92,7 +92,7 @@ def suspend(who: str, yes: bool) -> None:
 
 
 def _trace_record(app: App, plaintext: bytes) -> None:
-    from panachain.cli.readings import reading_words
+    from panachain.cli.readings import show_readings
 
     with app.acting(Role.PATIENT) as patient:
         records = patient.auditing.find_record(plaintext)
@@ -103,12 +103,10 @@ def _trace_record(app: App, plaintext: bytes) -> None:
         app.output.say(f"It is in {words.count(len(records), 'record')}: {', '.join(records)}.")
         with app.output.progress("log") as progress:
             found = patient.log(records=records, progress=progress)
-        app.output.many(
+        show_readings(
+            app.output,
             found,
             empty="Nobody has opened what it lies in but you: it leaked from its hospital, or from you.",
-            columns=("when", "who", "outcome", "what", "purpose", "policy_id"),
-            also=lambda reading: {"outcome": reading_words(reading)},
-            titles={"outcome": "did"},
         )
         show_left_out(app, found)
 

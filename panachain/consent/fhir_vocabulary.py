@@ -30,6 +30,10 @@ ADVANCED_PROFILE: Final = "https://profiles.ihe.net/ITI/PCF/StructureDefinition/
 
 ACCOUNT_SYSTEM: Final = "urn:panachain:account"
 POLICY_SYSTEM: Final = "urn:panachain:policy"
+RECORD_SYSTEM: Final = "urn:panachain:record"
+"""Identifiers of records: CIDs of their headers."""
+ROLE_SYSTEM: Final = "urn:panachain:role"
+"""Codes: what the registries call an actor."""
 TERMS_SYSTEM: Final = "urn:panachain:terms"
 CATEGORY_SYSTEM: Final = "urn:panachain:category"
 """Codes: the categories, `emergency`, and CATEGORY/undated for a category's records without a date."""

@@ -6,7 +6,7 @@ Believes no proxy. Follows docs/spec/log.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -18,7 +18,7 @@ from panachain.records import canonical
 from panachain.records.findings import Findings
 from panachain.sdk.access import who_reads
 from panachain.sdk.readings import Reading
-from panachain.sdk.results.listings import Listed, Listing
+from panachain.sdk.results.listings import LeftOut, Listed, Listing
 from panachain.sdk.results.log import LogProof
 from panachain.sdk.results.policies import AnyPolicy, PolicyView, id_of
 from panachain.sdk.times import iso
@@ -123,6 +123,32 @@ class Auditing:
             PolicyUnknownError: the policy isn't this patient's.
         """
         return self._log.verify(None if policy is None else id_of(policy), progress)
+
+    def named(self, readings: Iterable[Reading], *, records: bool = False) -> Listing[Reading]:
+        """Return readings with names, roles and organisations of the people, and with the records that these were.
+
+        Args:
+            readings: as `panachain.sdk.readings.readings` makes them of `Patient.receipts`, or from `Patient.log`.
+            records: look into the patient's lanes, and name the records in what was opened.
+
+        Returns:
+            The readings; `left_out` names what of the lanes couldn't be read.
+        """
+        found = self._log.named(readings)
+        if not records:
+            return Listing(found)
+        # Imported here: most commands of a patient look at no capsule.
+        from panachain.consent.receipts import mark_of
+
+        findings = Findings()
+        by_mark = {mark_of(capsule): of for capsule, of in self._lanes.records_by_capsule(findings).items()}
+        named = [
+            replace(
+                one, records=tuple(dict.fromkeys(cid for mark in sorted(one.marks) for cid in by_mark.get(mark, ())))
+            )
+            for one in found
+        ]
+        return Listing(named, [LeftOut("records", one.hospital, str(one)) for one in findings.omissions])
 
     def access(self, record_id: str, *, progress: Progress | None = None) -> RecordAccess:
         """Return who can read one record, by which policies and until when, and who opened what it lies in.

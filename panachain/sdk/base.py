@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from panachain.sdk.recovery import Recovery
     from panachain.sdk.viewers import Viewers
     from panachain.sdk.wards import Attests
+    from panachain.sdk.watching import Watching
 
 _LOOKED: Final = 10.0
 """Seconds for which what the chain said of one's own keys counts: a change leaves the earlier ones an overlap."""
@@ -318,6 +319,14 @@ class Registrar(ActorSession):
         from panachain.sdk.emergencies import Reviews
 
         return Reviews(self.network, self._seed, sender=lambda: self._sender(sidechain=True), names=self._names)
+
+    @property
+    def watching(self) -> Watching:
+        """What happened since this machine looked last, and messages about it: emergencies that wait for a review."""
+        # Imported here: most sessions watch nothing.
+        from panachain.sdk.watching import Watching, of_registrar
+
+        return Watching(self.profile.folder, self._seed, of_registrar(self), clock=self.network.clock)
 
     @property
     def wards(self) -> Attests:

@@ -34,6 +34,7 @@ from panachain.sdk.words import category_of, reason_of
 
 if TYPE_CHECKING:
     from panachain.sdk.hospital_erasures import HospitalErasures
+    from panachain.sdk.watching import Watching
 
 
 class Hospital(HospitalRouting):
@@ -184,6 +185,16 @@ class Hospital(HospitalRouting):
 
         self._check_registered()
         return HospitalErasures(self.network, self.whoami(), self._seed, self.profile.folder, self._pairings)
+
+    @property
+    def watching(self) -> Watching:
+        """What happened since this machine looked last, and messages about it: orders, erasures, its proxies' logs."""
+        # Imported here: most commands of a hospital watch nothing.
+        from panachain.sdk.proxies import Proxies
+        from panachain.sdk.watching import Watching, of_hospital
+
+        sources = of_hospital(self, lambda: Proxies(self.network, ca=self.network.proxy_ca))
+        return Watching(self.profile.folder, self._seed, sources, clock=self.network.clock)
 
     def settle(self) -> SettleReport:
         """Finish what an interrupted upload began, and send again what a reorganisation took off the chain."""

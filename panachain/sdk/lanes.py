@@ -464,6 +464,24 @@ class OwnLanes:
         blocks = [self._network.store.get_block(CID.parse(cid)) for cid in envelopes]
         return [umbral.capsule_of(wrap_at(block, place)) for block in blocks for place in range(SLOTS)]
 
+    def records_by_capsule(self, findings: Findings) -> dict[bytes, tuple[str, ...]]:
+        """Return which records lie in the envelope of each capsule of all lanes: CIDs of headers, withdrawn ones too.
+
+        Args:
+            findings: is told what can't be read.
+        """
+        envelopes: dict[tuple[Address, str], dict[str, None]] = {}
+        for own in self.headers(findings):
+            for header in own.headers:
+                place = header.info.hospital, header.info.envelope_cid
+                envelopes.setdefault(place, {})[header.info.header_cid] = None
+        found: dict[bytes, tuple[str, ...]] = {}
+        for (hospital, cid), records in envelopes.items():
+            with findings.alone(hospital, f"envelope {cid}"):
+                block = self._network.store.get_block(CID.parse(cid))
+                found |= {umbral.capsule_of(wrap_at(block, slot)): tuple(records) for slot in range(SLOTS)}
+        return found
+
     def still_there(self, lanes: Sequence[GrantedLane], findings: Findings) -> int:
         """Return how many headers of some lanes the store still has, of hospitals that are paired now.
 

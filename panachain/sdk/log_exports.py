@@ -7,8 +7,6 @@ to the patient; whoever checks it learns when a policy was used, and not by whom
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +15,7 @@ from panachain.consent.fhir_audit import Access, to_bundle
 from panachain.consent.log_checkpoint import key_of, origin_of, proof_text
 from panachain.crypto import notes
 from panachain.model.actors import Address
+from panachain.plain import cell, line
 from panachain.proxy import messages
 from panachain.sdk.readings import Reading
 from panachain.sdk.results.log import LogEntry, LogProof
@@ -24,7 +23,8 @@ from panachain.sdk.times import iso
 
 _COLUMNS: Final = (
     *("when", "until", "who", "name", "granted_to", "permitted", "purpose", "what", "parts", "policy_id"),
-    *("proxies", "late"),
+    *("proxies", "late", "role", "organisation", "organisation_name", "needed", "unconfirmed", "dissents", "silent"),
+    "records",
 )
 
 
@@ -51,29 +51,41 @@ def audit_events(readings: Iterable[Reading], patient: Address) -> dict[str, Any
                 ended_at=one.ended_at,
                 permitted=one.permitted,
                 proxies=one.proxies,
+                role=one.role,
+                organisation=one.organisation,
+                records=one.records,
+                note=disagreement(one),
+                dissents=[(dissent.proxy, f"{dissent.says} {dissent.value}".rstrip()) for dissent in one.dissents],
             )
             for one in readings
         ]
     )
 
 
+def disagreement(reading: Reading) -> str:
+    """Return in words what the proxies don't agree on; empty where they do."""
+    parts = []
+    if reading.unconfirmed:
+        parts.append(f"of {reading.unconfirmed} envelopes fewer than {reading.needed} proxies signed")
+    if reading.dissents:
+        parts.append(f"{len({one.proxy for one in reading.dissents})} proxies signed otherwise")
+    return "; ".join(parts)
+
+
 def rows(readings: Iterable[Reading]) -> str:
     """Return readings as CSV (RFC 4180), a line for each opening, with a line of titles."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(_COLUMNS)
-    for one in readings:
-        writer.writerow(
-            map(
-                _cell,
-                (
-                    *(iso(one.at), iso(one.ended_at), one.requester, one.who, one.granted_to),
-                    *("yes" if one.permitted else "no", one.purpose, " ".join(one.what), one.envelopes, one.policy_id),
-                    *(" ".join(one.proxies), " ".join(one.late)),
-                ),
-            )
-        )
-    return text.getvalue()
+    lines = [_COLUMNS, *map(_row, readings)]
+    return "".join(",".join(cell(line(str(value))) for value in values) + "\r\n" for values in lines)
+
+
+def _row(one: Reading) -> tuple[object, ...]:
+    return (
+        *(iso(one.at), iso(one.ended_at), one.requester, one.who, one.granted_to),
+        *("yes" if one.permitted else "no", one.purpose, " ".join(one.what), one.envelopes, one.policy_id),
+        *(" ".join(one.proxies), " ".join(one.late), one.role, one.organisation, one.organisation_name),
+        *(one.needed, one.unconfirmed, "; ".join(map(str, one.dissents)), " ".join(one.silent)),
+        " ".join(one.records),
+    )
 
 
 def proof_files(entries: Sequence[LogEntry], proofs: Sequence[LogProof], *, domain: bytes) -> Iterator[ProofFile]:
@@ -103,9 +115,3 @@ def proof_files(entries: Sequence[LogEntry], proofs: Sequence[LogProof], *, doma
             yield ProofFile(f"{entry.proxy.lower()}.vkey", f"{key}\n".encode())
         yield ProofFile(f"{name}.receipt", messages.canonical(messages.receipt_fields(receipt)))
         yield ProofFile(f"{name}.tlog-proof", text.encode())
-
-
-def _cell(value: object) -> str:
-    text = str(value)
-    # A spreadsheet takes what begins like this for a formula (OWASP, "CSV Injection").
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

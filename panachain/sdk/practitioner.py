@@ -28,6 +28,7 @@ from panachain.storage.blocks import keep
 if TYPE_CHECKING:
     from panachain.chain.bound import Sends
     from panachain.sdk.emergencies import BreakGlass
+    from panachain.sdk.watching import Watching
 
 _LOG: Final = logging.getLogger(__name__)
 _DAY: Final = 86_400
@@ -133,6 +134,13 @@ class Practitioner(ReadingSession):
             referrer=self.address,
         )
         return Listing(self._names.fill(opened), opened.left_out)
+
+    @property
+    def watching(self) -> Watching:
+        """What happened since this machine looked last, and messages about it."""
+        from panachain.sdk.watching import Watching, of_practitioner
+
+        return Watching(self.profile.folder, self._seed, of_practitioner(self), clock=self.network.clock)
 
     @cached_property
     def _opened_requests(self) -> Opened:

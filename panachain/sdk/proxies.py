@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 from panachain.chain.receipts import check_head as check_log_head
 from panachain.chain.signing import Account
 from panachain.chain.typed import proxy_domain, sign_request
+from panachain.consent.log_checkpoint import open_checkpoint
 from panachain.consent.log_proof import Share
 from panachain.consent.log_tree import hashes_of, tile_path
 from panachain.consent.receipts import check_receipt
@@ -329,6 +330,18 @@ class Proxies:
         """
         reply = self._channels.get(proxy.endpoint, f"/v1/log/{tile_path(level, number, width)}", timeout=TIMEOUT)
         return hashes_of(read_bytes(reply))
+
+    def cosigned(self, proxy: ProxyRef) -> int:
+        """Return up to which receipt other proxies of the network cosigned a proxy's log; 0 for none.
+
+        Raises:
+            UnavailableError: it doesn't answer.
+            IntegrityError: its answer is no checkpoint of its log.
+        """
+        reply = self._channels.get(proxy.endpoint, "/v1/log/checkpoint", timeout=TIMEOUT)
+        opened = open_checkpoint(read_bytes(reply), proxy=proxy.address, domain=self._domains.log)
+        others = {one.address for one in self._network.mainchain.actors.find(Role.PROXY)} - {proxy.address}
+        return opened.checkpoint.size if others & set(opened.witnesses) else 0
 
     def keep_fork(self, proxy: ProxyRef, first: LogHead, second: LogHead, reason: str) -> None:
         """Keep two heads of one sequence that a proxy signed: anybody can convict it by them."""

@@ -6,12 +6,14 @@ Follows design section 8 and docs/spec/proxy.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+import logging
+from collections.abc import Callable, Iterable, Set
 from dataclasses import replace
+from typing import Final
 
 from panachain.consent.receipts import marks_in, read_detail
 from panachain.errors import IntegrityError, PanaChainError, ProxiesUnavailableError
-from panachain.model.actors import Address, PolicyId
+from panachain.model.actors import Actor, Address, PolicyId, Role
 from panachain.model.policy import ReceiptKind
 from panachain.model.progress import Progress
 from panachain.sdk.kept_receipts import Statement
@@ -23,6 +25,8 @@ from panachain.sdk.readings import Reading, readings
 from panachain.sdk.receipt_reading import PolicyLog, ReceiptReading
 from panachain.sdk.results.listings import LeftOut, Listed, Listing
 from panachain.sdk.results.log import LIED, SILENT, LogEntry, LogProof
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 class ReadLog:
@@ -102,11 +106,37 @@ class ReadLog:
             ProxiesUnavailableError: no proxy of any of them answered.
         """
         told = self.entries(policy_id, progress, marks=marks)
-        found = readings(told)
+        return Listed(Listing(self.named(readings(told)), told.left_out))
+
+    def named(self, found: Iterable[Reading]) -> list[Reading]:
+        """Return readings with what this machine calls the people, and their roles and organisations.
+
+        The registry says these as they are now; where it can't be asked, they stay empty.
+        """
+        several = list(found)
         names = Names(self._network.home, self._network.resolver)
-        names.learn(reading.requester for reading in found)
-        named = [replace(reading, who=names.of(reading.requester)) for reading in found]
-        return Listed(Listing(named, told.left_out))
+        asked = dict.fromkeys(Address(reading.requester) for reading in several if reading.requester)
+        known: dict[str, Actor] = {}
+        try:
+            known = {str(actor.address): actor for actor in self._network.resolver.known(asked)} if asked else {}
+        except PanaChainError as exc:
+            # Who asked is in what the proxies signed: that counts without what a registry adds to it.
+            _LOG.warning("roles and organisations of who read aren't known now: %s", exc)
+        names.learn([*asked, *(actor.organisation for actor in known.values() if actor.organisation)])
+        named = []
+        for reading in several:
+            actor = known.get(reading.requester)
+            house = actor.organisation if actor is not None else None
+            named.append(
+                replace(
+                    reading,
+                    who=names.of(reading.requester),
+                    role=actor.role.value if actor is not None else "",
+                    organisation=house or "",
+                    organisation_name=names.of(house, Role.HOSPITAL) if house else "",
+                )
+            )
+        return named
 
     def convict(self, policy_id: PolicyId) -> list[str]:
         """Submit each receipt by which a proxy served a policy when it wasn't allowed; see `Patient.convict`."""
@@ -163,5 +193,7 @@ class ReadLog:
             scopes=scopes,
             late=is_late,
             marks=marks_in(detail),
+            needed=log.own.terms.threshold,
+            asked=len(log.own.terms.proxies),
             receipt=receipt,
         )

@@ -6,11 +6,14 @@ each hospital. Pure: receipts come in, readings come out. Never hides a receipt:
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
+from functools import cached_property
+from itertools import islice
+from typing import Any, Final
 
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import ReceiptKind
@@ -24,8 +27,44 @@ and the proxies' clocks differ by a few."""
 LONGEST: Final = 3600
 """Seconds that one opening lasts at most. Else one proxy could join openings of days, by a receipt a minute."""
 
+_COMPARED: Final = 64
+"""Other openings of one envelope that one is compared with."""
+
 _READ: Final = (ReceiptKind.REENCRYPTED.value, ReceiptKind.DENIED.value)
 """Kinds that tell of somebody who asked; deposits and deletions are the patient's own doing."""
+
+
+REFUSED: Final = "refused"
+"""A proxy signed that it refused what others served."""
+SERVED: Final = "served"
+"""A proxy signed that it served what others refused."""
+OTHERWISE: Final = ("requester", "granted_to", "purpose")
+"""A proxy signed that somebody else read the same envelopes then, for another grantee, or for another purpose."""
+
+
+@dataclass(frozen=True)
+class Dissent:
+    """What one proxy signed about an opening that doesn't fit what the others signed.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     [str(one) for reading in patient.log() for one in reading.dissents]
+        []
+    """
+
+    proxy: Address
+    says: str
+    """`REFUSED`, `SERVED`, or one of `OTHERWISE`: in which field it differs."""
+    value: str = ""
+    """What it says in that field; empty for `REFUSED` and `SERVED`."""
+
+    def __str__(self) -> str:
+        """Return it as `PROXY refused`, or `PROXY purpose HRESCH`."""
+        return f"{self.proxy} {self.says} {self.value}".rstrip()
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON, within `panachain/reading/1`."""
+        return {"proxy": self.proxy, "says": self.says, "value": self.value}
 
 
 @dataclass(frozen=True)
@@ -64,6 +103,24 @@ class Reading:
     """Who of them served when the policy didn't allow it: their receipts convict them."""
     who: str = ""
     """What this machine calls the person who asked: a profile's or a contact's name, or the handle."""
+    role: str = ""
+    """What the registry says now that the person is, such as `practitioner`; empty where that isn't known."""
+    organisation: str = ""
+    """Address of the hospital under which the registry has the person; empty for none."""
+    organisation_name: str = ""
+    """What this machine calls the organisation."""
+    needed: int = 0
+    """How many proxies an opening by this policy takes; 0 where it isn't known."""
+    unconfirmed: int = 0
+    """Of how many envelopes fewer proxies signed than an opening takes: it failed, or the others keep silent."""
+    dissents: tuple[Dissent, ...] = ()
+    """Who signed something about it that doesn't fit."""
+    silent: tuple[Address, ...] = ()
+    """Proxies of the policy that lied or told nothing when they were asked: they may know of it, too."""
+    records: tuple[str, ...] = ()
+    """CIDs of the headers of the patient's records in what was opened; empty where nobody looked (`Auditing.named`)."""
+    marks: frozenset[bytes] = field(default=frozenset(), compare=False, repr=False)
+    """By which the proxies name the capsules that they re-encrypted."""
 
     @property
     def when(self) -> datetime:
@@ -85,6 +142,13 @@ class Reading:
             "envelopes": self.envelopes,
             "proxies": list(self.proxies),
             "late": list(self.late),
+            "role": self.role,
+            "organisation": self.organisation,
+            "needed": self.needed,
+            "unconfirmed": self.unconfirmed,
+            "dissents": [one.to_json() for one in self.dissents],
+            "silent": list(self.silent),
+            "records": list(self.records),
         }
 
 
@@ -104,8 +168,9 @@ def readings(entries: Iterable[LogEntry], *, apart: int = APART, longest: int = 
     Returns:
         The readings, by the time of their first receipt.
     """
+    told = list(entries)
     groups: dict[tuple[object, ...], list[list[LogEntry]]] = {}
-    for entry in sorted(entries, key=lambda entry: (entry.at, entry.proxy, entry.scopes, entry.count)):
+    for entry in sorted(told, key=lambda entry: (entry.at, entry.proxy, entry.scopes, entry.count)):
         if entry.kind not in _READ:
             continue
         # A late service is told by itself: what was allowed beside it mustn't hide it, nor be blamed for it.
@@ -116,7 +181,17 @@ def readings(entries: Iterable[LogEntry], *, apart: int = APART, longest: int = 
             current.append(entry)
         else:
             openings.append([entry])
-    found = [_reading(opening) for openings in groups.values() for opening in openings]
+    silent: dict[PolicyId, dict[Address, None]] = {}
+    for entry in told:
+        if entry.reason:
+            silent.setdefault(entry.policy_id, {})[entry.proxy] = None
+    made = [_Opening(tuple(opening)) for openings in groups.values() for opening in openings]
+    made.sort(key=lambda one: one.first.at)
+    beside = _Beside(made, apart=apart, longest=longest)
+    found = [
+        replace(one.reading(), silent=tuple(silent.get(one.first.policy_id, ())), **_compared(one, beside))
+        for one in made
+    ]
     return sorted(found, key=_order)
 
 
@@ -124,21 +199,126 @@ def _order(reading: Reading) -> tuple[object, ...]:
     return reading.at, reading.policy_id, reading.requester, reading.purpose, not reading.permitted, reading.late
 
 
-def _reading(entries: Sequence[LogEntry]) -> Reading:
-    first, last = entries[0], entries[-1]
-    return Reading(
-        requester=first.requester,
-        granted_to=first.grantee,
-        policy_id=first.policy_id,
-        what=tuple(dict.fromkeys(scope for entry in entries for scope in entry.scopes)),
-        purpose=first.purpose,
-        at=first.at,
-        ended_at=last.at,
-        permitted=first.kind == ReceiptKind.REENCRYPTED.value,
-        envelopes=_envelopes(entries),
-        proxies=tuple(dict.fromkeys(entry.proxy for entry in entries)),
-        late=tuple(dict.fromkeys(entry.proxy for entry in entries if entry.late)),
-    )
+@dataclass(frozen=True)
+class _Opening:
+    """The receipts of one opening, in the order of their times."""
+
+    entries: tuple[LogEntry, ...]
+
+    @property
+    def first(self) -> LogEntry:
+        return self.entries[0]
+
+    @property
+    def ended_at(self) -> int:
+        return self.entries[-1].at
+
+    @property
+    def served(self) -> bool:
+        return bool(self.first.kind == ReceiptKind.REENCRYPTED.value)
+
+    @property
+    def who(self) -> tuple[str, ...]:
+        """What a proxy may say otherwise: the fields of `OTHERWISE`, in that order."""
+        return self.first.requester, self.first.grantee, self.first.purpose
+
+    @property
+    def proxies(self) -> tuple[Address, ...]:
+        return tuple(dict.fromkeys(entry.proxy for entry in self.entries))
+
+    @cached_property
+    def signers(self) -> Mapping[bytes, frozenset[Address]]:
+        """Who signed for each envelope, by its mark."""
+        found: dict[bytes, set[Address]] = {}
+        for entry in self.entries:
+            for mark in entry.marks:
+                found.setdefault(mark, set()).add(entry.proxy)
+        return {mark: frozenset(proxies) for mark, proxies in found.items()}
+
+    def reading(self) -> Reading:
+        first = self.first
+        return Reading(
+            requester=first.requester,
+            granted_to=first.grantee,
+            policy_id=first.policy_id,
+            what=tuple(dict.fromkeys(scope for entry in self.entries for scope in entry.scopes)),
+            purpose=first.purpose,
+            at=first.at,
+            ended_at=self.ended_at,
+            permitted=self.served,
+            envelopes=_envelopes(self.entries),
+            proxies=self.proxies,
+            late=tuple(dict.fromkeys(entry.proxy for entry in self.entries if entry.late)),
+            needed=first.needed,
+            marks=frozenset(mark for entry in self.entries for mark in entry.marks),
+        )
+
+
+class _Beside:
+    """Which openings are told of the same time, by whoever asked, and by the envelopes that they were of."""
+
+    def __init__(self, openings: Iterable[_Opening], *, apart: int, longest: int) -> None:
+        self._apart = apart
+        self._longest = longest
+        self._by_who: dict[tuple[str, ...], list[_Opening]] = {}
+        self._by_mark: dict[tuple[str, bytes], list[_Opening]] = {}
+        for one in openings:
+            policy = one.first.policy_id
+            self._by_who.setdefault((policy, *one.who), []).append(one)
+            for mark in one.signers if one.served else ():
+                self._by_mark.setdefault((policy, mark), []).append(one)
+
+    def same(self, one: _Opening) -> Iterator[_Opening]:
+        """Yield what else is told of the same attempt: another outcome, or what came late."""
+        return self._beside(self._by_who[one.first.policy_id, *one.who], one)
+
+    def others(self, one: _Opening, mark: bytes) -> Iterator[_Opening]:
+        """Yield what is told of an envelope at that time with another person, grantee or purpose.
+
+        Not without end: a proxy may sign as many as it likes, and comparing each with each would take all day.
+        """
+        known = self._by_mark[one.first.policy_id, mark]
+        return (other for other in islice(self._beside(known, one), _COMPARED) if other.who != one.who)
+
+    def _beside(self, known: Sequence[_Opening], one: _Opening) -> Iterator[_Opening]:
+        # Sorted by when they began.
+        begin = bisect_left(known, one.first.at - self._longest - self._apart, key=lambda other: other.first.at)
+        for other in islice(known, begin, None):
+            if other.first.at > one.ended_at + self._apart:
+                return
+            if other is not one and other.ended_at + self._apart >= one.first.at:
+                yield other
+
+
+def _compared(one: _Opening, beside: _Beside) -> Mapping[str, Any]:
+    """Return what of an opening too few proxies signed, and who signed something that doesn't fit."""
+    dissents: dict[Dissent, None] = {}
+    signers = dict(one.signers) if one.served else {}
+    for other in beside.same(one):
+        if other.served == one.served:
+            # What came late is told by itself, and was signed all the same.
+            for mark in signers.keys() & other.signers.keys():
+                signers[mark] |= other.signers[mark]
+            continue
+        refused = one if other.served else other
+        # More refusals than that, and it was another attempt: the rest couldn't have served it.
+        if len(refused.proxies) <= one.first.asked - one.first.needed:
+            says = SERVED if other.served else REFUSED
+            dissents |= {Dissent(proxy, says): None for proxy in other.proxies if proxy not in one.proxies}
+    if not one.served:
+        return {"dissents": _sorted(dissents)}
+    lacking = {mark: proxies for mark, proxies in signers.items() if len(proxies) < one.first.needed}
+    for mark, own in lacking.items():
+        for other in beside.others(one, mark):
+            differs = [(name, it) for name, it, mine in zip(OTHERWISE, other.who, one.who, strict=True) if it != mine]
+            for proxy in other.signers[mark] - own:
+                dissents |= {Dissent(proxy, name, value): None for name, value in differs}
+    few = 0 if signers else _envelopes(one.entries) * (len(one.proxies) < one.first.needed)
+    return {"unconfirmed": len(lacking) or few, "dissents": _sorted(dissents)}
+
+
+def _sorted(dissents: Iterable[Dissent]) -> tuple[Dissent, ...]:
+    return tuple(sorted(dissents, key=lambda one: (one.proxy, one.says, one.value)))
 
 
 def _envelopes(entries: Sequence[LogEntry]) -> int:

@@ -1,7 +1,8 @@
 """Watching: what happened to an actor since this machine looked last, and the words in which they are told.
 
 Looks at the copies of both chains, and at the proxies' log; believes them as the rest of a session does. What was told
-is kept as digests, sealed. A message says what to run, in one of the texts of `TEXTS`: never a name, an ID, a number, a
+is kept as digests, sealed: an event for good, a state (`_Standing`) for as long as it lasts, so that it is told again
+when it comes again. A message says what to run, in one of the texts of `TEXTS`: never a name, an ID, a number, a
 category or a time, since it goes through services that read it. Follows docs/spec/messages.md.
 """
 
@@ -16,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from panachain.crypto.keys import Seed
 from panachain.errors import PanaChainError, PartlyDoneError
-from panachain.model.actors import Status
-from panachain.model.policy import PolicyStatus
+from panachain.model.actors import Address, Role, Status
+from panachain.model.policy import PolicyStatus, ProxyRef
 from panachain.sdk.kept import Kept
 from panachain.sdk.network import Network
 from panachain.sdk.notifying import Notifier
@@ -28,13 +29,20 @@ from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.requests import RequestView
 
 if TYPE_CHECKING:
+    from panachain.sdk.hospital_erasures import HospitalErasures
+    from panachain.sdk.hospital_overview import HospitalOverview
     from panachain.sdk.opening import Opening
+    from panachain.sdk.proxies import Proxies
 
 WEEK: Final = 7 * 86_400
 """Seconds before its end at which a permission's end is told."""
+PATIENCE: Final = 3 * 3600
+"""Seconds for which a proxy may lag before its operator is told: it anchors once an hour."""
 _NAME: Final = "watch"
 _MOST: Final = 200_000
-"""Happenings that are remembered."""
+"""Happenings that are remembered after no source shows them any more."""
+_Rows = dict[bytes, tuple[int, bool]]
+"""States by their keys: since when each is known, in Unix seconds, and whether it was told."""
 
 
 class WatchedPatient(Protocol):
@@ -82,6 +90,62 @@ class WatchedReader(Protocol):
         ...
 
 
+class WatchedPractitioner(WatchedReader, Protocol):
+    """What this module needs of a practitioner's session."""
+
+    @property
+    def address(self) -> Address:
+        """Their account."""
+        ...
+
+    @property
+    def emergency(self) -> Emergencies:
+        """As `Practitioner.emergency`."""
+        ...
+
+    def requests(self) -> Listing[RequestView]:
+        """As `Practitioner.requests`."""
+        ...
+
+
+class Due(Protocol):
+    """Emergencies, as the registrar sees them."""
+
+    def due(self) -> list[EmergencyView]:
+        """Return those that wait for their review."""
+        ...
+
+
+class WatchedRegistrar(Protocol):
+    """What this module needs of the registrar's session."""
+
+    @property
+    def emergency(self) -> Due:
+        """As `Registrar.emergency`."""
+        ...
+
+
+class WatchedHospital(Protocol):
+    """What this module needs of a hospital's session."""
+
+    network: Network
+
+    @property
+    def address(self) -> Address:
+        """Its account."""
+        ...
+
+    @property
+    def overview(self) -> HospitalOverview:
+        """As `Hospital.overview`."""
+        ...
+
+    @property
+    def erasures(self) -> HospitalErasures:
+        """As `Hospital.erasures`."""
+        ...
+
+
 class Kind(Enum):
     """What somebody is told of."""
 
@@ -93,9 +157,17 @@ class Kind(Enum):
     ROTATION = "rotation"
     WITHDRAWN = "withdrawn"
     SUSPENDED = "suspended"
+    GRANTED = "request-granted"
+    REFUSED = "request-refused"
+    REVIEW = "review-due"
+    ERASURE = "erasure-asked"
+    MOVE = "move-asked"
+    PROXY_DOWN = "proxy-down"
+    NOT_ANCHORED = "not-anchored"
+    NOT_COSIGNED = "not-cosigned"
 
 
-URGENT: Final = frozenset({Kind.BREAK_GLASS, Kind.SUSPENDED})
+URGENT: Final = frozenset({Kind.BREAK_GLASS, Kind.SUSPENDED, Kind.REVIEW})
 """What no digest keeps back."""
 TEXTS: Final[Mapping[Kind, str]] = {
     Kind.REQUEST: "Somebody asks for your answer. Run: panachain requests",
@@ -106,8 +178,20 @@ TEXTS: Final[Mapping[Kind, str]] = {
     Kind.ROTATION: "Keys were renewed. Run: panachain policies",
     Kind.WITHDRAWN: "Something was withdrawn by whoever published it. Run: panachain records list",
     Kind.SUSPENDED: "Somebody who had a permission was suspended. Run: panachain policies",
+    Kind.GRANTED: "A request of yours was granted. Run: panachain requests",
+    Kind.REFUSED: "A request of yours was refused. Run: panachain requests",
+    Kind.REVIEW: "An emergency waits for its review. Run: panachain emergency status",
+    Kind.ERASURE: "Somebody asks to have something erased. Run: panachain erase",
+    Kind.MOVE: "Somebody renewed their keys, or wants something moved. Run: panachain rewrap",
+    Kind.PROXY_DOWN: "A proxy of yours doesn't answer. Run: panachain network check",
+    Kind.NOT_ANCHORED: "A proxy of yours doesn't anchor its log. Run: panachain network check",
+    Kind.NOT_COSIGNED: "Nobody cosigns the log of a proxy of yours. Run: panachain network check",
 }
 """All that a message may say, one line for each kind."""
+_ANSWERS: Final = {"approved": Kind.GRANTED, "denied": Kind.REFUSED}
+"""States of a request that are answers."""
+_UNREVIEWED: Final = ("over", "overdue")
+"""States of an emergency that waits for its review."""
 TEST: Final = "This is a test. Run: panachain notify list"
 
 
@@ -133,11 +217,32 @@ class Happening:
 
 @dataclass(frozen=True)
 class _Found:
+    """An event: it happened, and never happens again."""
+
     kind: Kind
     what: str
     """What makes it another one than others of its kind."""
     current: bool = True
     """Whether it is told at the first look, too; else only what comes after that."""
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """A state: it may end, and come again, and then it is another one to be told."""
+
+    kind: Kind
+    what: str
+    after: int = 0
+    """Seconds for which it lasts before it is told: what mends itself is no news."""
+
+
+class _Partly:
+    """Said by a source that couldn't see all: what it doesn't show may stand nevertheless."""
+
+
+_Seen = _Found | _Standing | _Partly
+"""What a source yields."""
+_Sources = Mapping[str, Callable[[], Iterable["_Seen"]]]
 
 
 class Watching:
@@ -147,7 +252,7 @@ class Watching:
         self,
         profile: Path,
         seed: Seed,
-        sources: Mapping[str, Callable[[], Iterable[_Found]]],
+        sources: _Sources,
         *,
         clock: Callable[[], float],
     ) -> None:
@@ -163,11 +268,12 @@ class Watching:
         The first look tells only what is so now, such as a request that waits: what was before isn't news.
         """
         content = self._read()
-        seen, waiting = set(content["seen"]), dict[bytes, str](content["waiting"])
-        looked = set[str](content["looked"])
-        left_out = list[LeftOut]()
+        # In the order in which it was seen first: what is too much goes from the old end.
+        seen, waiting = dict.fromkeys(content["seen"]), dict[bytes, str](content["waiting"])
+        looked, standing = set[str](content["looked"]), dict[str, _Rows](content["standing"])
+        left_out, shown = list[LeftOut](), set[bytes]()
         for name, source in self._sources.items():
-            found = list[_Found]()
+            found = list[_Seen]()
             try:
                 found += source()
             except PanaChainError as exc:
@@ -175,15 +281,39 @@ class Watching:
                 left_out.append(LeftOut("source", name, str(exc)))
                 continue
             for one in found:
-                key = sha256(f"{one.kind.value}/{one.what}".encode()).digest()
-                if key not in seen and key not in waiting and (one.current or name in looked):
-                    waiting[key] = one.kind.value
-                seen.add(key)
+                if isinstance(one, _Found):
+                    key = _key(one)
+                    if key not in seen and key not in waiting and (one.current or name in looked):
+                        waiting[key] = one.kind.value
+                    seen[key] = None
+                    shown.add(key)
+            standing[name] = self._stands(found, standing.get(name, {}), waiting)
             looked.add(name)
+        # What still is there would be told again: only what no source shows any more is forgotten.
+        for key in [key for key in seen if key not in shown][: max(len(seen) - _MOST, 0)]:
+            del seen[key]
         self._write(
-            content | {"seen": sorted(seen)[:_MOST], "waiting": list(waiting.items()), "looked": sorted(looked)}
+            content
+            | {"seen": list(seen), "waiting": list(waiting.items()), "looked": sorted(looked), "standing": standing}
         )
         return [Happening(Kind(kind), key) for key, kind in waiting.items()], left_out
+
+    def _stands(self, found: Iterable[_Seen], before: _Rows, waiting: dict[bytes, str]) -> _Rows:
+        """Return the states that a source shows, each with since when and whether it was told; new ones wait."""
+        now = int(self._clock())
+        rows = dict(before) if any(isinstance(one, _Partly) for one in found) else {}
+        for one in found:
+            if not isinstance(one, _Standing):
+                continue
+            key = _key(one)
+            since, told = before.get(key, (now, False))
+            # A clock that was set back begins anew.
+            since = min(since, now)
+            if not told and now - since >= one.after:
+                waiting.setdefault(key, one.kind.value)
+                told = True
+            rows[key] = since, told
+        return rows
 
     def tell(self, happened: Iterable[Happening], *, every: int = 0) -> str:
         """Send one message about what happened, and return its text; empty where nothing is due.
@@ -211,21 +341,34 @@ class Watching:
         return text
 
     def _read(self) -> dict[str, Any]:
-        empty: dict[str, Any] = {"seen": [], "waiting": [], "looked": [], "told": 0}
+        empty: dict[str, Any] = {"seen": [], "waiting": [], "looked": [], "told": 0, "standing": {}}
         content = self._kept.read()
         try:
-            if content is None or content.keys() != empty.keys():
+            if content is None or (content := {"standing": {}} | content).keys() != empty.keys():
                 return empty
             known = {kind.value for kind in Kind}
             waiting = [(bytes(key), str(kind)) for key, kind in content["waiting"] if kind in known]
             seen = [bytes(key) for key in content["seen"]]
-            return {"seen": seen, "waiting": waiting, "looked": list(content["looked"]), "told": int(content["told"])}
+            standing = {
+                str(name): {bytes(key): (int(since), bool(told)) for key, since, told in rows}
+                for name, rows in content["standing"].items()
+            }
+            looked, told = list(content["looked"]), int(content["told"])
+            return {"seen": seen, "waiting": waiting, "looked": looked, "told": told, "standing": standing}
         except (AttributeError, TypeError, ValueError):
             return empty
 
     def _write(self, content: Mapping[str, Any]) -> None:
         rows = [[key, kind] for key, kind in content["waiting"]]
-        self._kept.write({**content, "waiting": rows})
+        standing = {
+            name: [[key, since, told] for key, (since, told) in states.items()]
+            for name, states in content["standing"].items()
+        }
+        self._kept.write({**content, "waiting": rows, "standing": standing})
+
+
+def _key(one: _Found | _Standing) -> bytes:
+    return sha256(f"{one.kind.value}/{one.what}".encode()).digest()
 
 
 def message(kinds: Iterable[Kind]) -> str:
@@ -234,7 +377,7 @@ def message(kinds: Iterable[Kind]) -> str:
     return "\n".join(TEXTS[kind] for kind in Kind if kind in wanted)
 
 
-def of_patient(patient: WatchedPatient, rotations: Callable[[], int]) -> dict[str, Callable[[], Iterable[_Found]]]:
+def of_patient(patient: WatchedPatient, rotations: Callable[[], int]) -> _Sources:
     """Return where a patient's happenings are looked for; `rotations` counts those of their lanes."""
     return {
         "requests": lambda: _requests(patient),
@@ -247,10 +390,10 @@ def of_patient(patient: WatchedPatient, rotations: Callable[[], int]) -> dict[st
     }
 
 
-def of_reader(reader: WatchedReader) -> dict[str, Callable[[], Iterable[_Found]]]:
-    """Return where happenings of a practitioner or researcher are looked for."""
+def of_reader(reader: WatchedReader) -> dict[str, Callable[[], Iterable[_Seen]]]:
+    """Return where happenings of whoever may be granted something are looked for."""
 
-    def inbox() -> Iterator[_Found]:
+    def inbox() -> Iterator[_Seen]:
         now = reader.network.clock()
         for view in reader.inbox():
             yield _Found(Kind.GRANT, view.policy_id, current=False)
@@ -260,13 +403,107 @@ def of_reader(reader: WatchedReader) -> dict[str, Callable[[], Iterable[_Found]]
     return {"inbox": inbox}
 
 
-def _requests(patient: WatchedPatient) -> Iterator[_Found]:
+def of_practitioner(practitioner: WatchedPractitioner) -> _Sources:
+    """Return where a practitioner's happenings are looked for."""
+
+    def requests() -> Iterator[_Seen]:
+        for one in practitioner.requests():
+            if one.state in _ANSWERS:
+                yield _Found(_ANSWERS[one.state], str(one.request_id), current=False)
+
+    def emergencies() -> Iterator[_Seen]:
+        for one in practitioner.emergency.all():
+            if one.state == "asked" and one.practitioner != practitioner.address:
+                # It waits for this practitioner's co-signature.
+                yield _Found(Kind.BREAK_GLASS, str(one.emergency_id))
+            if one.state in _UNREVIEWED:
+                yield _Found(Kind.REVIEW, str(one.emergency_id))
+
+    return of_reader(practitioner) | {"requests": requests, "emergencies": emergencies}
+
+
+def of_registrar(registrar: WatchedRegistrar) -> _Sources:
+    """Return where happenings of the registrar are looked for."""
+
+    def reviews() -> Iterator[_Seen]:
+        for one in registrar.emergency.due():
+            yield _Found(Kind.REVIEW, str(one.emergency_id))
+
+    return {"emergencies": reviews}
+
+
+def of_hospital(hospital: WatchedHospital, proxies: Callable[[], Proxies]) -> _Sources:
+    """Return where a hospital's happenings are looked for; `proxies` gives connections to those that it runs."""
+    quiet: dict[str, object] = {}
+
+    def pairings() -> object:
+        return tuple(hospital.network.sidechain.identities.paired(hospital=hospital.address))
+
+    def orders() -> Iterator[_Seen]:
+        # Each look opens the pairing of each patient: not again while the chain shows the same ones, and nothing waits.
+        held = pairings()
+        if quiet.get("orders") == held:
+            return
+        due = hospital.overview.due()
+        if not due.records and not due.omissions:
+            quiet["orders"] = held
+        if due.omissions:
+            yield _Partly()
+        for patient, _ in (*due.moves, *due.reseals):
+            yield _Standing(Kind.MOVE, patient)
+
+    def erasures() -> Iterator[_Seen]:
+        held = pairings()
+        if quiet.get("erasures") == held:
+            return
+        asked = hospital.erasures.asked()
+        if not asked.records and not asked.omissions:
+            quiet["erasures"] = held
+        if asked.omissions:
+            yield _Partly()
+        for one in asked.records:
+            yield _Standing(Kind.ERASURE, f"{one.patient}/{one.record_id}")
+
+    return {"orders": orders, "erasures": erasures, "proxies": lambda: _proxies(hospital, proxies)}
+
+
+def _proxies(hospital: WatchedHospital, connect: Callable[[], Proxies]) -> Iterator[_Seen]:
+    """Yield what is wrong with the logs of the proxies that a hospital runs, by what anybody can see of them."""
+    network = hospital.network
+    actors = network.mainchain.actors.find(Role.PROXY)
+    own = [one for one in actors if one.organisation == hospital.address and one.status is Status.ACTIVE]
+    if not own:
+        return
+    proxies = connect()
+    try:
+        heads, _ = proxies.heads([ProxyRef.of(one) for one in own])
+        for actor in own:
+            address = actor.address
+            if address not in heads:
+                yield _Standing(Kind.PROXY_DOWN, address, after=PATIENCE)
+                continue
+            try:
+                cosigned = proxies.cosigned(ProxyRef.of(actor))
+            except PanaChainError:
+                yield _Standing(Kind.PROXY_DOWN, address, after=PATIENCE)
+                continue
+            anchored, _ = network.mainchain.log.anchor_of(address)
+            if heads[address].sequence > anchored:
+                # With how far it came: a log that grows all the time is behind all the time, and anchored all the same.
+                yield _Standing(Kind.NOT_ANCHORED, f"{address}/{anchored}", after=PATIENCE)
+            if heads[address].sequence > cosigned:
+                yield _Standing(Kind.NOT_COSIGNED, f"{address}/{cosigned}", after=PATIENCE)
+    finally:
+        proxies.close()
+
+
+def _requests(patient: WatchedPatient) -> Iterator[_Seen]:
     for one in patient.requests():
         if one.state == "open":
             yield _Found(Kind.REQUEST, str(one.request_id))
 
 
-def _policies(patient: WatchedPatient) -> Iterator[_Found]:
+def _policies(patient: WatchedPatient) -> Iterator[_Seen]:
     now = patient.network.clock()
     for view in patient.policies():
         yield _Found(Kind.GRANT, view.policy_id, current=False)
@@ -274,33 +511,36 @@ def _policies(patient: WatchedPatient) -> Iterator[_Found]:
             yield _Found(Kind.EXPIRY, f"{view.policy_id}/{view.expires_at}")
 
 
-def _suspended(patient: WatchedPatient) -> Iterator[_Found]:
-    active = {view.grantee for view in patient.policies() if view.status is PolicyStatus.ACTIVE}
+def _suspended(patient: WatchedPatient) -> Iterator[_Seen]:
+    policies = patient.policies()
+    active = {view.grantee for view in policies if view.status is PolicyStatus.ACTIVE}
+    if policies.left_out:
+        yield _Partly()
     network = patient.network
     known = {actor.address: actor for actor in network.sidechain.identities.find(sorted(active))} if active else {}
     for address in sorted(active):
         actor = known.get(address) or network.mainchain.actors.actor_of(address)
         if actor is not None and actor.status is Status.SUSPENDED:
-            yield _Found(Kind.SUSPENDED, address)
+            yield _Standing(Kind.SUSPENDED, address)
 
 
-def _openings(patient: WatchedPatient) -> Iterator[_Found]:
+def _openings(patient: WatchedPatient) -> Iterator[_Seen]:
     for reading in patient.log():
         if reading.permitted:
             yield _Found(Kind.FIRST_OPENING, f"{reading.policy_id}/{reading.requester}", current=False)
 
 
-def _emergencies(patient: WatchedPatient) -> Iterator[_Found]:
+def _emergencies(patient: WatchedPatient) -> Iterator[_Seen]:
     for one in patient.emergency.all():
         yield _Found(Kind.BREAK_GLASS, str(one.emergency_id), current=one.state in ("asked", "active"))
 
 
-def _rotations(count: int) -> Iterator[_Found]:
+def _rotations(count: int) -> Iterator[_Seen]:
     for number in range(1, count + 1):
         yield _Found(Kind.ROTATION, str(number), current=False)
 
 
-def _withdrawn(patient: WatchedPatient) -> Iterator[_Found]:
+def _withdrawn(patient: WatchedPatient) -> Iterator[_Seen]:
     opening = patient.records(history=True)
     try:
         for _ in opening:

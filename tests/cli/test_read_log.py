@@ -6,15 +6,17 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from panachain.cli.readings import reading_words
 from panachain.model.actors import Address, PolicyId
-from panachain.sdk.readings import Reading
-from panachain.sdk.results.listings import Listed, Listing
+from panachain.sdk.readings import Dissent, Reading
+from panachain.sdk.results.listings import LeftOut, Listed, Listing
 from panachain.sdk.results.log import LogProof
 from tests.cli.twin import Outcome, Twin
 
@@ -89,6 +91,64 @@ def test_exports_stand_on_standard_output(run: Run, twin: Twin) -> None:
             assert [row["who"] for row in csv.DictReader(io.StringIO(outcome.out))] == [READING.requester]
         else:
             assert json.loads(outcome.out)[0]["schema"] == "panachain/reading/1"
+
+
+def test_a_line_tells_role_organisation_and_where_the_proxies_disagree(run: Run, twin: Twin) -> None:
+    known = {"needed": 2, "role": "practitioner", "organisation": PROXIES[1]}
+    told = [
+        replace(READING, **known),
+        replace(READING, unconfirmed=1, proxies=(PROXIES[0],), silent=(PROXIES[1],), **known),
+        replace(
+            READING, dissents=(Dissent(PROXIES[1], "purpose", "HRESCH\x1b"), Dissent(PROXIES[0], "refused")), **known
+        ),
+        replace(READING, permitted=False, envelopes=0, dissents=(Dissent(PROXIES[1], "served"),), **known),
+        replace(READING, unconfirmed=1, envelopes=3, records=("bafkreione",), **known),
+    ]
+    twin.answers["receipts"] = Listing([])
+    twin.auditing = SimpleNamespace(named=lambda found, *, records: Listing(told))
+    outcome = run("log")
+    assert outcome.code == 0, outcome.err
+    assert max(map(len, outcome.out.splitlines())) <= 100
+    said = " ".join(outcome.out.split())
+    assert "practitioner" in said
+    warned = " ".join(outcome.err.split())
+    assert "names another purpose" in warned
+    assert "refused" in warned
+    assert "\x1b" not in outcome.out + outcome.err
+    words = [reading_words(one.to_json()) for one in told]
+    assert words == [
+        "read 1 part, 2 proxies agree",
+        "read 1 part, say 1 of 2 proxies; 1 silent",
+        "read 1 part, 2 proxies agree; 1 names another purpose; 1 refused",
+        "was refused by 2 proxies; 1 served",
+        "read 3 parts with 1 record, too few proxies say it of 1",
+    ]
+
+
+def test_disagreements_do_not_fill_the_screen(run: Run, twin: Twin) -> None:
+    many = tuple(Dissent(PROXIES[0], "requester", f"0x{n:040x}") for n in range(50))
+    twin.answers["receipts"] = Listing([])
+    twin.auditing = SimpleNamespace(named=lambda found, *, records: Listing([replace(READING, dissents=many)]))
+    outcome = run("log")
+    assert outcome.err.count("names another person") == 10
+    assert "40 more disagreements" in outcome.err
+
+
+def test_records_are_named_where_somebody_asks(run: Run, twin: Twin) -> None:
+    asked: list[bool] = []
+
+    def named(found: object, *, records: bool) -> Listing[Reading]:
+        asked.append(records)
+        return Listing([replace(READING, records=("bafkreione",))], [LeftOut("records", "hos-x", "lost")])
+
+    twin.auditing = SimpleNamespace(named=named)
+    twin.answers["receipts"] = Listing([])
+    outcome = run("log", "--with-records")
+    assert "lost" in outcome.err
+    twin.answers["log"] = Listed(Listing([READING]))
+    outcome = run("log", "--as", "json", "--with-records")
+    assert json.loads(outcome.out)[0]["records"] == ["bafkreione"]
+    assert asked == [True, True]
 
 
 def test_proofs_are_files(run: Run, proven: Callable[..., None], twin: Twin, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+from panachain.sdk.results.listings import Listing
+
 
 @dataclass
 class Outcome:
@@ -25,6 +27,8 @@ class Twin:
     calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
     emergency: Any = field(default_factory=lambda: SimpleNamespace(all=list))
     """Nobody broke the glass."""
+    auditing: Any = field(default_factory=lambda: SimpleNamespace(named=lambda found, **_: Listing(found)))
+    """No registry has anything to add."""
     wards: Any = field(default_factory=lambda: SimpleNamespace(all=list))
     """Nobody is under care."""
 

@@ -45,6 +45,10 @@ class LogEntry:
     """Of a proxy that lied or was silent: what is wrong with its answer."""
     marks: frozenset[bytes] = field(default=frozenset(), repr=False)
     """By which the proxy names the capsules that it re-encrypted, `consent.receipts.MARK_SIZE` bytes each."""
+    needed: int = field(default=0, compare=False, repr=False)
+    """How many proxies an opening by the policy takes; 0 where it isn't known."""
+    asked: int = field(default=0, compare=False, repr=False)
+    """How many proxies the policy has."""
     receipt: Receipt | None = field(default=None, compare=False, repr=False)
     """What it signed, checked: the proof of this line. None of a proxy that lied or was silent."""
 

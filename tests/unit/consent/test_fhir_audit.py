@@ -28,9 +28,22 @@ def codes(concept: dict[str, Any]) -> set[tuple[str, str]]:
     return {(one["system"], one["code"]) for one in concept.get("coding", [concept])}
 
 
+FULL = replace(
+    ACCESS,
+    role="practitioner",
+    organisation=Address("0x" + "77" * 20),
+    records=("bafkreione", "bafkreitwo"),
+    note="1 proxies signed otherwise",
+    dissents=((ACCESS.proxies[1], "purpose \x1b[2J\u202e"), (ACCESS.proxies[0], "refused")),
+)
+
+
 @pytest.mark.parametrize(
     "access",
-    [ACCESS, replace(ACCESS, permitted=False), replace(ACCESS, grantee=ACCESS.requester, purpose="", scopes=())],
+    [
+        *(ACCESS, replace(ACCESS, permitted=False), replace(ACCESS, grantee=ACCESS.requester, purpose="", scopes=())),
+        *(FULL, replace(FULL, permitted=False), replace(FULL, purpose=" \x1b[2J\u202e"), replace(FULL, purpose="\n")),
+    ],
 )
 def test_each_is_valid_fhir(access: Access) -> None:
     from fhir.resources.R4B.auditevent import AuditEvent
@@ -41,9 +54,10 @@ def test_each_is_valid_fhir(access: Access) -> None:
     AuditEvent.model_validate(bundle["entry"][0]["resource"])
 
 
-def test_an_opening_has_what_the_profile_requires() -> None:
+@pytest.mark.parametrize("access", [ACCESS, FULL])
+def test_an_opening_has_what_the_profile_requires(access: Access) -> None:
     # IHE BALP 1.1, IHE.BasicAudit.PatientRead: fixed values, slices and their cardinalities.
-    event = to_audit_event(ACCESS)
+    event = to_audit_event(access)
     terminology = "http://terminology.hl7.org/CodeSystem/"
     assert event["meta"]["profile"] == [PROFILE]
     assert codes(event["type"]) == {(f"{terminology}audit-event-type", "rest")}
@@ -67,6 +81,27 @@ def test_an_opening_has_what_the_profile_requires() -> None:
         assert entity["what"]
         assert not {"lifecycle", "securityLabel", "name", "query", "detail"} & entity.keys()
     assert event["source"]["observer"]
+
+
+def test_role_organisation_records_and_disagreement_stand_beside_the_profiles_slices() -> None:
+    event = to_audit_event(FULL)
+    agents = {next(iter(codes(agent["type"])))[1]: agent for agent in event["agent"]}
+    assert agents["IRCP"]["role"] == [
+        {"coding": [{"system": "urn:panachain:role", "code": "practitioner"}], "text": "practitioner"}
+    ]
+    assert agents["PROV"]["who"]["identifier"]["value"] == FULL.organisation
+    assert [agent["requestor"] for agent in event["agent"]].count(True) == 1
+    others = [entity for entity in event["entity"] if entity["type"]["code"] == "4"]
+    assert [one["what"]["identifier"]["value"] for one in others] == [*FULL.records, *reversed(FULL.proxies)]
+    assert others[-1]["detail"] == [{"type": "signed", "valueString": "refused"}]
+    assert event["outcomeDesc"] == "served; 1 proxies signed otherwise"
+    assert "\x1b" not in str(event)
+    assert "\u202e" not in str(event)
+
+
+def test_a_purpose_that_is_no_code_is_text() -> None:
+    event = to_audit_event(replace(FULL, purpose="A B\x07"))
+    assert event["purposeOfEvent"] == [{"text": "A B\N{REPLACEMENT CHARACTER}"}]
 
 
 def test_a_refusal_claims_no_profile_and_no_success() -> None:

@@ -14,7 +14,7 @@ from panachain.consent.log_checkpoint import Checkpoint
 from panachain.consent.log_tree import check_inclusion
 from panachain.crypto import notes
 from panachain.sdk.log_exports import audit_events, proof_files, rows
-from tests.twin.world import PROXIES, World
+from tests.twin.world import PROXIES, THRESHOLD, World
 from tests.unit.consent.proof_texts import parse_proof
 from tests.unit.sdk.helpers import grant, opened, upload
 
@@ -28,9 +28,16 @@ def test_what_the_log_says_is_what_is_exported(world: World) -> None:
     bundle = audit_events(readings, world.patient.address)
     Bundle.model_validate(bundle)
     (event,) = [entry["resource"] for entry in bundle["entry"]]
+    (reading,) = readings
+    assert (reading.role, reading.organisation, reading.needed) == ("practitioner", world.hospital.address, THRESHOLD)
+    assert (reading.unconfirmed, reading.dissents, reading.silent) == (0, (), ())
+    (named,) = world.patient.auditing.named(readings, records=True)
+    assert named.records == tuple(record.info.header_cid for record in world.patient.records())
     assert event["agent"][2]["who"]["identifier"]["value"] == world.clinician.address
     (row,) = csv.DictReader(io.StringIO(rows(readings)))
     assert row["who"] == world.clinician.address
+    assert (row["role"], row["organisation"], row["records"]) == ("practitioner", world.hospital.address, "")
+    assert "\x1b" not in rows([replace(readings[0], purpose="\x1b[2J", who="a\nb")])
     assert (row["permitted"], row["what"], row["purpose"]) == ("yes", "laboratory", "TREAT")
     named = replace(readings[0], who="=HYPERLINK(1)")
     assert "'=HYPERLINK(1)" in rows([named])

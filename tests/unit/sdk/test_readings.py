@@ -97,6 +97,71 @@ def test_deposits_and_deletions_are_no_readings() -> None:
     assert readings([]) == []
 
 
+def proxied(number: int, marks: str = "ab", **fields: object) -> LogEntry:
+    known = frozenset(mark.encode() * 6 for mark in marks)
+    return changed(proxy=PROXIES[number], marks=known, needed=2, asked=3, count=len(marks), **fields)
+
+
+def test_what_enough_proxies_signed_is_agreed() -> None:
+    (reading,) = readings([proxied(0), proxied(1)])
+    assert (reading.needed, reading.unconfirmed, reading.dissents) == (2, 0, ())
+    # Two of them for each envelope, whoever they are.
+    (reading,) = readings([proxied(0, "ab"), proxied(1, "a"), proxied(2, "b")])
+    assert reading.unconfirmed == 0
+
+
+def test_what_fewer_proxies_signed_than_it_takes_is_told() -> None:
+    (reading,) = readings([proxied(0, "abc"), proxied(1, "a")])
+    assert reading.unconfirmed == 2
+    silent = changed(kind="silent", proxy=PROXIES[2], reason="no answer")
+    (reading,) = readings([proxied(0), silent])
+    assert (reading.unconfirmed, reading.silent) == (2, (PROXIES[2],))
+    # Without marks the number of proxies tells.
+    (reading,) = readings([proxied(0, "")])
+    assert reading.unconfirmed == 0
+    (reading,) = readings([changed(needed=2, asked=3)])
+    assert reading.unconfirmed == 5
+
+
+def test_a_proxy_that_names_another_person_or_purpose_is_told_and_told_of() -> None:
+    for field, value in (("requester", NURSE), ("purpose", "HRESCH"), ("grantee", TEAM)):
+        liar = proxied(1, **{field: value})
+        true, lie = sorted(readings([proxied(0), liar]), key=lambda one: one.proxies)
+        named = {"grantee": "granted_to"}.get(field, field)
+        assert [(one.proxy, one.says, one.value) for one in true.dissents] == [(PROXIES[1], named, value)]
+        assert [(one.proxy, one.says) for one in lie.dissents] == [(PROXIES[0], named)]
+        assert str(true.dissents[0]) == f"{PROXIES[1]} {named} {value}"
+    # With enough who agree, one liar's word disagrees with itself alone: theirs is confirmed.
+    found = readings([proxied(0), proxied(2), proxied(1, requester=NURSE)])
+    assert {one.requester: len(one.dissents) for one in found} == {DOCTOR: 0, NURSE: 2}
+
+
+def test_two_who_read_the_same_within_a_minute_do_not_disagree() -> None:
+    found = readings([proxied(n, requester=who) for n in (0, 1) for who in (DOCTOR, NURSE)])
+    assert [one.dissents for one in found] == [(), ()]
+
+
+def test_a_refusal_beside_what_others_served_is_told_on_both_sides() -> None:
+    served, refused = readings([proxied(0), proxied(1), proxied(2, "", kind="denied")])
+    assert [(one.proxy, one.says) for one in served.dissents] == [(PROXIES[2], "refused")]
+    assert [(one.proxy, one.says) for one in refused.dissents] == [(PROXIES[0], "served"), (PROXIES[1], "served")]
+    # So many that nobody else could have served it: another attempt.
+    found = readings([proxied(0), proxied(1), *(proxied(n, "", kind="denied", at=START + 1) for n in (1, 2))])
+    assert [one.dissents for one in found] == [(), ()]
+
+
+def test_what_came_late_counts_as_signed() -> None:
+    found = readings([proxied(0), proxied(1, late=True)])
+    assert [(one.unconfirmed, one.dissents) for one in found] == [(0, ()), (0, ())]
+
+
+def test_a_proxy_that_signs_no_end_of_lies_costs_no_end_of_time() -> None:
+    lies = [proxied(1, requester=f"0x{n:040x}") for n in range(4000)]
+    found = readings([proxied(0), *lies])
+    assert len(found) == 4001
+    assert max(len(one.dissents) for one in found) <= 64 * 2
+
+
 ENTRIES = st.lists(
     st.builds(
         changed,

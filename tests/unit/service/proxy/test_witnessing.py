@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def test_the_others_cosign_and_are_asked_from_where_they_are(world: ProxyWorld) 
     # A worker that was started anew is told where they are.
     world.grant()
     assert made(world, wires).gather() == 2
-    assert wires.asked[4:] == [0, 2, 0, 2]
+    assert sorted(wires.asked[4:]) == [0, 0, 2, 2]
     note = world.services[0].log.checkpoint()
     found = open_checkpoint(note.encode(), proxy=world.services[0].address, domain=LOG_DOMAIN)
     assert found.checkpoint.size == 3
@@ -89,6 +90,55 @@ def test_one_that_is_down_costs_its_own_cosignature(world: ProxyWorld, caplog: p
     assert made(world, wires).gather() == 0
     # What was cosigned before stays what is shown.
     assert world.services[0].log.checkpoint().split("\n")[1] == "1"
+
+
+def test_all_are_asked_at_once(world: ProxyWorld) -> None:
+    world.grant()
+    # Each answers once both are being asked: one after the other they never would.
+    both = threading.Barrier(2)
+
+    class Together(Wires):
+        def post_text(self, *where: Any, **how: Any) -> Reply:
+            both.wait(timeout=20)
+            return super().post_text(*where, **how)
+
+    assert made(world, Together(world)).gather() == 2
+
+
+def test_one_that_hangs_delays_nobody_for_long(world: ProxyWorld, caplog: pytest.LogCaptureFixture) -> None:
+    world.grant()
+    end = threading.Event()
+
+    class Hanging(Wires):
+        def post_text(self, endpoint: str, path: str, text: str, *, timeout: float) -> Reply:
+            if endpoint == "1":
+                end.wait(timeout=60)
+            return super().post_text(endpoint, path, text, timeout=timeout)
+
+    try:
+        asking = Witnessing(world.services[0].log, lambda: proxies(world), Hanging(world), altogether=1.0)  # type: ignore[arg-type]
+        with caplog.at_level(logging.WARNING):
+            assert asking.gather() == 1
+        assert "no answer in time" in caplog.text
+    finally:
+        end.set()
+
+
+def test_a_fault_of_our_own_in_one_thread_costs_one_cosignature(
+    world: ProxyWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.grant()
+
+    class Broken(Wires):
+        def post_text(self, endpoint: str, path: str, text: str, *, timeout: float) -> Reply:
+            if endpoint == "1":
+                raise RuntimeError("secret")
+            return super().post_text(endpoint, path, text, timeout=timeout)
+
+    with caplog.at_level(logging.WARNING):
+        assert made(world, Broken(world)).gather() == 1
+    assert "failed: RuntimeError" in caplog.text
+    assert "secret" not in caplog.text
 
 
 def test_those_who_are_suspended_are_not_asked(world: ProxyWorld) -> None:
