@@ -106,3 +106,20 @@ def end_of(length: str, day: str, *, now: float) -> int:
     if not now < ends < END:
         raise said(UsageError(_("That day is over already."), hint=_("Choose today or a later day.")))
     return ends
+
+
+def day_of(text: str, *, later: int = 0) -> int | None:
+    """Return the first second of a day, or of one some days later, by this machine's time zone; None for none.
+
+    Raises:
+        UsageError: the text is no date.
+    """
+    if not text:
+        return None
+    try:
+        day = date.fromisoformat(text) + timedelta(days=later)
+        return int(datetime.combine(day, time()).astimezone().timestamp())
+    except (ValueError, OverflowError, OSError):
+        raise said(
+            UsageError(_("“%(text)s” is no date.", text=text[:40]), hint=_("Type dates such as 2027-01-31."))
+        ) from None

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import date, datetime, time, timedelta
 from typing import Annotated, Final
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from panachain.errors import UsageError
 from panachain.model.actors import Role
 from panachain.plain import json_line
 from panachain.portal.desk import Seat, seated
@@ -23,9 +21,9 @@ from panachain.portal.forms import Form, checked_form
 from panachain.portal.i18n import N_, _
 from panachain.portal.jobs import JobProgress
 from panachain.portal.pages import Page
+from panachain.portal.pages.patient_choosing import day_of
 from panachain.portal.pages.patient_grants import own_policy
 from panachain.portal.paging import Part, part_of
-from panachain.portal.refusals import said
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.sdk.log_exports import audit_events, rows
 from panachain.sdk.names import Names
@@ -113,7 +111,7 @@ class Wanted:
         Raises:
             UsageError: a day is none.
         """
-        first, last = _day(self.since, 0), _day(self.until, 1)
+        first, last = day_of(self.since), day_of(self.until, later=1)
         name = self.who.strip().casefold()
         return [
             reading
@@ -126,19 +124,6 @@ class Wanted:
             and (self.only != "late" or reading.late)
             and (not self.policy or reading.policy_id == self.policy)
         ]
-
-
-def _day(text: str, later: int) -> int | None:
-    """Return the first second of a day, or of one some days later, by this machine's time zone; None for none."""
-    if not text:
-        return None
-    try:
-        day = date.fromisoformat(text) + timedelta(days=later)
-        return int(datetime.combine(day, time()).astimezone().timestamp())
-    except (ValueError, OverflowError, OSError):
-        raise said(
-            UsageError(_("“%(text)s” is no date.", text=text[:40]), hint=_("Type dates such as 2027-01-31."))
-        ) from None
 
 
 @dataclass(frozen=True)

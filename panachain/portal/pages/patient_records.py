@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from panachain.errors import Omission, PanaChainError, PartlyDoneError, UnknownActorError, UsageError
-from panachain.model.actors import Role
+from panachain.model.actors import Address, Role
 from panachain.model.records import Reason
 from panachain.model.scope import Category, Scope, path_of
 from panachain.portal.desk import Seat, seated
@@ -27,10 +27,11 @@ from panachain.portal.pages import Page
 from panachain.portal.paging import Part, part_of
 from panachain.portal.refusals import said
 from panachain.portal.rendering import confirm, confirmed, render, to, to_opened
-from panachain.sdk.access import in_force, who_reads
+from panachain.sdk.access import who_reads
 from panachain.sdk.patient import Patient
 from panachain.sdk.readings import Reading
 from panachain.sdk.results.choices import RecategorizeReport
+from panachain.sdk.results.listings import LeftOut
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.records import LeftBehind, OpenedRecord, ResourceHistory, WithdrawnRecord
 
@@ -118,6 +119,81 @@ def listed(kept: Records, category: str = "", page: str = "1", *, stale: bool = 
     return Listed(part_of(records, page), chosen, in_order, kept, stale)
 
 
+@dataclass(frozen=True)
+class Openings:
+    """Who opened what a record lies in, as the proxies told."""
+
+    readings: Sequence[Reading]
+    left_out: Sequence[LeftOut]
+    at: int
+    """When they were asked, Unix seconds."""
+
+
+@dataclass(frozen=True)
+class OneRecord:
+    """What the page of one record shows."""
+
+    record: OpenedRecord
+    policies: Sequence[PolicyView]
+    """By which somebody can read it, now or from their beginning on."""
+    openings: Openings | None = None
+    """None before the proxies were asked."""
+    versions: Sequence[ResourceHistory] | None = None
+    """None before they were read."""
+
+    @property
+    def readers(self) -> list[Access]:
+        """Who can read it, each once, whose permission ends last first."""
+        people: dict[Address, list[PolicyView]] = {}
+        for view in self.policies:
+            people.setdefault(view.grantee, []).append(view)
+        found = [Access(who, views[0].grantee_name, tuple(views)) for who, views in people.items()]
+        return sorted(found, key=lambda one: (-one.until, one.name))
+
+    @property
+    def categories(self) -> list[str]:
+        """Where else it could lie."""
+        return [one.value for one in Category if one is not self.record.info.category]
+
+
+@dataclass(frozen=True)
+class Access:
+    """One person or group who can read a record."""
+
+    grantee: Address
+    name: str
+    policies: tuple[PolicyView, ...]
+
+    @property
+    def until(self) -> int:
+        """When the last of it ends, Unix seconds."""
+        return max(view.expires_at for view in self.policies)
+
+
+def _openings_key(record_id: str) -> str:
+    return f"openings/{record_id}"
+
+
+def _one(seat: Seat, kept: Records, record: OpenedRecord, policies: Sequence[PolicyView]) -> OneRecord:
+    info = record.info
+    versions = None
+    if kept.histories is not None:
+        versions = [one for one in kept.histories if any(of.record == info.header_cid for of in one.versions)]
+    openings: Openings | None = seat.keep.get(_openings_key(info.header_cid))
+    return OneRecord(record, who_reads(policies, info.category, info.year), openings, versions)
+
+
+def _reading_one(seat: Seat, record_id: str) -> Response:
+    """Begin to read all records, and show one of them once they are there."""
+
+    def work(patient: Patient, progress: JobProgress) -> OneRecord:
+        kept = read_all(patient, progress)
+        seat.put(KEPT, kept)
+        return _one(seat, kept, known_record(kept, record_id), list(patient.policies()))
+
+    return to(seat.start(_("Reading your records"), work, template="patient/record.html", path="/records"))
+
+
 def _reading(seat: Seat) -> Response:
     """Begin to read all records; their page shows itself once they are there."""
 
@@ -162,23 +238,10 @@ async def one_record(request: Request, seat: Sitting, record_id: str) -> Respons
     """Show where one record comes from, who can read it, and what became of it."""
     kept: Records | None = seat.keep.get(KEPT)
     if kept is None:
-        return _reading(seat)
+        return _reading_one(seat, record_id)
     record = known_record(kept, record_id)
-    info = record.info
-    policies: list[PolicyView] = await seat.run(lambda patient: in_force(patient.policies()))
-    versions = None
-    if kept.histories is not None:
-        versions = [one for one in kept.histories if any(of.record == record_id for of in one.versions)]
-    return render(
-        request,
-        "patient/record.html",
-        record=record,
-        info=info,
-        readers=who_reads(policies, info.category, info.year),
-        versions=versions,
-        provenance=record.fhir_provenance(),
-        categories=[one.value for one in Category if one is not info.category],
-    )
+    policies: list[PolicyView] = await seat.run(lambda patient: list(patient.policies()))
+    return render(request, "patient/record.html", result=_one(seat, kept, record, policies))
 
 
 def known_record(kept: Records, record_id: str) -> OpenedRecord:
@@ -231,11 +294,17 @@ async def who_read(seat: Sitting, form: Filled) -> Response:
     """Ask the proxies who opened what one record lies in."""
     record_id = form["record"]
 
-    def work(patient: Patient, progress: JobProgress) -> list[Reading]:
+    def work(patient: Patient, progress: JobProgress) -> Openings:
         progress.stage(_("The proxies are asked what they signed"))
-        return list(patient.log(records=[record_id], progress=progress))
+        log = patient.log(records=[record_id], progress=progress)
+        found = Openings(list(log)[::-1], log.left_out, int(patient.network.clock()))
+        seat.put(_openings_key(record_id), found)
+        return found
 
-    return to(seat.start(_("Who opened a record"), work, template="patient/who_read.html", record_id=record_id))
+    kept: Records | None = seat.keep.get(KEPT)
+    # A withdrawn one has no page of its own.
+    back = f"/records/{record_id}#did" if kept is not None and record_id in kept.by_id else "/records/withdrawn"
+    return to(seat.start(_("Who opened a record"), work, template="patient/who_read.html", path="/records", back=back))
 
 
 @router.post("/records/view")

@@ -14,11 +14,13 @@ from fastapi import APIRouter, Depends, Request, Response
 from panachain.errors import UsageError
 from panachain.model.actors import Role
 from panachain.model.policy import PolicyStatus
+from panachain.model.scope import Category
 from panachain.portal.desk import Seat, seated
 from panachain.portal.forms import Form, checked_form
 from panachain.portal.i18n import N_, _
 from panachain.portal.jobs import JobProgress
 from panachain.portal.pages import Page
+from panachain.portal.pages.patient_choosing import day_of
 from panachain.portal.refusals import said
 from panachain.portal.rendering import render, to
 from panachain.records.search import Query
@@ -46,6 +48,10 @@ class Found:
     policy: str
     """Empty for a patient's own records."""
     result: SearchResult
+    category: str = ""
+    """The only one that was looked through; empty for all."""
+    days: tuple[str, str] = ("", "")
+    """Published from which day to which, both included; empty for any."""
 
 
 def _granted(actor: Any) -> list[PolicyView]:
@@ -57,7 +63,10 @@ async def form(request: Request, seat: Sitting) -> Response:
     """Ask what shall be looked for, and where."""
     reads = seat.profile.role in _READERS
     granted = await seat.run(_granted) if reads else []
-    return render(request, "everyone/search.html", title=_("Search"), reads=reads, granted=granted)
+    categories = [one.value for one in Category]
+    return render(
+        request, "everyone/search.html", title=_("Search"), reads=reads, granted=granted, categories=categories
+    )
 
 
 @router.post("/search")
@@ -71,10 +80,16 @@ async def search(seat: Sitting, filled: Filled) -> Response:
         raise said(UsageError(text)) from exc
     if seat.profile.role in _READERS:
         policy = filled["policy"]
+    category, days = filled.get("category"), (filled.get("since"), filled.get("until"))
+    if category and category not in {one.value for one in Category}:
+        raise said(UsageError(_("Choose one of the categories of the form; nothing was looked for.")))
+    since, until = day_of(days[0]), day_of(days[1], later=1)
 
     def work(actor: Any, progress: JobProgress) -> Found:
         progress.stage(_("What hospitals published is looked through"))
         opening = actor.open(policy) if policy else actor.records()
-        return Found(words, policy, opening.search(words, limit=SHOWN))
+        chosen = (category,) if category else ()
+        result = opening.search(words, categories=chosen, since=since, until=until, limit=SHOWN)
+        return Found(words, policy, result, category, days)
 
-    return to(seat.start(_("Searching"), work, template="everyone/found.html"))
+    return to(seat.start(_("Searching"), work, template="everyone/found.html", path="/search"))

@@ -25,7 +25,7 @@ from panachain.portal.pages.patient_erasures import STATES as ERASED
 from panachain.portal.pages.patient_export import Exported
 from panachain.portal.pages.patient_home import Waiting
 from panachain.portal.pages.patient_log import Log, Wanted, shown
-from panachain.portal.pages.patient_records import Records, listed
+from panachain.portal.pages.patient_records import OneRecord, Openings, Records, listed
 from panachain.portal.pages.patient_wards import ACTS, STATES
 from panachain.portal.paging import part_of
 from panachain.portal.rendering import HERE, environment
@@ -210,15 +210,10 @@ def pages(text: str) -> dict[str, dict[str, Any]]:
         "records.html": {"result": listed(kept)},
         "withdrawn.html": {"part": part_of([bad(GONE)], "1")},
         "record.html": {
-            "record": record,
-            "info": record.info,
-            "readers": [view],
-            "versions": [bad(HISTORY)],
-            "provenance": {"a": text},
-            "categories": ["private"],
+            "result": OneRecord(record, [view], Openings([reading], left, 1), [bad(HISTORY)]),
         },
         "versions_read.html": {"result": text},
-        "who_read.html": {"result": [reading], "record_id": text},
+        "who_read.html": {"result": Openings([reading], left, 1), "back": "/records/withdrawn"},
         "log.html": {"result": shown(log, Wanted(text, text, "", "", text, text))},
         "reading.html": {"reading": reading, "receipts": [bad(ENTRY)], "number": 1, "at": 1},
         "convicted.html": {"result": ConvictionReport(POLICY, (text,))},

@@ -63,6 +63,10 @@ def test_a_record_says_who_can_read_it_and_who_did(portal: Portal, client: Clien
     assert opened(portal.world, made.policy_id) > 0
     told = text_of(client.finish(client.submit("/records/who", record=name)))
     assert "clinician read" in told
+    # It stays with the record, and says by which grant.
+    page = client.page(f"/records/{name}")
+    assert "clinician read" in text_of(page)
+    assert page.count(f'href="/grants/{made.policy_id}"') >= 2
     assert "Nothing in it has another version" in text_of(
         client.get(f"/records/{name}").text if client.finish(client.submit("/records/versions", record=name)) else ""
     )
