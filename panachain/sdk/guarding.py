@@ -237,7 +237,8 @@ class Guarding:
         for patient, events in of.items():
             one, unread = self._look(events, tried)
             found += [one] if one is not None else []
-            left_out += [LeftOut("guardian", patient, reason, patient) for reason in unread]
+            if unread:
+                left_out.append(LeftOut("guardian", patient, "; ".join(dict.fromkeys(unread)), patient))
         for left in left_out:
             _LOG.info("%s", left)
         if tried.content() != before:
