@@ -21,9 +21,15 @@ from panachain.model.actors import Role
 from panachain.model.guardianship import DAY, USUAL_DELAY
 
 if TYPE_CHECKING:
-    from panachain.sdk.results.guardians import GuardedView, GuardiansReport, MovedReport
+    from panachain.sdk.results.guardians import GuardedView, GuardiansReport, GuardianView, MovedReport
 
 _GUARDS: Final = (Role.PATIENT, Role.PRACTITIONER, Role.HOSPITAL, Role.RESEARCHER)
+_STATES: Final = {
+    "suspended": "suspended",
+    "moved": "moved to another account",
+    "compromised": "others may know their share",
+    "unknown": "in no registry",
+}
 _TITLES: Final = {
     "threshold": "needed",
     "changes_at": "changes",
@@ -248,10 +254,9 @@ def _show_moved(app: App, moved: Sequence[MovedReport]) -> None:
 
 def _show(app: App, report: GuardiansReport) -> None:
     """Print a patient's guardians, and what is begun."""
-    named = ", ".join(one.name for one in report.guardians)
-    announced = ", ".join(one.name for one in report.announced) or "nobody"
+    named, announced = (", ".join(map(_called, some)) or "nobody" for some in (report.guardians, report.announced))
     also: dict[str, object] = {
-        "guardians": named or "nobody",
+        "guardians": named,
         "delay": words.count(report.delay // DAY, "day") if report.delay else "",
     }
     fields = ["guardians"]
@@ -266,6 +271,26 @@ def _show(app: App, report: GuardiansReport) -> None:
     app.output.one(report, fields=fields, titles=_TITLES, also=also)
     if report.recovery:
         app.output.warn(words.moving(report.recovery))
+    if report.guardians:
+        well = f"{report.well} of {words.count(len(report.guardians), 'guardian')} can help"
+        if report.is_enough:
+            app.output.say(f"{well}, and {report.threshold} are needed: that is enough.")
+        else:
+            app.output.warn(f"{well}, and {report.threshold} are needed: that isn't enough, name others")
+    if report.threshold and report.exposed >= report.threshold:
+        app.output.warn(
+            f"others may know {report.exposed} shares, and {report.threshold} are your key: go to the registrar, and"
+            " make a new account"
+        )
+    elif report.exposed:
+        app.output.warn(f"others may know {words.count(report.exposed, 'share')}: name guardians anew")
+    if report.well < len(report.guardians):
+        app.output.next("panachain recovery guardians set NAME… --threshold T")
+
+
+def _called(one: GuardianView) -> str:
+    """Return a guardian's name, and what is wrong with them."""
+    return one.name if one.is_well else f"{one.name} ({_STATES[one.state]})"
 
 
 # The guardian's side

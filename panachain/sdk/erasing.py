@@ -472,13 +472,6 @@ class Erasures:
                             " lies, so that nothing is attested"
                         )
                         done.findings.left_out("", f"record {erasing.header}", error)
-            for node in nodes:
-                if node.busy:
-                    error = IntegrityError(
-                        f"{node.busy} of its files are being written to; what a killed writer left in them is there",
-                        hint="the same command again when nothing else runs",
-                    )
-                    done.findings.notice("", node.name, error)
             self._name_others(done.findings)
         # Whatever was forgotten is in no log of the journal, either.
         journal.erasures.settle_file()
@@ -503,9 +496,17 @@ class Erasures:
 
     def _is_gone(self, node: NodeErasure, blocks: set[CID], erasing: Erasing, findings: Findings) -> bool:
         left = blocks & node.left
-        if not left:
+        error = node.failure if left or node.unsure else None
+        if error is None and left:
+            error = IntegrityError(f"{len(left)} of its blocks are there still, such as {min(left)}")
+        if error is None and node.busy:
+            error = IntegrityError(
+                f"its blocks are deleted, but {node.busy} of the store's files are in use, and a copy may lie there:"
+                " nothing is attested yet",
+                hint="panachain --profile HOSPITAL erase --finish, when no upload runs",
+            )
+        if error is None:
             return True
-        error = node.failure or IntegrityError(f"{len(left)} of its blocks are there still, such as {min(left)}")
         findings.left_out("", f"record {erasing.header} at {node.name}", error)
         return False
 

@@ -63,6 +63,8 @@ class Named:
     """What the patient called them then."""
     key: bytes
     """The sealing key that an invitation goes to; empty where it isn't needed."""
+    digest: bytes = b""
+    """Of the key block with that key, 32 bytes; empty in lists that didn't say it."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,12 @@ def seal_invitations(
     # Sealed to keys that nobody has.
     boxes += [_seal(SealingKey.random().public, {}) for _ in range(places - len(boxes))]
     secrets.SystemRandom().shuffle(boxes)
-    listed = {"v": 1, "threshold": threshold, "guardians": [[one.name, _raw(one.address)] for one in guardians]}
+    listed = {
+        "v": 1,
+        "threshold": threshold,
+        "guardians": [[one.name, _raw(one.address)] for one in guardians],
+        "keys": [one.digest for one in guardians],
+    }
     sealed = stream.seal(padding.pad(dagcbor.encode(listed), _OWN), _own_key(seed), labels.GUARDIANS)
     return commitments, dagcbor.encode({"v": 1, "own": sealed, "to": boxes})
 
@@ -120,7 +127,12 @@ def open_own(block: bytes, seed: Seed) -> list[Named]:
     try:
         sealed = _block(block)["own"]
         listed = dagcbor.decode(padding.unpad(stream.open_(sealed, _own_key(seed), labels.GUARDIANS), _OWN))
-        return [Named(checksum_address(one), str(name)[:_NAME], b"") for name, one in listed["guardians"][:MOST]]
+        named = listed["guardians"][:MOST]
+        digests = [bytes(one) for one in listed.get("keys", [b""] * len(named))[:MOST]]
+        return [
+            Named(checksum_address(one), str(name)[:_NAME], b"", digest)
+            for (name, one), digest in zip(named, digests, strict=True)
+        ]
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise IntegrityError("the list of guardians can't be read") from exc
 

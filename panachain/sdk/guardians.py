@@ -7,15 +7,18 @@ decides when something counts: the contract does. Follows docs/spec/recovery.md,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from panachain.chain.contracts.guardianships import list_digest
-from panachain.errors import UnknownActorError, UsageError
+from panachain.errors import StuckError, TransactionError, UnknownActorError, UsageError
 from panachain.ipld.cid import CID, RAW
-from panachain.model.actors import Address, Role
+from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.guardianship import COMPLETION, MOST, USUAL_DELAY, GuardiansEvent, RecoveryEvent
 from panachain.records.findings import UNREADABLE
 from panachain.sdk.guardian_blocks import Named, open_own, seal_invitations
+from panachain.sdk.kept import Kept
 from panachain.sdk.recovery import Recovery
 from panachain.sdk.results.guardians import GuardiansReport, GuardianView, MovedReport, RecoveryView
 from panachain.storage.blocks import keep
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
     from panachain.crypto.keys import Seed
     from panachain.sdk.names import Names
     from panachain.sdk.network import Network
-    from panachain.sdk.recovery import RecoveryShare
 
 _LEAST: Final = 2
 """Guardians who are needed: one alone would have the seed."""
@@ -74,6 +76,37 @@ def now_of(network: Network) -> int:
     return max(network.sidechain.source.head().time, int(network.clock()))
 
 
+@dataclass(frozen=True)
+class _Naming:
+    """A naming that was begun: what is needed to send it once more, and to know it on the chain."""
+
+    set: str
+    """The two words of the shares' set."""
+    people: tuple[bytes, ...]
+    """Account and digest of the key block of each, 52 bytes, in the order in which they were named."""
+    threshold: int
+    delay: int
+    commitments: tuple[bytes, ...]
+    invitations: bytes
+    """Digest of the CID of the sealed shares."""
+
+    @classmethod
+    def parse(cls, content: Any) -> _Naming | None:
+        """Return what was kept; None for nothing, and for what this program didn't write."""
+        try:
+            name, people, threshold, delay, commitments, invitations = content["naming"]
+            return cls(
+                str(name),
+                tuple(map(bytes, people)),
+                int(threshold),
+                int(delay),
+                tuple(map(bytes, commitments)),
+                bytes(invitations),
+            )
+        except (KeyError, TypeError, ValueError):
+            return None
+
+
 class OwnGuardians:
     """The guardians of one patient.
 
@@ -93,13 +126,15 @@ class OwnGuardians:
         sender: Callable[[], Sends],
         backup: Recovery,
         names: Names,
+        folder: Path,
     ) -> None:
-        """Take the patient's seed and account, what brings their calls, and what makes shares of the seed."""
+        """Take the patient's seed and account, what brings their calls, what makes shares, and the profile's folder."""
         self._network = network
         self._seed = seed
         self._patient = patient
         self._sender = sender
         self._backup = backup
+        self._kept = Kept(folder, seed, "naming")
         self._names = names
 
     def set(self, people: Sequence[str], *, threshold: int, delay: int = USUAL_DELAY) -> GuardiansReport:
@@ -107,6 +142,7 @@ class OwnGuardians:
 
         The first ones count at once. Later ones count when the present delay is over, so that whoever took the key
         can't exchange them at once; shares that were sealed to earlier ones restore the seed all the same.
+        What was interrupted, the same call completes with the same shares; if it was announced, nothing is sent anew.
 
         Args:
             people: contacts, profiles, handles or addresses of patients, practitioners, hospitals or researchers.
@@ -129,12 +165,18 @@ class OwnGuardians:
             raise UsageError("somebody is named twice: each guardian holds one share")
         if any(one.address == self._patient for one in named):
             raise UsageError("nobody is their own guardian")
-        made = self._backup.shares(threshold=threshold, of=len(named))
-        try:
-            return self._announce(named, made, threshold, delay)
-        except BaseException:
-            self._backup.forget(made[0].set)
-            raise
+        begun = _Naming.parse(self._kept.read())
+        if begun is not None:
+            marks = tuple(_mark(one) for one in named)
+            same = (begun.people, begun.threshold, begun.delay) == (marks, threshold, delay)
+            announced = self._is_announced(begun)
+            if announced:
+                self._backup.handed_out(begun.set)
+            if same and announced and self._counts(begun):
+                return self._complete(begun, "")
+            if same and not announced:
+                return self._announce(begun)
+        return self._announce(self._seal(named, threshold, delay))
 
     def remove(self) -> GuardiansReport:
         """Announce that nobody is to be guardian any more, from when the present delay is over.
@@ -207,18 +249,54 @@ class OwnGuardians:
         found = self._network.resolve(text, *_ROLES)
         self._network.keys.check_active([found])
         actor = self._network.key_blocks.of(found)
-        return Named(actor.address, self._names.of(actor.address, actor.role), actor.sealing_key)
+        return Named(actor.address, self._names.of(actor.address, actor.role), actor.sealing_key, actor.key_digest)
 
-    def _announce(
-        self, named: Sequence[Named], made: Sequence[RecoveryShare], threshold: int, delay: int
-    ) -> GuardiansReport:
-        texts = [share.reveal() for share in made]
-        commitments, block = seal_invitations(self._patient, self._seed, named, texts, threshold)
-        cid = keep(self._network.store, block)
-        receipt = self._network.sidechain.guardianships.set_guardians(
-            self._sender(), commitments, threshold, delay, cid.digest
-        )
-        return self._report(receipt.tx_hash)
+    def _seal(self, named: Sequence[Named], threshold: int, delay: int) -> _Naming:
+        """Make shares, store them sealed, and write down what is to be announced, before anything is."""
+        made = self._backup.shares(threshold=threshold, of=len(named), pending=True)
+        try:
+            texts = [share.reveal() for share in made]
+            commitments, block = seal_invitations(self._patient, self._seed, named, texts, threshold)
+            cid = keep(self._network.store, block)
+        except BaseException:
+            self._backup.forget(made[0].set)
+            raise
+        people = tuple(_mark(one) for one in named)
+        naming = _Naming(made[0].set, people, threshold, delay, tuple(commitments), cid.digest)
+        self._kept.write({"naming": [list(one) if isinstance(one, tuple) else one for one in astuple(naming)]})
+        return naming
+
+    def _announce(self, naming: _Naming) -> GuardiansReport:
+        try:
+            receipt = self._network.sidechain.guardianships.set_guardians(
+                self._sender(), naming.commitments, naming.threshold, naming.delay, naming.invitations
+            )
+        except StuckError:
+            # It may be mined yet: the same call looks.
+            raise
+        except TransactionError:
+            # Refused for good: nobody has these shares, or will be told of them.
+            self._kept.write({})
+            self._backup.forget(naming.set)
+            raise
+        return self._complete(naming, receipt.tx_hash)
+
+    def _complete(self, naming: _Naming, tx: str) -> GuardiansReport:
+        """Note that the guardians have their shares; what can't be told of them now is told by the same call again."""
+        self._backup.handed_out(naming.set)
+        report = self._report(tx)
+        self._kept.write({})
+        return report
+
+    def _counts(self, naming: _Naming) -> bool:
+        """Tell whether an announced list is the present one, or will be: it may have been taken back."""
+        known = self._network.sidechain.guardianships.guardianship_of(self._patient)
+        digest = list_digest(naming.commitments)
+        return digest == known.digest or (known.changes_at > 0 and digest == known.next_digest)
+
+    def _is_announced(self, naming: _Naming) -> bool:
+        announced = self._network.sidechain.guardianships.announced(self._patient)
+        return any((one.commitments, one.invitations) == (naming.commitments, naming.invitations) for one in announced)
 
     def _report(self, tx: str) -> GuardiansReport:
         known = self._network.sidechain.guardianships.guardianship_of(self._patient)
@@ -242,13 +320,40 @@ class OwnGuardians:
             if list_digest(event.commitments) == digest:
                 try:
                     block = self._network.store.get_block(CID(RAW, event.invitations))
-                    return tuple(GuardianView(one.name, one.address) for one in open_own(block, self._seed))
+                    return self._views(open_own(block, self._seed))
                 except UNREADABLE as exc:
                     # Whoever took the key can announce the same list with another block.
                     unread = unread or exc
         if unread is not None:
             raise unread
         raise UnknownActorError("the sidechain's node hides whom you named", hint="another node: panachain doctor")
+
+    def _views(self, named: Sequence[Named]) -> tuple[GuardianView, ...]:
+        known = {actor.address: actor for actor in self._network.resolver.known(one.address for one in named)}
+        return tuple(GuardianView(one.name, one.address, _state(known.get(one.address), one.digest)) for one in named)
+
+
+def _mark(one: Named) -> bytes:
+    """Return what somebody who was named is known by: another key of theirs needs another share."""
+    return bytes.fromhex(one.address[2:]) + one.digest
+
+
+def _state(actor: Actor | None, digest: bytes) -> str:
+    """Return how a guardian is, as the registry shows them now.
+
+    Args:
+        actor: as the registry has them; None if it doesn't.
+        digest: of the key block that their share is sealed to; empty if that wasn't written down.
+    """
+    if actor is None:
+        return "unknown"
+    if actor.status is Status.REPLACED:
+        return "moved"
+    if actor.status is not Status.ACTIVE:
+        return "suspended"
+    sealed_to = (digest,) if digest else actor.earlier_keys
+    ended = any(one in actor.earlier_keys and actor.is_ended(one) for one in sealed_to)
+    return "compromised" if ended else "active"
 
 
 def _once(accounts: Iterable[Address]) -> tuple[Address, ...]:

@@ -7,7 +7,7 @@ shows a share: it goes sealed from the patient's machine to the new one. Follows
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -45,7 +45,11 @@ if TYPE_CHECKING:
     from panachain.sdk.network import Network
 
 _LOG: Final = logging.getLogger(__name__)
-_VERSION: Final = 2
+_VERSION: Final = 3
+_MOST_LOOKS: Final = 8
+"""Announcements of one patient that are looked at in one search; each costs a block and sixteen openings."""
+_MOST_UNREAD: Final = 1000
+"""Announcements that couldn't be read, of which it is remembered."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,24 @@ class _Guarded:
         if digest == self.known.digest:
             return "guardian"
         return "announced" if self.known.changes_at and digest == self.known.next_digest else "former"
+
+
+@dataclass
+class _Tried:
+    """The marks of announcements that were tried in vain."""
+
+    others: set[bytes]
+    """They hold nothing for this actor."""
+    unread: list[bytes]
+    """They couldn't be read; the longest ago first."""
+
+    def fails(self, mark: bytes) -> None:
+        """Note one that can't be read."""
+        self.unread = [*(one for one in self.unread if one != mark), mark][-_MOST_UNREAD:]
+
+    def content(self) -> dict[str, object]:
+        """Return what is kept of them."""
+        return {"v": _VERSION, "others": sorted(self.others), "unread": list(self.unread)}
 
 
 class Guarding:
@@ -95,7 +117,7 @@ class Guarding:
     def all(self) -> Listing[GuardedView]:
         """Return the patients whose guardian this actor is, will be, or was, in the order in which they named them.
 
-        `left_out` names those whose block can't be read now.
+        `left_out` names those whose block can't be read now, and those who announced more lists than are looked at.
         """
         found, left_out = self._find()
         moves = self._network.sidechain.identities.moves()
@@ -205,31 +227,62 @@ class Guarding:
 
     def _find(self) -> tuple[list[_Guarded], list[LeftOut]]:
         """Return of each patient the invitation that counts most: the present one, else the newest."""
-        others = self._others()
-        before = len(others)
-        found: dict[Address, list[tuple[Invitation, GuardiansEvent]]] = {}
-        left_out = []
+        tried = self._tried()
+        before = tried.content()
+        of: dict[Address, dict[bytes, GuardiansEvent]] = {}
         for event in self._network.sidechain.guardianships.announced():
-            if event.patient == self._account or not event.commitments or _mark(event) in others:
-                continue
+            if event.patient != self._account and event.commitments and _mark(event) not in tried.others:
+                of.setdefault(event.patient, {})[_mark(event)] = event
+        found, left_out = [], []
+        for patient, events in of.items():
+            one, unread = self._look(events, tried)
+            found += [one] if one is not None else []
+            if unread:
+                left_out.append(LeftOut("guardian", patient, "; ".join(dict.fromkeys(unread)), patient))
+        for left in left_out:
+            _LOG.info("%s", left)
+        if tried.content() != before:
+            self._kept.write(tried.content())
+        return found, left_out
+
+    def _look(self, events: Mapping[bytes, GuardiansEvent], tried: _Tried) -> tuple[_Guarded | None, list[str]]:
+        """Look through what one patient announced, until something holds an invitation to this actor.
+
+        Whoever announces costs their guardians a few blocks a time and no more; what can't be read comes last.
+
+        Returns:
+            What was found, and what couldn't be looked at.
+        """
+        patient = next(iter(events.values())).patient
+        known = self._network.sidechain.guardianships.guardianship_of(patient)
+        present = (known.digest, known.next_digest)
+        later = {mark: place for place, mark in enumerate(tried.unread)}
+
+        def turn(item: tuple[int, tuple[bytes, GuardiansEvent]]) -> tuple[int, int]:
+            age, (mark, event) = item
+            digest = list_digest(event.commitments)
+            if digest in present:
+                return present.index(digest), -age
+            return (3, later[mark]) if mark in later else (2, -age)
+
+        unread: list[str] = []
+        for looks, (_, (mark, event)) in enumerate(sorted(enumerate(events.items()), key=turn)):
+            if looks == _MOST_LOOKS:
+                unread.append(
+                    f"{len(events) - looks} more lists that this patient announced weren't looked at; the same command"
+                    " again goes on"
+                )
+                break
             try:
                 invitation = self._open(event)
             except UNREADABLE as exc:
-                left_out.append(LeftOut("guardian", event.patient, str(exc), event.patient))
-                _LOG.info("%s", left_out[-1])
+                tried.fails(mark)
+                unread.append(str(exc))
                 continue
-            if invitation is None:
-                others.add(_mark(event))
-            else:
-                found.setdefault(event.patient, []).append((invitation, event))
-        if len(others) != before:
-            self._kept.write({"v": _VERSION, "others": sorted(others)})
-        return [self._newest(several) for several in found.values()], left_out
-
-    def _newest(self, several: Sequence[tuple[Invitation, GuardiansEvent]]) -> _Guarded:
-        known = self._network.sidechain.guardianships.guardianship_of(several[-1][1].patient)
-        made = [_Guarded(invitation, event, known) for invitation, event in several]
-        return next((one for one in made if one.state == "guardian"), made[-1])
+            if invitation is not None:
+                return _Guarded(invitation, event, known), unread
+            tried.others.add(mark)
+        return None, unread
 
     def _open(self, event: GuardiansEvent) -> Invitation | None:
         return open_invitation(
@@ -240,13 +293,15 @@ class Guarding:
             commitments=event.commitments,
         )
 
-    def _others(self) -> set[bytes]:
-        """Return the marks of announcements that were tried, and hold nothing for this actor."""
+    def _tried(self) -> _Tried:
+        """Return what became of announcements that were tried."""
         content: Any = self._kept.read()
         try:
-            return {bytes(one) for one in content["others"]} if content["v"] == _VERSION else set()
+            if content["v"] == _VERSION:
+                return _Tried({bytes(one) for one in content["others"]}, [bytes(one) for one in content["unread"]])
         except (KeyError, TypeError, ValueError):
-            return set()
+            pass
+        return _Tried(set(), [])
 
 
 def _mark(event: GuardiansEvent) -> bytes:

@@ -70,7 +70,13 @@ class PatientPairing(PatientParts):
         from panachain.sdk.guardians import OwnGuardians
 
         return OwnGuardians(
-            self.network, self._seed, self.address, sender=self._person, backup=self.recovery, names=self._names
+            self.network,
+            self._seed,
+            self.address,
+            sender=self._person,
+            backup=self.recovery,
+            names=self._names,
+            folder=self.profile.folder,
         )
 
     @property

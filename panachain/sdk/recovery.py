@@ -135,7 +135,7 @@ class Recovery:
         self._unlock = unlock
         self._clock = clock
 
-    def shares(self, *, threshold: int = 2, of: int = 3) -> list[RecoveryShare]:
+    def shares(self, *, threshold: int = 2, of: int = 3, pending: bool = False) -> list[RecoveryShare]:
         """Make a new set of shares of the seed; shares of earlier sets go on restoring it.
 
         Hand each one to another person or place, with whoever could bring `threshold` of them together in mind: they
@@ -144,6 +144,7 @@ class Recovery:
         Args:
             threshold: how many of them restore, from 2 on.
             of: how many there are, 16 at most.
+            pending: whether `handed_out` says later that somebody has them; until then the set is no backup.
 
         Raises:
             UsageError: the numbers don't fit.
@@ -168,9 +169,21 @@ class Recovery:
                     "made_at": int(self._clock()),
                     "tested_at": 0,
                     "tested": [],
+                    "pending": pending,
                 }
             )
         return [RecoveryShare(share, profile.role, profile.address) for share in made]
+
+    def handed_out(self, name: str) -> None:
+        """Note that the shares of a pending set are where they were to go.
+
+        Args:
+            name: the set's two words.
+        """
+        with self._changing() as known:
+            for one in known:
+                if one["set"] == name:
+                    one["pending"] = False
 
     def forget(self, name: str) -> None:
         """Forget a set that nobody got: its shares couldn't be handed out.
@@ -205,6 +218,7 @@ class Recovery:
                 entry = {"set": shares[0].set, "threshold": shares[0].threshold, "count": 0, "made_at": 0}
                 known.append(entry)
             entry["tested_at"] = now
+            entry["pending"] = False
             entry["tested"] = sorted({*entry.get("tested", ()), *used})
         return DrillReport(self._profile.name, shares[0].set, shares[0].threshold, used, now)
 
@@ -214,7 +228,7 @@ class Recovery:
         Raises:
             ConfigurationError: the file is damaged.
         """
-        known = self._known()
+        known = [one for one in self._known() if not one.get("pending")]
         if not known:
             return RecoveryStatus(self._profile.name, "none")
         newest = known[-1]
@@ -362,4 +376,5 @@ def _entry(one: dict[str, Any]) -> dict[str, Any]:
         "made_at": int(one["made_at"]),
         "tested_at": int(one["tested_at"]),
         "tested": [int(number) for number in one["tested"]][: words.MOST],
+        "pending": one.get("pending") is True,
     }

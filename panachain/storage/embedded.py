@@ -2,7 +2,8 @@
 
 Never hands out a byte that doesn't fit its CID. Blocks lie in append-only packs (small blocks don't cost a file
 each) with an index in SQLite; the pack is on disk before the index names it, so a killed writer leaves at most
-unnamed bytes behind. Two processes may share the folder: each writes a pack of its own.
+unnamed bytes behind. Several processes may share the folder: each writes a pack of its own, and whoever deletes, moves
+or names a block looks behind the index's lock where it lies, so that no copy of a deleted block stays anywhere.
 Follows docs/spec/formats.md.
 """
 
@@ -21,7 +22,7 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from panachain.errors import BlockNotFoundError, DiskError, StoreUnavailableError
+from panachain.errors import BlockNotFoundError, DiskError, IntegrityError, StoreUnavailableError
 from panachain.ipld import unixfs
 from panachain.ipld.cid import CALLER, CID, RAW
 from panachain.private_files import own_folder, private_file
@@ -157,16 +158,19 @@ class EmbeddedStore:
         wanted = list(dict.fromkeys(cids))
         freed = 0
         with self._lock, self._disk("a deletion"):
-            of: defaultdict[str, list[tuple[int, int, bytes]]] = defaultdict(list)
-            for cid in wanted:
-                row = self._find(cid)
-                if row is not None:
-                    pack, offset, size = row
-                    of[pack].append((offset, size, bytes(cid)))
-            for pack, places in of.items():
-                self._overwrite(pack, places)
-                self._compact(pack)
-                freed += sum(size for _, size, _ in places)
+            # Until none is left: another process may move blocks to another pack meanwhile.
+            while wanted:
+                of: defaultdict[str, list[CID]] = defaultdict(list)
+                for cid in wanted:
+                    row = self._find(cid)
+                    if row is not None:
+                        of[row[0]].append(cid)
+                wanted = []
+                for pack, mine in of.items():
+                    size, moved = self._overwrite(pack, mine)
+                    freed += size
+                    wanted += moved
+                    self._compact(pack)
             # The journal of the index would keep what was deleted.
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return freed
@@ -175,17 +179,19 @@ class EmbeddedStore:
         """Overwrite what the packs hold and the index doesn't name: of writers and deletions that were killed.
 
         Returns:
-            How many packs were left as they are, because somebody writes to them.
+            How many files were left as they are, because somebody writes to them or reads in the index just now.
         """
         busy = 0
         with self._lock, self._disk("what the index doesn't name"):
-            # Ours is written to no more from now on, so that it can be looked at.
-            self._finish_pack()
             for path in sorted(self._packs.glob("*.pack")):
-                with open(path, "r+b") as file:
-                    try:
-                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    except BlockingIOError:
+                try:
+                    file = open(path, "r+b")  # noqa: SIM115
+                except FileNotFoundError:
+                    # Written anew meanwhile: the new one is asked for like all others, in the next round.
+                    busy += 1
+                    continue
+                with file:
+                    if not _lock_alone(file):
                         busy += 1
                         continue
                     # Asked behind the lock: a writer names its blocks before it lets go.
@@ -194,28 +200,26 @@ class EmbeddedStore:
                     ).fetchall()
                     if _overwrite_gaps(file, rows, path.stat().st_size):
                         sync_path(path)
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return busy
+            reading, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return busy + bool(reading)
 
     # Reading
 
     def get_block(self, cid: CID) -> bytes:
         """Return a block, checked against its CID; any thread may call it."""
-        with self._lock:
-            row = self._find(cid)
-            if row is None:
+        while True:
+            with self._lock:
+                place = self._find(cid)
+            if place is None:
                 raise BlockNotFoundError(f"the {self.name} has no block {cid}")
-            pack, offset, size = row
-            known = self._descriptor(pack, cid)
-            if size <= _SMALL:
-                return cid.check(self._pread(known, size, offset, cid), self.name)
-            # Read without the lock, so that others can: the pack may be forgotten meanwhile.
-            descriptor = os.dup(known)
-        try:
-            data = self._pread(descriptor, size, offset, cid)
-        finally:
-            os.close(descriptor)
-        return cid.check(data, self.name)
+            try:
+                return cid.check(self._read(place, cid), self.name)
+            except (BlockNotFoundError, IntegrityError):
+                with self._lock:
+                    moved = self._find(cid) != place
+                # Another process deleted it or wrote its pack anew between both looks: looked for again.
+                if not moved:
+                    raise
 
     def has_block(self, cid: CID) -> bool:
         """Tell whether the index names the block."""
@@ -256,6 +260,27 @@ class EmbeddedStore:
             raise StoreUnavailableError(f"the index of the {self.name} {self.folder} can't be read: {exc}") from exc
         return row
 
+    def _read(self, place: tuple[str, int, int], cid: CID) -> bytes:
+        pack, offset, size = place
+        with self._lock:
+            known = self._descriptor(pack, cid)
+            if size <= _SMALL:
+                return self._pread(known, size, offset, cid)
+            # Read without the lock, so that others can: the pack may be forgotten meanwhile.
+            descriptor = os.dup(known)
+        try:
+            return self._pread(descriptor, size, offset, cid)
+        finally:
+            os.close(descriptor)
+
+    def _is_whole(self, place: tuple[str, int, int], cid: CID) -> bool:
+        """Tell whether a block's bytes are where the index says."""
+        try:
+            cid.check(self._read(place, cid), self.name)
+        except (BlockNotFoundError, IntegrityError, StoreUnavailableError):
+            return False
+        return True
+
     def _pread(self, descriptor: int, size: int, offset: int, cid: CID) -> bytes:
         try:
             return os.pread(descriptor, size, offset)
@@ -283,11 +308,13 @@ class EmbeddedStore:
         if descriptor is not None:
             os.close(descriptor)
 
-    def _current_pack(self) -> Pack:
+    def _current_pack(self, held: set[Pack]) -> Pack:
+        """Return the pack that is appended to, held for a writer who holds some already."""
         if self._pack is not None and self._pack.end >= PACK_SIZE:
             self._finish_pack()
-        if self._pack is None:
+        if self._pack is None or not (self._pack in held or self._pack.hold()):
             self._pack = Pack(self._packs / f"{os.urandom(8).hex()}.pack")
+        held.add(self._pack)
         return self._pack
 
     def _finish_pack(self) -> None:
@@ -296,18 +323,61 @@ class EmbeddedStore:
             self._pack.sync()
             self._pack = None
 
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Change the index, as nobody else does meanwhile in any process."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            # The commit itself may have ended it.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
     def _name(self, rows: list[_Row]) -> None:
         """Let the index name blocks that are on disk."""
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                # Ignored where another process named the same block meanwhile: its bytes are as good, and ours stay
-                # unnamed.
-                self._db.executemany("INSERT OR IGNORE INTO block VALUES (?, ?, ?, ?, ?)", rows)
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
+        with self._lock, self._changing():
+            named = self._db.executemany("INSERT OR IGNORE INTO block VALUES (?, ?, ?, ?, ?)", rows).rowcount
+            if named < len(rows):
+                self._settle(rows)
+
+    def _settle(self, rows: list[_Row]) -> None:
+        """Decide for each block that the index named already, and leave no second copy that nobody would delete."""
+        spare: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+        for raw, pack, offset, size, at in rows:
+            cid = CID.from_bytes(raw)
+            known = self._find(cid)
+            if known is None or known == (pack, offset, size):
+                continue
+            if self._is_whole(known, cid):
+                # Another process named it meanwhile: its bytes are as good.
+                spare[pack].append((offset, size))
+                continue
+            # A killed deletion took its bytes, or the disk did.
+            self._db.execute(
+                "UPDATE block SET pack = ?, offset = ?, size = ?, at = ? WHERE cid = ?", (pack, offset, size, at, raw)
+            )
+            spare[known[0]].append(known[1:])
+        for pack, places in spare.items():
+            self._zero(pack, places)
+
+    def _renew(self, blocks: dict[CID, bytes], at: int) -> dict[CID, bytes]:
+        """Let blocks that are there count as new for garbage collection, and return those that aren't there.
+
+        Looked for behind the index's lock: none of them is deleted meanwhile, and one whose bytes a killed deletion
+        took isn't there although the index names it.
+        """
+        missing = {}
+        with self._changing():
+            for cid, data in blocks.items():
+                place = self._find(cid)
+                if place is not None and self._is_whole(place, cid):
+                    self._db.execute("UPDATE block SET at = ? WHERE cid = ?", (at, bytes(cid)))
+                else:
+                    missing[cid] = data
+        return missing
 
     @contextmanager
     def _disk(self, what: str) -> Iterator[None]:
@@ -319,51 +389,85 @@ class EmbeddedStore:
             reason = exc.strerror if isinstance(exc, OSError) else str(exc)
             raise DiskError(f"{what} can't be stored: {reason}; nothing of it is named") from exc
 
-    def _overwrite(self, pack: str, places: Sequence[tuple[int, int, bytes]]) -> None:
+    def _overwrite(self, pack: str, cids: Sequence[CID]) -> tuple[int, list[CID]]:
         """Overwrite blocks of one pack, and let the index forget them: in one transaction, which costs one sync.
 
         They are named until their bytes are gone: whatever fails meanwhile, the same deletion finishes it.
+
+        Returns:
+            How many bytes they had, and those that lie in another pack by now.
         """
-        self._db.execute("BEGIN IMMEDIATE")
+        places, moved = [], []
+        with self._changing():
+            for cid in cids:
+                row = self._find(cid)
+                if row is not None and row[0] != pack:
+                    moved.append(cid)
+                elif row is not None:
+                    places.append((row[1], row[2], bytes(cid)))
+            self._db.executemany("DELETE FROM block WHERE cid = ?", [(raw,) for _, _, raw in places])
+            self._zero(pack, [(offset, size) for offset, size, _ in places])
+        return sum(size for _, size, _ in places), moved
+
+    def _zero(self, pack: str, places: Sequence[tuple[int, int]]) -> None:
+        """Overwrite parts of a pack: it may stay for long, and what the disk keeps is beyond a program's reach."""
         try:
-            self._db.executemany("DELETE FROM block WHERE cid = ?", [(cid,) for _, _, cid in places])
-            with open(self._packs / pack, "r+b") as file:
-                for offset, size, _ in sorted(places):
-                    file.seek(offset)
-                    # Overwritten, because the pack may stay for long; what the disk itself keeps of it is beyond a
-                    # program's reach.
-                    file.write(bytes(size))
-            sync_path(self._packs / pack)
-            self._db.execute("COMMIT")
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
+            file = open(self._packs / pack, "r+b")  # noqa: SIM115
+        except FileNotFoundError:
+            # Lost, it has no bytes that could be overwritten.
+            return
+        with file:
+            for offset, size in sorted(places):
+                file.seek(offset)
+                file.write(bytes(size))
+        sync_path(self._packs / pack)
 
     def _compact(self, pack: str) -> None:
         path = self._packs / pack
-        rows = self._db.execute("SELECT cid, offset, size FROM block WHERE pack = ?", (pack,)).fetchall()
-        # Until half is gone, writing anew costs more than the room is worth.
-        if 2 * sum(size for _, _, size in rows) >= path.stat().st_size:
+        try:
+            file = open(path, "rb")  # noqa: SIM115
+        except FileNotFoundError:
+            # Another process wrote it anew.
             return
-        with open(path, "rb") as file:
-            try:
-                # Its writer, in this process or another, holds the lock as long as it may append.
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        # Its writer, in this process or another, holds the lock as long as it appends, and until it named its blocks.
+        with file:
+            if not _lock_alone(file):
                 return
-            target = Pack(self._packs / f"{os.urandom(8).hex()}.pack")
-            moved = []
-            for raw, offset, size in rows:
-                file.seek(offset)
-                moved.append((target.path.name, target.append(file.read(size)), raw))
-            target.sync()
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany("UPDATE block SET pack = ?, offset = ? WHERE cid = ?", moved)
-            self._db.execute("COMMIT")
+            rows = self._db.execute("SELECT cid, offset, size FROM block WHERE pack = ?", (pack,)).fetchall()
+            # Until half is gone, writing anew costs more than the room is worth.
+            if 2 * sum(size for _, _, size in rows) >= path.stat().st_size:
+                return
+            if rows:
+                self._move(file, pack, rows)
             self._forget(pack)
             path.unlink()
-            if not rows:
-                target.path.unlink()
+
+    def _move(self, file: BinaryIO, pack: str, rows: Sequence[tuple[bytes, int, int]]) -> None:
+        """Copy blocks of a pack into a new one, and let the index name them there."""
+        target = Pack(self._packs / f"{os.urandom(8).hex()}.pack")
+        moved = []
+        for raw, offset, size in rows:
+            file.seek(offset)
+            moved.append((target.path.name, target.append(file.read(size)), raw, pack))
+        target.sync()
+        with self._changing():
+            update = "UPDATE block SET pack = ?, offset = ? WHERE cid = ? AND pack = ?"
+            if self._db.executemany(update, moved).rowcount < len(rows):
+                # Another process deleted some while they were copied: their copies go, too.
+                kept = self._db.execute("SELECT offset FROM block WHERE pack = ?", (target.path.name,))
+                named = {offset for (offset,) in kept}
+                copies = zip(moved, rows, strict=True)
+                stale = [(offset, size) for (_, offset, _, _), (_, _, size) in copies if offset not in named]
+                self._zero(target.path.name, stale)
+
+
+def _lock_alone(file: BinaryIO) -> bool:
+    """Lock a pack as nobody else has it, and tell whether that was possible."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _overwrite_gaps(file: BinaryIO, rows: Iterable[tuple[int, int]], end: int) -> bool:
@@ -390,7 +494,7 @@ class _Writer:
         self._buffer: dict[CID, bytes] = {}
         self._held = 0
         self._rows: list[_Row] = []
-        self._again: list[tuple[int, bytes]] = []
+        self._known: dict[CID, bytes] = {}
         self._packs: set[Pack] = set()
         self._at = int(store._clock())
 
@@ -398,38 +502,39 @@ class _Writer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        # Nothing is named after an error: the bytes that were written stay unnamed, and a later write begins behind
-        # them.
-        if kind is not None:
-            return
-        with self._store._lock, self._store._disk(f"{len(self._rows) + len(self._buffer)} blocks"):
-            self._flush()
-            if self._rows:
-                for pack in self._packs:
-                    # One that was finished meanwhile, too: leaves are written without the lock, after its own sync.
-                    pack.sync()
-                self._store._name(self._rows)
-            if self._again:
-                self._store._db.executemany("UPDATE block SET at = ? WHERE cid = ?", self._again)
+        store = self._store
+        try:
+            # Nothing is named after an error: the bytes that were written stay unnamed, and a later write begins
+            # behind them.
+            if kind is None:
+                with store._lock, store._disk(f"{len(self._rows) + len(self._buffer) + len(self._known)} blocks"):
+                    self._flush()
+                    for pack in self._packs:
+                        # One that was finished meanwhile, too: leaves are written without the lock, after its own sync.
+                        pack.sync()
+                    if self._rows:
+                        store._name(self._rows)
+        finally:
+            with store._lock:
+                while self._packs:
+                    self._packs.pop().release()
 
     def put(self, cid: CID, data: bytes) -> None:
         """Take one block, whose CID was checked or computed by the caller."""
-        if cid in self._buffer:
+        if cid in self._buffer or cid in self._known:
             return
-        if self._store.has_block(cid):
-            # Wanted again: it counts as new for garbage collection.
-            self._again.append((self._at, bytes(cid)))
-            return
-        self._buffer[cid] = data
+        # One that is there already may be gone by the time that this ends: its bytes are kept until it was looked at.
+        taken = self._known if self._store.has_block(cid) else self._buffer
+        taken[cid] = data
         self._held += len(data)
         if self._held >= _FLUSH:
-            with self._store._disk(f"{len(self._buffer)} blocks"):
+            with self._store._disk(f"{len(self._buffer) + len(self._known)} blocks"):
                 self._flush()
 
     def make_leaves(self, size: int, make: Callable[[int, memoryview], None]) -> list[bytes]:
         """Let threads make, hash and write the leaves of a file, and return their digests."""
         with self._store._lock:
-            pack = self._store._current_pack()
+            pack = self._store._current_pack(self._packs)
             # Reserved under the lock and filled without it, so that others can append meanwhile.
             base = pack.reserve(size)
         sizes = unixfs.leaf_sizes(size)
@@ -466,17 +571,17 @@ class _Writer:
         for index, (digest, leaf_size) in enumerate(zip(digests, sizes, strict=True)):
             offset = base + index * unixfs.CHUNK
             self._rows.append((bytes(CID(RAW, digest)), pack.path.name, offset, leaf_size, self._at))
-        self._packs.add(pack)
         return digests
 
     def _flush(self) -> None:
         with self._store._lock:
-            if not self._buffer:
-                return
-            pack = self._store._current_pack()
-            offset = pack.append(b"".join(self._buffer.values()))
-            for cid, data in self._buffer.items():
-                self._rows.append((bytes(cid), pack.path.name, offset, len(data), self._at))
-                offset += len(data)
-            self._packs.add(pack)
+            if self._known:
+                self._buffer |= self._store._renew(self._known, self._at)
+                self._known = {}
+            if self._buffer:
+                pack = self._store._current_pack(self._packs)
+                offset = pack.append(b"".join(self._buffer.values()))
+                for cid, data in self._buffer.items():
+                    self._rows.append((bytes(cid), pack.path.name, offset, len(data), self._at))
+                    offset += len(data)
             self._buffer, self._held = {}, 0

@@ -1,7 +1,8 @@
 """The files of the embedded store: packs that only grow, written and brought to the disk.
 
 Never reads and never names a block: which bytes are whose is the index's affair (storage/embedded.py). A pack is locked
-while a process may append to it. Follows docs/spec/formats.md.
+while somebody appends to it, and only then: a program that runs for days keeps nobody from writing it anew or from
+overwriting what no index names. Follows docs/spec/formats.md.
 """
 
 from __future__ import annotations
@@ -17,16 +18,40 @@ _SYNC_EVERY: Final = 128 << 20
 
 
 class Pack:
-    """A pack that this process appends to. It is locked, so that nobody writes it anew meanwhile."""
+    """A pack that this process appends to, made for one writer; others of the process may hold it, too."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.end = 0
+        self._holders = 1
         self.descriptor = -1
         self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         fcntl.flock(self.descriptor, fcntl.LOCK_SH)
         # The file's name must be on disk as well.
         sync_path(path.parent)
+
+    def hold(self) -> bool:
+        """Lock it for one more writer of this process; tell whether it can be appended to.
+
+        It can't if another process wrote it anew meanwhile, or does something with it just now.
+        """
+        if not self._holders:
+            try:
+                fcntl.flock(self.descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            if not os.fstat(self.descriptor).st_nlink:
+                # Its name is gone: what would be written here is lost.
+                fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+                return False
+        self._holders += 1
+        return True
+
+    def release(self) -> None:
+        """End what one writer began; the last one's end unlocks it."""
+        self._holders -= 1
+        if not self._holders:
+            fcntl.flock(self.descriptor, fcntl.LOCK_UN)
 
     def reserve(self, size: int) -> int:
         """Return the offset of `size` bytes that are the caller's to write."""

@@ -85,6 +85,30 @@ class TestPatient:
         assert json.loads(run("recovery", "guardians", "list", "--json").out)["announced"][0]["name"] == "thief"
 
     @pytest.mark.parametrize(
+        ("states", "said"),
+        [
+            (("active", "active", "active"), "3 of 3 guardians can help, and 2 are needed: that is enough."),
+            (("active", "moved", "active"), "2 of 3 guardians can help, and 2 are needed: that is enough."),
+            (("active", "moved", "suspended"), "1 of 3 guardians can help, and 2 are needed: that isn't enough"),
+            (("active", "unknown", "active"), "(in no registry)"),
+            (("active", "compromised", "active"), "others may know 1 share: name guardians anew"),
+            (("compromised", "compromised", "active"), "others may know 2 shares, and 2 are your key"),
+        ],
+    )
+    def test_who_cannot_help_is_marked_and_whether_enough_are_left_is_said(
+        self, run: Run, guardians: Part, states: tuple[str, ...], said: str
+    ) -> None:
+        named = tuple(GuardianView(f"guardian-{one}", WHO, one) for one in states)
+        guardians.answers["all"] = replace(NAMED, guardians=named)
+        outcome = run("recovery", "guardians", "list")
+        shown = " ".join((outcome.out + outcome.err).split())
+        assert said in shown
+        assert ("panachain recovery guardians set NAME" in shown) == (set(states) != {"active"})
+        assert ("others may know their share" in shown) == ("compromised" in states)
+        found = json.loads(run("recovery", "guardians", "list", "--json").out)
+        assert [one["state"] for one in found["guardians"]] == list(states)
+
+    @pytest.mark.parametrize(
         ("command", "method"),
         [
             (("guardians", "remove", "--yes"), "remove"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from panachain.model.actors import Role
 from panachain.sdk import guardian_blocks
 from panachain.sdk.asking import Asking
 from panachain.sdk.guardian_blocks import ANSWER
+from panachain.sdk.guardians import OwnGuardians
 from panachain.sdk.recovery import restored
+from panachain.sdk.results.guardians import GuardianView
 from tests.keystores import make_cheap
 from tests.portal.conftest import Client, Portal, text_of
 from tests.unit.sdk.helpers import admitted
@@ -122,3 +125,28 @@ def test_nobody_but_a_patient_names_or_vetoes(portal: Portal) -> None:
 def test_the_page_is_in_german(portal: Portal) -> None:
     page = portal.client_of(Role.PATIENT, language="de").page("/guardians")
     assert "Vertrauenspersonen" in text_of(page)
+
+
+@pytest.mark.parametrize(
+    ("states", "said"),
+    [
+        (("active", "moved", "active"), "Guardians who can help: 2. That is enough."),
+        (("active", "unknown", "suspended"), "Guardians who can help: 1. Needed: 2."),
+        (("compromised", "compromised", "active"), "Others may know enough shares to have your key"),
+    ],
+)
+def test_who_cannot_help_is_marked(
+    portal: Portal, named: list[str], monkeypatch: pytest.MonkeyPatch, states: tuple[str, ...], said: str
+) -> None:
+    views = tuple(GuardianView(f"guardian-{one}", portal.world.nurse.address, one) for one in states)
+    report = replace(portal.world.patient.guardians.all(), threshold=2, guardians=views)
+    monkeypatch.setattr(OwnGuardians, "all", lambda _: report)
+    shown = text_of(portal.client_of(Role.PATIENT).page("/guardians"))
+    assert said in shown
+    marks = {
+        "moved": "(moved to another account)",
+        "unknown": "(in no registry)",
+        "suspended": "(suspended)",
+        "compromised": "(others may know their share)",
+    }
+    assert [mark in shown for mark in marks.values()] == [state in states for state in marks]

@@ -60,10 +60,18 @@ class GuardianView:
 
     name: str
     address: Address
+    state: str = "active"
+    """`active`; `suspended`; `moved` to another account; `compromised`: they said that others may know the key that
+    their share is sealed to; or `unknown`, since no registry has them."""
+
+    @property
+    def is_well(self) -> bool:
+        """Whether they can act, and nobody else is known to have their share."""
+        return self.state == "active"
 
     def to_json(self) -> dict[str, object]:
         """Return the guardian as JSON, schema `panachain/guardian/1`."""
-        return {"schema": "panachain/guardian/1", "name": self.name, "address": self.address}
+        return {"schema": "panachain/guardian/1", "name": self.name, "address": self.address, "state": self.state}
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,21 @@ class GuardiansReport:
     tx: str = ""
     """Of the transaction that this call sent; empty if it sent none."""
 
+    @property
+    def well(self) -> int:
+        """How many of the guardians can act, and nobody else is known to have their share."""
+        return sum(one.is_well for one in self.guardians)
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether as many as are needed are well; also if nobody is named."""
+        return self.well >= self.threshold
+
+    @property
+    def exposed(self) -> int:
+        """How many shares others may know: as many as are needed of them are the seed."""
+        return sum(one.state == "compromised" for one in self.guardians)
+
     def to_json(self) -> dict[str, object]:
         """Return the report as JSON, schema `panachain/guardians/1`."""
         return {
@@ -99,6 +122,7 @@ class GuardiansReport:
             "threshold": self.threshold,
             "delay": self.delay,
             "guardians": [one.to_json() for one in self.guardians],
+            "well": self.well,
             "changes_at": _when(self.changes_at),
             "announced": [one.to_json() for one in self.announced],
             "frozen_until": _when(self.frozen_until),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import random
 import sqlite3
 from contextlib import closing, suppress
@@ -38,6 +39,7 @@ from panachain.records.word_list import WordList
 from panachain.sdk import erasing
 from panachain.sdk.batches import Batches
 from panachain.sdk.own_history import OwnHistory
+from panachain.storage import erasing as storage_erasing
 from panachain.storage.blocks import BlobStore
 from panachain.storage.embedded import EmbeddedStore
 from panachain.storage.replicated import ReplicatedStore
@@ -458,6 +460,29 @@ class TestANode:
         assert [(one.record_id, one.state) for one in done.erased] == [(gone, "attested")]
         assert done.stores == 2
         assert states(world) == ["attested"]
+
+    def test_whose_files_are_in_use_attests_nothing_until_they_are_not(
+        self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        good, other = world.network.store, EmbeddedStore(tmp_path / "blocks")
+        for cid in list(good.blocks()):
+            other.put_block(cid, good.get_block(cid))
+        world.network.store = ReplicatedStore([good, other], 2)
+        published(world, tmp_path / "1", observation(1, "v"))
+        gone = record_of(world, "v")
+        monkeypatch.setattr(storage_erasing, "PATIENCE", 0.0)
+        path = tmp_path / "blocks" / "packs" / "0000000000000000.pack"
+        path.write_bytes(b"a copy that no index names yet")
+        with open(path, "rb") as writer:
+            fcntl.flock(writer, fcntl.LOCK_SH)
+            with pytest.raises(PartlyDoneError, match="1 of the store's files are in use") as caught:
+                erased(world, gone)
+            report: Any = caught.value.result
+            assert (report.erased, len(report.transactions), caught.value.exit_code) == ((), 1, 3)
+            assert states(world) == ["erased"]
+        done = again(world, "hospital").erasures.finish()
+        assert [(one.record_id, one.state) for one in done.erased] == [(gone, "attested")]
+        assert path.read_bytes().strip(b"\0") == b""
 
 
 STEPS: dict[str, tuple[Any, str, bool]] = {

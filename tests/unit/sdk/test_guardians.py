@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -25,7 +26,7 @@ from panachain.sdk.guardian_blocks import open_own
 from panachain.sdk.guardians import recovery_of
 from panachain.sdk.named_blocks import named_blocks
 from tests.twin.world import World
-from tests.unit.sdk.helpers import admitted, grant, upload
+from tests.unit.sdk.helpers import admitted, again, grant, upload
 
 DAY = 86_400
 THREE = ("clinician", "nurse", "researcher")
@@ -106,12 +107,111 @@ class TestNaming:
             name(world, delay=60)
         assert world.patient.recovery.status().state == "none"
 
+    @pytest.mark.parametrize("fails", ["store", "before", "after", "report"])
+    def test_what_broke_off_is_completed_with_the_same_shares(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, fails: str
+    ) -> None:
+        """Killed or cut off at each step: nothing is announced twice, and no set counts that nobody has."""
+        guardianships, announced = world.network.sidechain.guardianships, []
+        true = guardianships.set_guardians
+
+        def send(*args: Any) -> Any:
+            if fails == "before":
+                raise KeyboardInterrupt
+            announced.append(args[1:])
+            mined = true(*args)
+            if fails == "after":
+                raise KeyboardInterrupt
+            return mined
+
+        with monkeypatch.context() as patch:
+            patch.setattr(guardianships, "set_guardians", send)
+            if fails == "store":
+                patch.setattr("panachain.sdk.guardians.keep", Mock(side_effect=KeyboardInterrupt))
+            if fails == "report":
+                patch.setattr("panachain.sdk.guardians.open_own", Mock(side_effect=KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                name(world)
+        named = fails in ("after", "report")
+        assert world.patient.recovery.status().state == ("untested" if fails == "report" else "none")
+        world.patient = again(world, "patient")
+        fails = ""
+        monkeypatch.setattr(guardianships, "set_guardians", send)
+        report = name(world)
+        assert [one.address for one in report.guardians] == [world.sessions[one].address for one in THREE]
+        assert (report.tx == "", len(announced), report.changes_at) == (named, 1, 0)
+        status = world.patient.recovery.status()
+        assert (status.state, status.count, status.earlier) == ("untested", 3, 0)
+        # The next naming is one of its own.
+        assert name(world).changes_at
+
+    def test_others_than_those_of_a_naming_that_broke_off_are_named(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        guardianships = world.network.sidechain.guardianships
+        with monkeypatch.context() as patch:
+            patch.setattr(guardianships, "set_guardians", Mock(side_effect=KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                name(world)
+        assert [one.address for one in name(world, "nurse", "stranger").guardians] == [
+            world.nurse.address,
+            world.stranger.address,
+        ]
+        assert world.patient.recovery.status().earlier == 0
+
+    def test_who_was_named_and_taken_back_meanwhile_is_named_anew(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        name(world, "nurse", "stranger")
+        with monkeypatch.context() as patch:
+            patch.setattr(world.patient.guardians.__class__, "_complete", Mock(side_effect=KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                name(world)
+        world.patient.guardians.keep()
+        report = name(world)
+        assert (len(report.announced), bool(report.tx)) == (3, True)
+
     @pytest.mark.deep
     def test_the_store_is_told_to_keep_what_guardians_hold(self, world: World) -> None:
         name(world)
         name(world, "clinician", "nurse")
         found = [one for one in named_blocks(world.network, world.network.store).blocks if one.what == "invitation"]
         assert len(found) == 2
+
+
+class TestWhoIsWell:
+    def test_each_is_marked_and_whether_enough_are_left_is_counted(self, world: World) -> None:
+        admitted(world, "other")
+        admitted(world, "successor")
+        name(world, "clinician", "nurse", "researcher", "other")
+        report = world.patient.guardians.all()
+        assert ([one.state for one in report.guardians], report.well, report.is_enough) == (["active"] * 4, 4, True)
+        # One is suspended, and one is moved to another account by guardians of their own.
+        world.registrar.suspend(world.clinician.address)
+        world.other.guardians.set([world.nurse.address, world.researcher.address], threshold=2)
+        for one in ("nurse", "researcher"):
+            world.sessions[one].guarding.approve(world.other.address, world.successor.address)
+        world.advance(3 * DAY)
+        world.successor.guardians.complete(world.other.address)
+        report = world.patient.guardians.all()
+        assert [one.state for one in report.guardians] == ["suspended", "active", "active", "moved"]
+        assert (report.well, report.is_enough, report.exposed) == (2, True, 0)
+        # One says that others may know the keys, also that to which the share is sealed.
+        world.researcher.keys.rotate(compromised_since=world.now - 60)
+        report = world.patient.guardians.all()
+        assert [one.state for one in report.guardians] == ["suspended", "active", "compromised", "moved"]
+        assert (report.well, report.is_enough, report.exposed) == (1, False, 1)
+        assert report.to_json()["well"] == 1
+
+    def test_a_key_that_was_only_renewed_is_well_and_so_is_who_is_named_after_a_theft(self, world: World) -> None:
+        name(world, "nurse", "researcher")
+        world.researcher.keys.rotate()
+        assert world.patient.guardians.all().well == 2
+        world.researcher = again(world, "researcher")
+        world.researcher.keys.rotate(compromised_since=world.now - 60)
+        assert [one.state for one in world.patient.guardians.all().guardians] == ["active", "compromised"]
+        name(world, "nurse", "researcher")
+        assert [one.state for one in world.patient.guardians.all().announced] == ["active", "active"]
 
 
 class TestChanges:

@@ -218,3 +218,48 @@ def test_bad_answers_are_told_apart(world: World, asking: Asking) -> None:
     for text in ("", "nonsense", asking.view().ask):
         with pytest.raises(UsageError):
             asking.answers(world.network, [text], "a passphrase")
+
+
+def announce(world: World, who: Any, number: int) -> None:
+    """Announce a list that is nobody's, in a block that no store has."""
+    strange = sorted(bytes([number, place]) * 16 for place in range(8))
+    guardianships = world.network.sidechain.guardianships
+    guardianships.set_guardians(who._person(), strange, 2, 3 * DAY, CID.of(0x55, bytes([number])).digest)
+
+
+class TestLookingForInvitations:
+    def test_costs_a_few_blocks_for_each_patient_and_says_what_was_left(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        name(world)
+        for number in range(1, 13):
+            announce(world, world.patient, number)
+        fetched: list[CID] = []
+        true = world.network.store.get_block
+
+        def get(cid: CID) -> bytes:
+            fetched.append(cid)
+            return bytes(true(cid))
+
+        monkeypatch.setattr(world.network.store, "get_block", get)
+        # Whom they guard now is looked at first.
+        assert [(one.patient, one.state) for one in world.nurse.guarding.all()] == [(world.patient.address, "guardian")]
+        assert len(fetched) == 1
+        fetched.clear()
+        found = world.stranger.guarding.all()
+        # One is readable and somebody else's; seven can't be read; five weren't tried.
+        assert (list(found), len(fetched)) == ([], 8)
+        (left,) = found.left_out
+        assert left.sender == world.patient.address
+        assert "5 more lists that this patient announced weren't looked at" in left.reason
+
+    def test_comes_to_all_of_them_in_the_end(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        name(world)
+        name(world, "stranger", "nurse")
+        world.advance(3 * DAY)
+        for number in range(1, 13):
+            announce(world, world.patient, number)
+        world.advance(3 * DAY)
+        # The list in force by now is the last of them, and twelve that nobody can read are newer than the researcher's.
+        seen = [[one.state for one in again(world, "researcher").guarding.all()] for _ in range(2)]
+        assert seen == [[], ["former"]]

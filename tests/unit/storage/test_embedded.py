@@ -9,7 +9,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -19,6 +21,7 @@ from panachain.ipld import unixfs
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.storage import embedded
 from panachain.storage.embedded import EmbeddedStore
+from panachain.storage.packs import Pack
 
 
 @pytest.fixture
@@ -148,12 +151,30 @@ class TestDeleteBlocks:
     def test_leaves_a_pack_alone_that_somebody_writes_to(self, store: EmbeddedStore) -> None:
         made = blocks(10)
         store.put_blocks(made)
-        reader = EmbeddedStore(store.folder)
-        assert reader.delete_blocks(cid for cid, _ in made[:9]) == 9000
-        assert len(list((store.folder / "packs").iterdir())) == 1
-        more = blocks(5)
-        store.put_blocks(more)
+        reader, more = EmbeddedStore(store.folder), blocks(5)
+        (pack,) = (store.folder / "packs").iterdir()
+
+        def give() -> Iterator[tuple[CID, bytes]]:
+            # Enough that the writer holds its pack from here on.
+            yield from blocks(9, 1 << 20)
+            assert reader.delete_blocks(cid for cid, _ in made[:9]) == 9000
+            assert pack.exists()
+            yield from more
+
+        store.put_blocks(give())
         assert all(reader.get_block(cid) == data for cid, data in [made[9], *more])
+
+    def test_who_only_could_write_to_a_pack_keeps_nobody_from_it(self, store: EmbeddedStore) -> None:
+        made, more = blocks(10), blocks(5)
+        store.put_blocks(made)
+        (pack,) = (store.folder / "packs").iterdir()
+        other = EmbeddedStore(store.folder)
+        assert other.scrub() == 0
+        other.delete_blocks(cid for cid, _ in made[:9])
+        assert not pack.exists()
+        # It doesn't write to a file that has no name any more.
+        store.put_blocks(more)
+        assert all(EmbeddedStore(store.folder).get_block(cid) == data for cid, data in [made[9], *more])
 
     def test_many_blocks_of_a_pack_are_one_transaction(self, store: EmbeddedStore) -> None:
         made = blocks(500)
@@ -186,6 +207,144 @@ class TestDeleteBlocks:
 
     def test_a_missing_block_is_no_error(self, store: EmbeddedStore) -> None:
         assert store.delete_blocks([CID.of(RAW, b"missing")]) == 0
+
+
+def on_disk(store: EmbeddedStore, data: bytes) -> bool:
+    """Tell whether any file of the store's folder holds some bytes."""
+    return any(data in path.read_bytes() for path in store.folder.rglob("*") if path.is_file())
+
+
+def beside(patch: pytest.MonkeyPatch, owner: Any, name: str, act: Callable[[], object], *, after: bool = False) -> None:
+    """Do something once, before or after a step of whoever comes there first: as another process may."""
+    real, acted = getattr(owner, name), False
+
+    def step(*args: Any, **more: Any) -> Any:
+        nonlocal acted
+        first, acted = not acted, True
+        if first and not after:
+            act()
+        done = real(*args, **more)
+        if first and after:
+            act()
+        return done
+
+    patch.setattr(owner, name, step)
+
+
+class TestTwoProcesses:
+    """Both stores have locks and connections of their own, as those of two processes do."""
+
+    def test_what_is_deleted_while_its_pack_is_written_anew_is_in_neither(
+        self, store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = blocks(10)
+        store.put_blocks(made)
+        other = EmbeddedStore(store.folder)
+        # Copied already, and not named yet where the copy lies.
+        beside(monkeypatch, Pack, "sync", lambda: other.delete_blocks([made[9][0]]), after=True)
+
+        store.delete_blocks(cid for cid, _ in made[:8])
+
+        assert not any(on_disk(store, data) for cid, data in made if cid != made[8][0])
+        assert list(other.blocks()) == [made[8][0]]
+        assert other.get_block(made[8][0]) == made[8][1]
+
+    def test_what_was_moved_before_it_is_deleted_is_deleted_where_it_is(
+        self, store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = blocks(10)
+        store.put_blocks(made)
+        other = EmbeddedStore(store.folder)
+        # The place was looked up; then another process writes the pack anew.
+        beside(monkeypatch, store, "_overwrite", lambda: other.delete_blocks(cid for cid, _ in made[:8]))
+
+        assert store.delete_blocks([made[9][0]]) == 1000
+
+        assert not on_disk(store, made[9][1])
+        assert list(other.blocks()) == [made[8][0]]
+
+    @pytest.mark.parametrize("size", [1000, 100_000])
+    def test_what_is_moved_while_it_is_read_is_read(
+        self, store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch, size: int
+    ) -> None:
+        made = blocks(10, size)
+        store.put_blocks(made)
+        reader = EmbeddedStore(store.folder)
+        beside(monkeypatch, reader, "_read", lambda: store.delete_blocks(cid for cid, _ in made[:9]))
+        assert reader.get_block(made[9][0]) == made[9][1]
+        with monkeypatch.context() as patch:
+            beside(patch, reader, "_read", lambda: store.delete_blocks([made[9][0]]))
+            with pytest.raises(BlockNotFoundError, match="has no block"):
+                reader.get_block(made[9][0])
+
+    def test_what_was_there_and_is_deleted_meanwhile_is_stored_again(self, store: EmbeddedStore) -> None:
+        made = blocks(3)
+        store.put_blocks(made)
+        other = EmbeddedStore(store.folder)
+
+        def give() -> Iterator[tuple[CID, bytes]]:
+            yield from made
+            other.delete_blocks(cid for cid, _ in made)
+
+        store.put_blocks(give())
+
+        assert all(other.get_block(cid) == data for cid, data in made)
+
+    def test_what_a_killed_deletion_overwrote_is_stored_again_and_deleted_again(
+        self, store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = blocks(3)
+        store.put_blocks(made)
+        with monkeypatch.context() as patch:
+            # All bytes are zeros, and the index names them still.
+            beside(patch, embedded, "sync_path", Mock(side_effect=KeyboardInterrupt), after=True)
+            with pytest.raises(KeyboardInterrupt):
+                store.delete_blocks(cid for cid, _ in made)
+        assert store.has_block(made[0][0])
+        again = EmbeddedStore(store.folder)
+
+        again.put_blocks(made)
+
+        assert all(again.get_block(cid) == data for cid, data in made)
+        again.delete_blocks(cid for cid, _ in made)
+        assert not any(on_disk(store, data) for _, data in made)
+
+    @pytest.mark.parametrize("size", [1000, 100_000])
+    def test_what_both_store_at_once_has_no_second_copy(self, store: EmbeddedStore, size: int) -> None:
+        ((cid, data),) = blocks(1, size)
+        other = EmbeddedStore(store.folder)
+
+        def give() -> Iterator[tuple[CID, bytes]]:
+            yield cid, data
+            other.put_block(cid, data)
+
+        store.put_blocks(give())
+        assert store.get_block(cid) == data
+        other.delete_block(cid)
+        assert not on_disk(store, data)
+
+    def test_what_a_disk_damaged_and_both_name_is_the_whole_one(self, store: EmbeddedStore) -> None:
+        ((cid, data),) = blocks(1)
+        other = EmbeddedStore(store.folder)
+
+        def give() -> Iterator[tuple[CID, bytes]]:
+            yield cid, data
+            other.put_block(cid, data)
+            (pack,) = (store.folder / "packs").iterdir()
+            pack.write_bytes(data[:500] + bytes(500))
+
+        store.put_blocks(give())
+        assert other.get_block(cid) == data
+        store.delete_block(cid)
+        assert not on_disk(store, data[:500])
+
+    def test_a_lost_pack_keeps_no_deletion_from_its_end(self, store: EmbeddedStore) -> None:
+        ((cid, data),) = blocks(1)
+        store.put_block(cid, data)
+        (pack,) = (store.folder / "packs").iterdir()
+        pack.unlink()
+        store.delete_block(cid)
+        assert not store.has_block(cid)
 
 
 class TestBadDisk:

@@ -6,9 +6,14 @@ import fcntl
 import os
 from collections.abc import Collection
 from pathlib import Path
+from typing import BinaryIO
+from unittest.mock import Mock
 
-from panachain.errors import StoreUnavailableError
+import pytest
+
+from panachain.errors import DiskError, StoreUnavailableError
 from panachain.ipld.cid import CID, RAW
+from panachain.storage import erasing
 from panachain.storage.blocks import BlobStore
 from panachain.storage.embedded import EmbeddedStore
 from panachain.storage.erasing import erase
@@ -78,6 +83,46 @@ def test_bytes_that_the_index_does_not_name_go_too(tmp_path: Path) -> None:
     # And it still takes what comes.
     store.put_block(CID.of(RAW, other), other)
     assert store.get_block(CID.of(RAW, other)) == other
+
+
+def writing(folder: Path) -> BinaryIO:
+    """Return a file of a store as a writer in another process holds it."""
+    path = folder / "packs" / "0000000000000000.pack"
+    path.write_bytes(b"being written")
+    file = open(path, "rb")  # noqa: SIM115
+    fcntl.flock(file, fcntl.LOCK_SH)
+    return file
+
+
+def test_a_node_whose_files_are_in_use_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = EmbeddedStore(tmp_path)
+    store.put_blocks(BLOCKS.items())
+    with writing(tmp_path) as file:
+        waited: list[float] = []
+
+        def ends(seconds: float) -> None:
+            waited.append(seconds)
+            if len(waited) == 3:
+                file.close()
+
+        monkeypatch.setattr(erasing.time, "sleep", ends)
+        (found,) = erase(store, list(BLOCKS), nothing)
+    assert (found.left, found.busy, found.unsure, len(waited)) == (set(), 0, False, 3)
+
+
+def test_and_is_busy_if_it_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = EmbeddedStore(tmp_path)
+    monkeypatch.setattr(erasing, "PATIENCE", 0.0)
+    with writing(tmp_path):
+        (found,) = erase(store, list(BLOCKS), nothing)
+    assert (found.left, found.busy) == (set(), 1)
+
+
+def test_a_node_that_fails_to_look_is_not_sure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = EmbeddedStore(tmp_path)
+    monkeypatch.setattr(store, "scrub", Mock(side_effect=DiskError("the disk is read-only")))
+    (found,) = erase(store, list(BLOCKS), nothing)
+    assert (found.left, found.unsure, str(found.failure)) == (set(), True, "the disk is read-only")
 
 
 def test_a_pack_that_somebody_writes_to_is_left_and_counted(tmp_path: Path) -> None:

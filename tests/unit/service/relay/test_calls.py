@@ -25,6 +25,7 @@ from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.guardianship import GuardianProof
 from panachain.model.transactions import Call
 from panachain.service.problems import ProblemError
+from panachain.service.relay import calls
 from panachain.service.relay.app import create_app
 from panachain.service.relay.calls import MAX_CALL_GAS, CallRelayService
 from panachain.service.relay.service import Budget
@@ -167,9 +168,28 @@ class TestWho:
             assert refusal(service, signed(chain, STRANGER, *spoken)) == "not-registered"
             chain.guardians = [(PATIENT.address, STRANGER.address, proof)]
             assert submit(service, signed(chain, STRANGER, *spoken)).result(timeout=60).state == "mined"
-            # And nothing else, at the patient's expense.
+            # And nothing else.
             assert refusal(service, pair(chain, STRANGER)) == "not-registered"
-            assert refusal(service, pair(chain)) == "quota-exhausted"
+            # It is none of the patient's calls of the day.
+            assert submit(service, pair(chain)).result(timeout=60).state == "mined"
+            assert refusal(service, pair(chain, nonce=1)) == "quota-exhausted"
+
+    def test_who_is_only_a_guardian_has_a_small_limit_of_their_own(
+        self, tmp_path: Path, chain: TwinSidechain, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        proof = GuardianProof((b"c" * 32,), 0, b"s" * 32)
+        monkeypatch.setattr(calls, "GUARDIAN_CALLS_PER_DAY", 2)
+        chain.guardians = [(one.address, STRANGER.address, proof) for one in (PATIENT, DOCTOR)]
+        freeze = ("IdentityRegistry", "freezeFor")
+        with running(tmp_path, chain) as service:
+            # Whomever they guard.
+            for nonce, one in enumerate((PATIENT, DOCTOR)):
+                call = signed(chain, STRANGER, *freeze, one.address, *proof.arguments, nonce=nonce)
+                assert submit(service, call).result(timeout=60).state == "mined"
+            third = signed(chain, STRANGER, *freeze, PATIENT.address, *proof.arguments, nonce=2)
+            assert refusal(service, third) == "quota-exhausted"
+            for nonce in range(3):
+                assert submit(service, pair(chain, nonce=nonce)).result(timeout=60).state == "mined"
 
     def test_what_only_begins_like_a_guardians_call_is_a_strangers(self, tmp_path: Path, chain: TwinSidechain) -> None:
         selector = contract("IdentityRegistry").selector("approveRecovery")
