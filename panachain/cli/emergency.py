@@ -6,6 +6,7 @@ and no name or key. Follows docs/spec/cli.md and docs/spec/emergency.md.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,12 +16,15 @@ import click
 from panachain.cli import words
 from panachain.cli.app import App, LazyGroup, command, current
 from panachain.cli.files import write_new
-from panachain.cli.values import Moment
+from panachain.cli.values import Categories, Duration, Moment, flat
 from panachain.errors import PartlyDoneError
 from panachain.model.actors import Role
+from panachain.model.scope import EMERGENCY, Category
 
 if TYPE_CHECKING:
+    from panachain.sdk.granted_records import GrantedOpening
     from panachain.sdk.patient import Patient
+    from panachain.sdk.practitioner import Practitioner
     from panachain.sdk.results.emergencies import EmergencyView
 
 COLUMNS: Final = ("id", "state", "practitioner", "patient", "requested_at", "expires_at", "reason")
@@ -53,16 +57,25 @@ def emergency() -> None:
 )
 @click.argument("desks", metavar="DESK…", nargs=-1, required=True)
 @click.option("--until", required=True, type=Moment(), help="When it ends, excluded: a date, or 3y for three years.")
-def prepare(desks: tuple[str, ...], until: int) -> None:
+@click.option("--later", multiple=True, type=Categories(), help="What opens only when the delay is over; with commas.")
+@click.option("--delay", type=Duration(), help="How long that waits after the second signature: 15m to 225m, by 15.")
+def prepare(desks: tuple[str, ...], until: int, later: tuple[tuple[str, ...], ...], delay: int | None) -> None:
     """Let emergency desks open your emergency lane, in an emergency alone.
 
     A DESK is a group of practitioners. Nothing opens until one of them asks with a reason and a second practitioner of
     the same hospital co-signs; then it is open to the one who asked for four hours, and you are told.
+
+    What --later names waits for --delay more: proxies serve it to nobody before, and you can veto meanwhile. It may be
+    of the emergency summary, or beside it. To have nothing wait any more, veto and prepare again.
     """
     app = current()
+    waits = None if delay is None else timedelta(seconds=delay)
+    named = flat(later)
     with app.acting(Role.PATIENT) as patient:
-        made = patient.emergency.prepare(desks, until=until)
+        made = patient.emergency.prepare(desks, until=until, later=named, delay=waits)
         app.output.many(made, empty="", columns=("policy_id", "status", "scopes", "purposes", "expires_at"))
+    if delay and Category.LABORATORY.value not in named and {*named} & {one.value for one in EMERGENCY}:
+        app.output.say("Blood groups of laboratory results wait as long: they stand in the emergency summary alone.")
     app.output.next("panachain emergency card -o card.html")
 
 
@@ -203,9 +216,17 @@ def open_(number: int, folder: Path) -> None:
     open_into(
         current(),
         folder,
-        lambda practitioner, progress: practitioner.emergency.open(number),  # type: ignore[union-attr]
+        lambda practitioner, progress: _opening(practitioner, number),  # type: ignore[arg-type]
         summarized=True,
     )
+
+
+def _opening(practitioner: Practitioner, number: int) -> GrantedOpening:
+    """Return the opening of an emergency, and say when more opens; what it is isn't said."""
+    opening = practitioner.emergency.open(number)
+    if at := practitioner.emergency.more_at(number):
+        current().output.warn(f"the patient lets something wait: more opens at {words.when(at)}, by the same command")
+    return opening
 
 
 @command(

@@ -229,12 +229,23 @@ def explain_offer(
     )
 
 
+def _in_emergency(say: _Say, delay: int) -> str:
+    """Return who reads in an emergency; `delay` is seconds after the second signature."""
+    if delay:
+        return say(
+            "in an emergency, from {minutes} minutes after a second practitioner of the same hospital co-signed until"
+            " four hours after it, the member of an emergency desk who asked",
+            minutes=str(delay // 60),
+        )
+    return say(
+        "in an emergency, for four hours, the member of an emergency desk who asks once a second practitioner of"
+        " the same hospital co-signed"
+    )
+
+
 def _allows(say: _Say, terms: Terms, is_group: bool, grantee: str, patient: str) -> tuple[str, ...]:
     if terms.is_for_emergencies:
-        grantee = say(
-            "in an emergency, for four hours, the member of an emergency desk who asks once a second practitioner of"
-            " the same hospital co-signed"
-        )
+        grantee = _in_emergency(say, terms.emergency_delay or 0)
     elif is_group:
         grantee = say("everybody who is a member of the group {group} at the time of opening", group=grantee)
     purposes = [say.purpose(purpose) for purpose in terms.purposes]

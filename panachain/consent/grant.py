@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from panachain.consent.offer import Offer
 from panachain.consent.terms import seal_terms
 from panachain.crypto import keys, notice, umbral
+from panachain.ethereum import checksum_address
 from panachain.model.actors import Address, PolicyId
+from panachain.model.emergencies import waiting_account
 from panachain.model.policy import GrantedLane, Terms
 from panachain.model.scope import Generations
 
@@ -74,8 +76,7 @@ def prepare_grant(
     terms = Terms(
         policy_id=PolicyId(keys.address_of(account_key)),
         patient=patient,
-        # In an emergency nobody reads by name: whoever the sidechain names as acting for this patient does.
-        grantee=patient if offer.emergency else grantee.address,
+        grantee=_named(offer, patient),
         key_digest=grantee.key_digest,
         receiving_key=grantee.receiving_key,
         verifying_key=signer.public,
@@ -93,3 +94,11 @@ def prepare_grant(
     # 4. The notice, by which the grantee finds the policy on chain.
     announcement, view_tag = notice.announce(grantee.receiving_key, terms.policy_id)
     return PreparedGrant(index, terms, sealed, account_key, kfrags, announcement, view_tag)
+
+
+def _named(offer: Offer, patient: Address) -> Address:
+    """Return to whom the terms say that it is granted."""
+    if not offer.emergency:
+        return offer.grantee.address
+    # In an emergency nobody reads by name: whoever the sidechain names as acting for this patient does.
+    return checksum_address(waiting_account(patient, offer.delay)) if offer.delay else patient

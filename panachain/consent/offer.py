@@ -12,6 +12,7 @@ from typing import Final
 
 from panachain.errors import UsageError
 from panachain.model.actors import Actor, Address, PolicyId
+from panachain.model.emergencies import DELAYS, STEP
 from panachain.model.policy import SEALED, Disclosure, ProxyRef, Terms
 from panachain.model.scope import EMERGENCY, RESTRICTED, Category, Purpose, Scope
 
@@ -46,6 +47,8 @@ class Offer:
     emergency: bool = False
     """Whether it is for emergencies alone: the grantee's keys open it, and the terms name the patient as the grantee.
     So proxies serve nobody but those for whom an emergency is active on the sidechain."""
+    delay: int = 0
+    """Seconds after an emergency's co-signature from which it opens; 0 for at once."""
 
     def __post_init__(self) -> None:
         """Check that it can be granted.
@@ -58,6 +61,11 @@ class Offer:
                 "the window is empty: the policy would end before it begins",
                 hint="an end in the future, and after the beginning",
             )
+        if self.delay and self.delay not in DELAYS:
+            raise UsageError(
+                f"what waits in an emergency waits a quarter of an hour to {DELAYS[-1] // 60} minutes, in steps of"
+                f" {STEP // 60}, not {self.delay // 60} minutes: four hours after the second signature all is closed"
+            )
         if not 2 <= self.threshold <= len(self.proxies):
             raise UsageError(
                 f"threshold {self.threshold} doesn't fit {len(self.proxies)} proxies: 2 <= threshold <= proxies"
@@ -67,7 +75,7 @@ class Offer:
         """Tell whether terms were made of this offer, or of the same one a moment earlier."""
         return (
             terms.key_digest == self.grantee.key_digest
-            and (terms.is_for_emergencies if self.emergency else terms.grantee == self.grantee.address)
+            and (terms.emergency_delay == self.delay if self.emergency else terms.grantee == self.grantee.address)
             and {lane.scope for lane in terms.lanes} == set(self.scopes)
             and (terms.purposes, terms.threshold) == (self.purposes, self.threshold)
             and [proxy.address for proxy in terms.proxies] == [proxy.address for proxy in self.proxies]

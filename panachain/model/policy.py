@@ -11,6 +11,7 @@ from typing import Final, Self
 
 from panachain.model.actors import Actor, Address, PolicyId
 from panachain.model.codes import Coded
+from panachain.model.emergencies import delay_of
 from panachain.model.scope import Purpose, Scope
 
 
@@ -140,8 +141,18 @@ class Terms:
 
     @property
     def is_for_emergencies(self) -> bool:
-        """Whether it opens in an emergency alone: its grantee is the patient, its keys are an emergency desk's."""
-        return self.grantee == self.patient
+        """Whether it opens in an emergency alone: its keys are a desk's, its grantee stands for emergencies."""
+        return self.emergency_delay is not None
+
+    @property
+    def emergency_delay(self) -> int | None:
+        """Seconds after an emergency's co-signature from which it opens, 0 for at once; None if it isn't for them."""
+        return delay_of(self.patient, self.grantee)
+
+    @property
+    def shown_grantee(self) -> Address:
+        """Whom people are told as the grantee: for emergencies the patient, whatever account stands for a delay."""
+        return self.patient if self.is_for_emergencies else self.grantee
 
 
 class ReceiptKind(Coded):

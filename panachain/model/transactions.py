@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from panachain.errors import UsageError
 from panachain.model.actors import Address, PolicyId
+from panachain.model.emergencies import LASTS, delay_of
 from panachain.model.policy import SEALED, Disclosure
 from panachain.model.scope import Category
 
@@ -197,6 +198,23 @@ class Emergency:
     def is_active(self, at: int) -> bool:
         """Tell whether it opens something at a time, Unix seconds."""
         return at < self.expires_at
+
+    @property
+    def cosigned_at(self) -> int:
+        """Unix seconds; 0 before the co-signature."""
+        return max(0, self.expires_at - LASTS)
+
+    def opens(self, grantee: Address, *, since: int, until: int) -> bool:
+        """Tell whether what was granted to an account is open to whoever asked.
+
+        Args:
+            grantee: the patient, or an account that stands for a delay.
+            since: Unix seconds of a clock that is not ahead: a delay counts by it.
+            until: Unix seconds of the clock that is furthest: an end counts by it.
+        """
+        delay = delay_of(self.patient, grantee) if self.is_active(until) else None
+        # At once is at once: two chains' clocks differ by seconds.
+        return delay is not None and (delay == 0 or since >= self.cosigned_at + delay)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ who is served. Follows docs/spec/emergency.md, ADR 50 and design section 8 (Brea
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from panachain.chain.bound import Sends
@@ -20,8 +21,9 @@ from panachain.errors import AccessDeniedError, IntegrityError, OutOfScopeError,
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, Address, PolicyId, Role
+from panachain.model.emergencies import DELAYS, STEP
 from panachain.model.policy import PolicyStatus
-from panachain.model.scope import Purpose
+from panachain.model.scope import EMERGENCY, Category, Purpose
 from panachain.model.transactions import Emergency
 from panachain.records.findings import UNREADABLE
 from panachain.sdk.desks import desk_of
@@ -29,7 +31,7 @@ from panachain.sdk.network import Network
 from panachain.sdk.offers import Offers
 from panachain.sdk.results.emergencies import EmergencyView
 from panachain.sdk.results.policies import PolicyView
-from panachain.sdk.times import Moment
+from panachain.sdk.times import Moment, iso
 from panachain.storage.blocks import keep
 
 if TYPE_CHECKING:
@@ -74,6 +76,46 @@ def number_of(emergency: AnyEmergency) -> int:
 def _now(network: Network) -> int:
     # A development chain makes no block by itself: what is over mustn't be shown as active because nothing happened.
     return max(network.sidechain.emergency.now(), int(network.clock()))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What of an emergency opens at which time."""
+
+    words: tuple[str, ...]
+    """Names of categories, or `emergency`."""
+    delay: int
+    """Seconds after the co-signature."""
+
+
+def _parts(later: Sequence[str], delay: timedelta | None) -> list[_Part]:
+    """Return what opens at once, if anything does, and what opens later.
+
+    The second holds all of the first: whoever opens it opens everything with one policy.
+    """
+    named = list(dict.fromkeys(Category.parse(word) for word in later))
+    if (delay is None) == bool(named):
+        raise UsageError("name the categories that shall wait in an emergency, and for how long")
+    if delay is None:
+        return [_Part(("emergency",), 0)]
+    waits = delay // timedelta(seconds=1)
+    if waits not in DELAYS:
+        raise UsageError(
+            f"in an emergency something can wait for {DELAYS[0] // 60} to {DELAYS[-1] // 60} minutes, in steps of"
+            f" {STEP // 60}: four hours after the second signature everything is closed again; nothing was changed"
+        )
+    beside = tuple(one.value for one in named if one not in EMERGENCY)
+    second = _Part(("emergency", *beside), waits)
+    if len(beside) == len(named):
+        return [_Part(("emergency",), 0), second]
+    # The emergency lane holds what shall wait: at once only lanes of single categories open.
+    at_once = tuple(one.value for one in Category if one in EMERGENCY and one not in named)
+    return [_Part(at_once, 0), second] if at_once else [second]
+
+
+def _is_part(own: OwnPolicy, part: _Part) -> bool:
+    lanes = {lane.scope.text for lane in own.terms.lanes}
+    return own.terms.emergency_delay == part.delay and lanes == set(part.words)
 
 
 class _Views:
@@ -140,26 +182,54 @@ class OwnEmergencies:
         self._names = names
         self._views = _Views(network, seed.sealing(), names)
 
-    def prepare(self, desks: Sequence[str], *, until: Moment) -> list[PolicyView]:
+    def prepare(
+        self,
+        desks: Sequence[str],
+        *,
+        until: Moment,
+        later: Sequence[str] = (),
+        delay: timedelta | None = None,
+    ) -> list[PolicyView]:
         """Let emergency desks open the emergency lane, in an emergency alone; one that may already stays as it is.
 
         Args:
             desks: groups, by handle or address.
             until: the end, exclusive.
+            later: categories that open only when the delay is over, of the emergency summary or beside it. A desk that
+                could open more, less or at another time is granted anew, and what it had is taken back.
+            delay: how long after the second signature; a quarter of an hour to 225 minutes, in steps of 15.
+
+        Returns:
+            For each desk what opens at once, if anything does, and what opens later.
 
         Raises:
-            UsageError: no desk, or one that is no group.
+            UsageError: no desk, or one that is no group; categories without a delay, a delay without categories, or one
+                that an emergency doesn't last for.
             ProxiesUnavailableError: as `Patient.grant`.
         """
         if not desks:
             raise UsageError("name at least one emergency desk: a group of practitioners")
+        parts = _parts(later, delay)
         found = [self._network.resolve(desk, Role.GROUP) for desk in dict.fromkeys(desks)]
-        ready = {desk_of(self._network, own.terms.key_digest).address: own for own in self._active()}
+        ready: dict[Address, list[OwnPolicy]] = {}
+        for own in self._active():
+            ready.setdefault(desk_of(self._network, own.terms.key_digest).address, []).append(own)
         offers = Offers(self._network)
-        made = []
+        made: list[PolicyView] = []
         for desk in found:
-            own = ready.get(desk.address)
-            made.append(own.view() if own is not None else self._grants.make(self._offer(offers, desk, until)))
+            had = ready.get(desk.address, [])
+            if had and not later:
+                made += [own.view() for own in had]
+                continue
+            fits: list[OwnPolicy] = []
+            for part in parts:
+                fit = next((one for one in had if _is_part(one, part)), None)
+                fits += [] if fit is None else [fit]
+                made.append(fit.view() if fit else self._grants.make(self._offer(offers, desk, until, part)))
+            # After what replaces it: a desk never stands without anything.
+            for own in had:
+                if own not in fits:
+                    self._revoke(own.policy_id)
         return self._names.fill(made)
 
     def policies(self) -> list[PolicyView]:
@@ -177,9 +247,9 @@ class OwnEmergencies:
     def _active(self) -> list[OwnPolicy]:
         return [own for own in self._policies.readable() if own.terms.is_for_emergencies and not own.has_ended]
 
-    def _offer(self, offers: Offers, desk: Actor, until: Moment) -> Offer:
-        offer = offers.first(desk.address, ["emergency"], (), Purpose.ETREAT, until=until)
-        return replace(offer, emergency=True)
+    def _offer(self, offers: Offers, desk: Actor, until: Moment, part: _Part) -> Offer:
+        offer = offers.first(desk.address, part.words, (), Purpose.ETREAT, until=until)
+        return replace(offer, emergency=True, delay=part.delay)
 
 
 class _AtWork:
@@ -233,7 +303,7 @@ class BreakGlass(_AtWork):
         practitioner: Address,
         *,
         sender: Callable[[], Sends],
-        policies: Callable[[Address], list[PolicyId]],
+        policies: Callable[[Address], dict[PolicyId, int]],
         opens: Callable[[PolicyId], GrantedOpening],
         names: Names,
     ) -> None:
@@ -296,14 +366,40 @@ class BreakGlass(_AtWork):
                 f"emergency {found.emergency_id} is {found.state(now)}; it opens something only while it is active",
                 hint="within an hour a colleague of your hospital runs: panachain --profile COLLEAGUE emergency cosign",
             )
-        policies = self._network.mainchain.policies.policies_of(self._policies(found.patient))
-        for policy_id, on_chain in policies.items():
-            if on_chain.status is PolicyStatus.ACTIVE:
-                return self._opens(policy_id)
+        usable = self._usable(found)
+        due = [(delay, policy_id) for delay, policy_id in usable if found.cosigned_at + delay <= now]
+        if due:
+            # What opens later holds what opens at once; of equal ones the newest, which comes first.
+            most = max(delay for delay, _ in due)
+            return self._opens(next(policy_id for delay, policy_id in due if delay == most))
+        if usable:
+            opens_at = iso(found.cosigned_at + min(delay for delay, _ in usable))
+            raise OutOfScopeError(
+                f"emergency {found.emergency_id} opens something at {opens_at}, and nothing before: the patient's wish",
+                hint="the same again then",
+            )
         raise AccessDeniedError(
             "the patient lets no emergency desk of yours open anything: they prepared none, or vetoed it",
             hint="panachain request asks the patient, or whoever acts for them",
         )
+
+    def more_at(self, emergency: AnyEmergency) -> int:
+        """Return when more opens than now in an active emergency of one's own, Unix seconds; 0 for never.
+
+        What it is that waits isn't said: that a patient lets some category wait tells something of them.
+        """
+        found = self._known(number_of(emergency))
+        now = _now(self._network)
+        if found.practitioner != self._practitioner or not found.is_active(now):
+            return 0
+        times = [found.cosigned_at + delay for delay, _ in self._usable(found)]
+        return min((time for time in times if time > now), default=0)
+
+    def _usable(self, found: Emergency) -> list[tuple[int, PolicyId]]:
+        """Return the policies that this practitioner's desks have for a patient's emergencies, with their delays."""
+        delays = self._policies(found.patient)
+        policies = self._network.mainchain.policies.policies_of(list(delays))
+        return [(delays[one], one) for one, on_chain in policies.items() if on_chain.status is PolicyStatus.ACTIVE]
 
     def all(self) -> list[EmergencyView]:
         """Return the emergencies that this practitioner asked for or co-signed, and those that wait for them."""

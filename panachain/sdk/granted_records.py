@@ -287,9 +287,14 @@ def withheld(terms: Terms) -> tuple[Category, ...]:
     By the terms alone, not by what there is: a notice that came only then would tell that the patient has something.
     """
     scopes = {lane.scope for lane in terms.lanes}
-    if Scope.emergency() not in scopes:
+    if Scope.emergency() in scopes:
+        missing = RESTRICTED
+    elif terms.is_for_emergencies:
+        # Some of the summary waits: a section of it that isn't open must not look as if there were nothing.
+        missing = RESTRICTED | EMERGENCY
+    else:
         return ()
-    return tuple(one for one in Category if one in RESTRICTED and Scope.of(one) not in scopes)
+    return tuple(one for one in Category if one in missing and Scope.of(one) not in scopes)
 
 
 def readable_by(terms: Terms) -> frozenset[Category]:
@@ -307,7 +312,7 @@ def _provenance(asked: Asked, lane: GrantedLane, found: Header) -> RecordProvena
     return RecordProvenance(
         hospital=found.info.hospital,
         patient=asked.terms.patient,
-        grantee=asked.terms.grantee,
+        grantee=asked.terms.shown_grantee,
         policy_id=asked.policy.policy_id,
         lane=lane.scope.text,
         purpose=asked.purpose.value,

@@ -110,6 +110,7 @@ class Offers:
             disclosure=own.on_chain.disclosure,
             replaces=own.policy_id,
             emergency=terms.is_for_emergencies,
+            delay=terms.emergency_delay or 0,
         )
 
     def _choose(self, grantee: Actor, threshold: int, names: Sequence[str], any_operator: bool) -> tuple[ProxyRef, ...]:

@@ -317,7 +317,7 @@ def policy_view(terms: Terms, policy: OnChainPolicy) -> PolicyView:
         policy_id=terms.policy_id,
         status=policy.status,
         patient=terms.patient,
-        grantee=terms.grantee,
+        grantee=terms.shown_grantee,
         scopes=tuple(dict.fromkeys(lane.scope.text for lane in terms.lanes)),
         purposes=tuple(purpose.value for purpose in terms.purposes),
         starts_at=terms.starts_at,

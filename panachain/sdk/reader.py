@@ -367,23 +367,28 @@ class ReadingSession(ActorSession):
     def _reads_as(self, terms: Terms, *, at: int) -> bool:
         """Tell whether this actor reads what was granted to a group of theirs, or for an emergency that is active."""
         if terms.is_for_emergencies:
-            return self.network.sidechain.emergency.in_emergency(terms.patient, self.address, at=at)
+            # A chain that makes no block by itself would keep closed what has waited long enough.
+            at = max(at, int(self.network.clock()))
+            return self.network.sidechain.emergency.in_emergency(terms.grantee, self.address, at=at)
         return terms.grantee != self.address and self.network.sidechain.groups.is_member(terms.grantee, self.address)
 
-    def _for_emergencies(self, patient: Address) -> list[PolicyId]:
-        """Return the policies of a patient for emergencies whose keys this actor has, newest first."""
+    def _for_emergencies(self, patient: Address) -> dict[PolicyId, int]:
+        """Return the policies of a patient for emergencies whose keys this actor has, newest first, with their delays.
+
+        A delay is seconds after the co-signature, 0 for at once.
+        """
         who = self.network.sidechain.identities.identity_of(patient)
-        found = []
-        for policy_id, _, unverified in self._announced()[0]:
+        found: dict[PolicyId, int] = {}
+        for policy_id, _, unverified in self._announced()[0][::-1]:
             if unverified.claimed_patient == patient:
                 try:
                     terms = self._verified(unverified, policy_id, who)
                 except UNREADABLE as exc:
                     _LOG.info("policy %s is left out: %s", policy_id, exc)
                     continue
-                if terms.is_for_emergencies:
-                    found.append(policy_id)
-        return found[::-1]
+                if terms.emergency_delay is not None:
+                    found[policy_id] = terms.emergency_delay
+        return found
 
     def _verified(self, unverified: UnverifiedTerms, policy_id: PolicyId, patient: Actor | None) -> Terms:
         """Return terms that the patient whom they name has signed.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from panachain.sdk.emergencies import open_reason
 from tests.support import chain_refuses
 from tests.twin.world import World, resource, running_world
 from tests.unit.sdk.helpers import again, grant
-from tests.unit.summary.helpers import allergy
+from tests.unit.summary.helpers import allergy, condition
 from tests.unit.summary.ips import faults
 
 HOUR = 3600
@@ -74,7 +75,7 @@ def move(world: World, who: str, where: str) -> None:
 def asks_proxies(world: World, who: str = "clinician") -> None:
     """Ask the proxies past all rules of the SDK, as a dishonest client would."""
     session = again(world, who)
-    session.ask_proxies(session._for_emergencies(world.patient.address)[0])
+    session.ask_proxies(next(iter(session._for_emergencies(world.patient.address))))
 
 
 def test_two_of_one_hospital_open_the_emergency_lane_and_nothing_else(prepared: World) -> None:
@@ -208,7 +209,7 @@ class TestVeto:
 
     def test_a_veto_holds_in_the_middle_of_an_access(self, prepared: World) -> None:
         number = broken(prepared)
-        policies = prepared.clinician._for_emergencies(prepared.patient.address)
+        policies = list(prepared.clinician._for_emergencies(prepared.patient.address))
         assert len(opened(prepared, number)) == 1
         prepared.patient.emergency.veto()
         with pytest.raises(AccessDeniedError):
@@ -368,3 +369,134 @@ def _block(world: World, digest: bytes) -> bytes:
     from panachain.ipld.cid import CID, RAW
 
     return bytes(world.network.store.get_block(CID(RAW, digest)))
+
+
+class TestWaiting:
+    """What the patient lets wait, of the emergency summary and beside it."""
+
+    DELAY = timedelta(minutes=30)
+
+    def prepare(self, world: World, desk: Address, *later: str, delay: timedelta = DELAY) -> None:
+        ill = condition(id="c", onsetDateTime="2025-05-01", subject={"reference": "Patient/p"})
+        world.upload_each("hospital", [ill, resource("laboratory", 2025, 7)])
+        world.patient.emergency.prepare([desk], until=world.now + 1_000 * 86_400, later=later, delay=delay)
+
+    def kinds(self, world: World, number: int) -> list[str]:
+        return sorted(record.info.category.value for record in opened(world, number))
+
+    def ask_for_later(self, world: World) -> None:
+        """Ask the proxies past all rules of the SDK for what waits."""
+        session = again(world, "clinician")
+        policies = session._for_emergencies(world.patient.address)
+        session.ask_proxies(next(one for one, delay in policies.items() if delay))
+
+    def test_a_category_of_the_summary_opens_when_the_delay_is_over(self, prepared: World, desk: Address) -> None:
+        world = prepared
+        self.prepare(world, desk, "conditions")
+        number = broken(world)
+        assert self.kinds(world, number) == ["allergies"]
+        made = world.clinician.emergency.open(number).summary(now=float(world.now))
+        assert faults(made.content) == []
+        assert {"conditions", "mental-health"} <= set(made.withheld)
+        assert world.clinician.emergency.more_at(number) == world.now + 1800
+        world.advance(1799)
+        assert self.kinds(world, number) == ["allergies"]
+        with pytest.raises(AccessDeniedError):
+            self.ask_for_later(world)
+        world.advance(1)
+        assert self.kinds(world, number) == ["allergies", "conditions"]
+        self.ask_for_later(world)
+        assert world.clinician.emergency.more_at(number) == 0
+
+    def test_a_category_beside_the_summary_opens_later_and_with_its_end(self, prepared: World, desk: Address) -> None:
+        self.prepare(prepared, desk, "laboratory")
+        number = broken(prepared)
+        assert self.kinds(prepared, number) == ["allergies", "conditions"]
+        prepared.advance(1800)
+        assert self.kinds(prepared, number) == ["allergies", "conditions", "laboratory"]
+        prepared.advance(4 * HOUR - 1800)
+        with pytest.raises(AccessDeniedError):
+            self.ask_for_later(prepared)
+
+    def test_nothing_that_waits_opens_without_an_emergency_or_for_another(self, prepared: World, desk: Address) -> None:
+        self.prepare(prepared, desk, "laboratory")
+        with pytest.raises(AccessDeniedError):
+            self.ask_for_later(prepared)
+        # An emergency of somebody else has other accounts for its delays.
+        other = prepared.registrar.admit(_another_patient())
+        emergency = prepared.network.sidechain.emergency
+        emergency.request(prepared.clinician._person(), other.address, b"r" * 32)
+        emergency.cosign(prepared.nurse._person(), 1)
+        prepared.advance(1800)
+        with pytest.raises(AccessDeniedError):
+            self.ask_for_later(prepared)
+
+    def test_a_sidechain_that_is_ahead_opens_nothing_early(self, prepared: World, desk: Address) -> None:
+        self.prepare(prepared, desk, "laboratory")
+        broken(prepared)
+        sidechain = prepared.network.sidechain.chain
+        ahead = prepared.now + 3600
+        sidechain.clock = lambda: ahead
+        sidechain.mine()
+        with pytest.raises(AccessDeniedError):
+            self.ask_for_later(prepared)
+
+    def test_a_veto_closes_what_waits(self, prepared: World, desk: Address) -> None:
+        self.prepare(prepared, desk, "conditions")
+        number = broken(prepared)
+        assert len(prepared.patient.emergency.veto()) == 2
+        prepared.advance(1800)
+        with pytest.raises(AccessDeniedError, match="vetoed"):
+            opened(prepared, number)
+
+    def test_where_everything_waits_the_time_is_said(self, prepared: World, desk: Address) -> None:
+        everything = ("allergies", "medications", "conditions", "immunizations", "demographics")
+        self.prepare(prepared, desk, *everything)
+        number = broken(prepared)
+        with pytest.raises(OutOfScopeError, match=r"opens something at .*, and nothing before"):
+            opened(prepared, number)
+        prepared.advance(1800)
+        assert self.kinds(prepared, number) == ["allergies", "conditions"]
+
+    def test_what_was_prepared_before_is_taken_back_and_the_same_again_stays(
+        self, prepared: World, desk: Address
+    ) -> None:
+        (before,) = prepared.patient.emergency.policies()
+        self.prepare(prepared, desk, "conditions")
+        made = {view.policy_id for view in prepared.patient.emergency.policies()}
+        assert before.policy_id not in made
+        assert len(made) == 2
+        for later in ({}, {"later": ["conditions"], "delay": self.DELAY}):
+            prepared.patient.emergency.prepare([desk], until=prepared.now + 1_000 * 86_400, **later)
+            assert {view.policy_id for view in prepared.patient.emergency.policies()} == made
+
+    def test_a_delay_lives_on_when_lanes_rotate(self, prepared: World, desk: Address) -> None:
+        self.prepare(prepared, desk, "laboratory")
+        other = grant(prepared, "stranger", ("laboratory",))
+        prepared.patient.revoke(other, rotate=True)
+        number = broken(prepared)
+        assert self.kinds(prepared, number) == ["allergies", "conditions"]
+        with pytest.raises(AccessDeniedError):
+            self.ask_for_later(prepared)
+        prepared.advance(1800)
+        assert "laboratory" in self.kinds(prepared, number)
+
+    @pytest.mark.parametrize("minutes", [0, 1, 14, 16, 226, 240, 24 * 60])
+    def test_a_delay_that_an_emergency_does_not_last_for_is_refused(
+        self, prepared: World, desk: Address, minutes: int
+    ) -> None:
+        before = prepared.patient.emergency.policies()
+        with pytest.raises(UsageError, match="four hours after the second signature"):
+            self.prepare(prepared, desk, "conditions", delay=timedelta(minutes=minutes))
+        assert prepared.patient.emergency.policies() == before
+
+    def test_categories_and_delay_go_together(self, prepared: World, desk: Address) -> None:
+        for how in ({"later": ["conditions"]}, {"delay": self.DELAY}):
+            with pytest.raises(UsageError, match="for how long"):
+                prepared.patient.emergency.prepare([desk], until=prepared.now + 86_400, **how)
+
+    def test_people_are_shown_the_patient_and_not_the_account_of_a_delay(self, prepared: World, desk: Address) -> None:
+        self.prepare(prepared, desk, "conditions")
+        views = prepared.patient.emergency.policies()
+        assert {view.grantee for view in views} == {prepared.patient.address}
+        assert list(prepared.clinician.inbox()) == []

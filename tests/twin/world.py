@@ -202,7 +202,7 @@ class Blind:
     def is_member(self, _group: Address, _person: Address) -> bool:
         return True
 
-    def in_emergency(self, _patient: Address, _person: Address, *, at: int) -> bool:
+    def in_emergency(self, _grantee: Address, _person: Address, *, at: int) -> bool:
         return True
 
 

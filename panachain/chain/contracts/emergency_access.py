@@ -86,17 +86,19 @@ class EmergencyAccess(Adapter):
             times = {number: self.bound.source.block(number).time for number in {event.block for event in asked}}
             return [_emergency(event, times[event.block], later.get(event.values["id"], ())) for event in asked]
 
-    def in_emergency(self, patient: Address, practitioner: Address, *, at: int) -> bool:
-        """Tell whether a practitioner asked for a patient's emergency lane, a second one co-signed, and it isn't over.
+    def in_emergency(self, grantee: Address, practitioner: Address, *, at: int) -> bool:
+        """Tell whether a practitioner asked for an emergency, a second one co-signed, and it opens what was granted.
 
         Args:
-            patient: whose lane.
+            grantee: a patient, or an account that stands for a delay in a patient's emergencies.
             practitioner: who asked; the co-signer isn't served.
-            at: Unix seconds of another chain's head: a chain that stands still prolongs nothing.
+            at: Unix seconds of another chain's head: a chain that stands still prolongs nothing. Delays count by it
+                alone: a sidechain that is ahead opens nothing early.
         """
         with self.bound.source.pinned():
-            at = max(at, self.bound.source.head().time)
-            return any(one.is_active(at) for one in self.find(patient=patient, practitioner=practitioner))
+            until = max(at, self.bound.source.head().time)
+            asked = self.find(practitioner=practitioner)
+            return any(one.opens(grantee, since=at, until=until) for one in asked)
 
 
 def _emergency(event: Event, time: int, later: Iterable[Event]) -> Emergency:

@@ -134,6 +134,8 @@ class Opened:
     withheld: tuple[str, ...] = ()
     behind: int = 0
     """How many resources don't count any more."""
+    more_at: int = 0
+    """When more opens in an emergency, Unix seconds; 0 for nothing that waits."""
 
 
 @dataclass(frozen=True)

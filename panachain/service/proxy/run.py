@@ -93,9 +93,9 @@ class Chains:
         """Tell whether the sidechain counts a person to a group now."""
         return self._sidechain.groups.is_member(group, person)
 
-    def in_emergency(self, patient: Address, person: Address, *, at: int) -> bool:
-        """Tell whether a person may open a patient's emergency lane now, as the sidechain says."""
-        return self._sidechain.emergency.in_emergency(patient, person, at=at)
+    def in_emergency(self, grantee: Address, person: Address, *, at: int) -> bool:
+        """Tell whether a person may open in an emergency what was granted to this account, as the sidechain says."""
+        return self._sidechain.emergency.in_emergency(grantee, person, at=at)
 
     def _check_confirmed(self, policy_id: PolicyId, newest: int) -> None:
         if not self._mainchain.policies.is_confirmed(policy_id, self._confirmations):

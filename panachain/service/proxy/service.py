@@ -94,8 +94,14 @@ class ChainView(Protocol):
         """Tell whether the sidechain counts a person to a group."""
         ...
 
-    def in_emergency(self, patient: Address, person: Address, *, at: int) -> bool:
-        """Tell whether a person asked for a patient's emergency lane, a second one co-signed, and it isn't over."""
+    def in_emergency(self, grantee: Address, person: Address, *, at: int) -> bool:
+        """Tell whether a person asked for an emergency, a second one co-signed, and it opens what was granted now.
+
+        Args:
+            grantee: a patient, or an account that stands for a delay in a patient's emergencies.
+            person: who asked.
+            at: Unix seconds of the mainchain's head.
+        """
         ...
 
 
@@ -577,7 +583,8 @@ class ProxyService:
     def _may_read_as(self, grantee: Address, person: Address, *, at: int) -> bool:
         """Tell whether a person reads what was granted to somebody else: to a group, or by a patient for emergencies.
 
-        A policy whose grantee is a patient is that patient's own, for emergencies: nobody is its grantee by name.
+        A policy whose grantee is a patient is that patient's own, for emergencies: nobody is its grantee by name. So is
+        one whose grantee stands for a delay in a patient's emergencies.
         """
         if person == grantee:
             return False

@@ -77,8 +77,8 @@ class Chain:
     def is_member(self, group: Address, person: Address) -> bool:
         return (group, person) in self.members
 
-    def in_emergency(self, patient: Address, person: Address, *, at: int) -> bool:
-        return at < self.emergencies.get((patient, person), 0)
+    def in_emergency(self, grantee: Address, person: Address, *, at: int) -> bool:
+        return at < self.emergencies.get((grantee, person), 0)
 
     def revoke(self, policy_id: PolicyId) -> None:
         self.policies[policy_id] = replace(self.policies[policy_id], status=PolicyStatus.REVOKED)

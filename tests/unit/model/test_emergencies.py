@@ -1,0 +1,33 @@
+"""Accounts that stand for a delay in a patient's emergencies."""
+
+from __future__ import annotations
+
+import hashlib
+
+from panachain.model.actors import Address
+from panachain.model.emergencies import DELAYS, LASTS, delay_of, waiting_account
+
+PATIENT = Address("0x" + "a1" * 20)
+OTHER = Address("0x" + "a2" * 20)
+
+
+def account(patient: Address, delay: int) -> Address:
+    return Address("0x" + waiting_account(patient, delay).hex())
+
+
+def test_the_patient_stands_for_at_once_and_each_delay_has_an_account() -> None:
+    assert delay_of(PATIENT, PATIENT) == 0
+    assert [delay_of(PATIENT, account(PATIENT, delay)) for delay in DELAYS] == list(DELAYS)
+    assert len({waiting_account(patient, delay) for patient in (PATIENT, OTHER) for delay in DELAYS}) == 2 * len(DELAYS)
+
+
+def test_it_is_of_one_patient_and_of_delays_that_an_emergency_lasts_for() -> None:
+    assert delay_of(OTHER, account(PATIENT, 900)) is None
+    assert delay_of(PATIENT, OTHER) is None
+    for delay in (0, 1, 901, LASTS, LASTS + 900):
+        assert delay_of(PATIENT, account(PATIENT, delay)) is None
+
+
+def test_the_form_is_that_of_the_specification() -> None:
+    named = b"emergency after " + bytes.fromhex("00000708") + b"\xa1" * 20
+    assert waiting_account(PATIENT, 1800) == hashlib.sha256(named).digest()[:20]
