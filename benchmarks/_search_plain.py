@@ -1,6 +1,7 @@
 r"""A plain search over plain files, written apart from the program: what it must find, no more and no less.
 
-Reads files with json, xml.etree and a split at HL7's signs, cuts at `\w+`, and stems with Snowball. Shares with the
+Reads files with json, xml.etree and a split at HL7's signs, cuts at `\w+`, and stems with Snowball. DICOM is
+read by pydicom. Shares with the
 program nothing but the list of members in which FHIR has texts.
 """
 
@@ -22,15 +23,39 @@ from panachain.records.fhir_sensitivity import _TEXTS as TEXTS
 from panachain.records.pdf_text import text_of_pdf
 
 _NAMES = {"family", "given", "prefix", "suffix", "city"}
-_STEM = Stemmer.Stemmer("english", 0)
 
 
 def words(text: str) -> list[str]:
-    """Return the stems of a text that is written in Latin letters."""
+    """Return the words of a text that is written in Latin letters, as they are written."""
     plain = unicodedata.normalize("NFKC", text).casefold()
     plain = "".join(one for one in unicodedata.normalize("NFD", plain) if not "\u0300" <= one <= "\u036f")
     found = re.findall(r"[\u4e00-\u9fff]|(?:(?![\u4e00-\u9fff])[^\W_])+", unicodedata.normalize("NFC", plain))
-    return [_STEM.stemWord(one) if len(one) > 2 and one.isalpha() else one for one in (word[:64] for word in found)]
+    return [word[:64] for word in found]
+
+
+class Alike:
+    """Which records have a word in any form that one of some languages gives it."""
+
+    def __init__(self, found: dict[str, set[int]], algorithms: list[str]) -> None:
+        """Take what `index` returned, and Snowball's names of the languages."""
+        self._found = found
+        self._stemmers = [Stemmer.Stemmer(name, 0) for name in algorithms]
+        self._stems: list[dict[str, set[int]]] = [defaultdict(set) for _ in algorithms]
+        for word, records in found.items():
+            for stemmer, stems in zip(self._stemmers, self._stems, strict=True):
+                if self._inflected(word):
+                    stems[stemmer.stemWord(word)] |= records
+
+    def having(self, word: str) -> set[int]:
+        """Return the numbers of these records."""
+        records = set(self._found.get(word, ()))
+        if self._inflected(word):
+            for stemmer, stems in zip(self._stemmers, self._stems, strict=True):
+                records |= stems.get(stemmer.stemWord(word), set())
+        return records
+
+    def _inflected(self, word: str) -> bool:
+        return len(word) > 2 and word.isalpha() and word[0] <= "\u024f"
 
 
 def entries(record: PlainRecord) -> list[list[str]]:

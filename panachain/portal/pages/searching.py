@@ -16,11 +16,12 @@ from panachain.model.actors import Role
 from panachain.model.policy import PolicyStatus
 from panachain.portal.desk import Seat, seated
 from panachain.portal.forms import Form, checked_form
-from panachain.portal.i18n import N_, _
+from panachain.portal.i18n import N_, _, current
 from panachain.portal.jobs import JobProgress
 from panachain.portal.pages import Page
 from panachain.portal.refusals import said
 from panachain.portal.rendering import render, to
+from panachain.records.lexicon import LANGUAGES
 from panachain.records.search import Query
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.searches import SearchResult
@@ -72,9 +73,12 @@ async def search(seat: Sitting, filled: Filled) -> Response:
     if seat.profile.role in _READERS:
         policy = filled["policy"]
 
+    # Whoever reads German looks for German words, too.
+    spoken = {current()} & LANGUAGES.keys()
+
     def work(actor: Any, progress: JobProgress) -> Found:
         progress.stage(_("What hospitals published is looked through"))
         opening = actor.open(policy) if policy else actor.records()
-        return Found(words, policy, opening.search(words, limit=SHOWN))
+        return Found(words, policy, opening.search(words, limit=SHOWN, languages=spoken))
 
     return to(seat.start(_("Searching"), work, template="everyone/found.html"))

@@ -14,7 +14,7 @@ from panachain.model.scope import Category
 from panachain.records import record_words
 from panachain.records.record_words import RecordWords, words_of
 from panachain.records.split import MEDIA_TYPE, XML_MEDIA_TYPE
-from panachain.records.words import stems_of
+from panachain.records.words import forms_of
 from tests.unit.records.pdfs import pdf
 
 CDA = """<ClinicalDocument xmlns="urn:hl7-org:v3"><component><section>
@@ -64,7 +64,7 @@ def found(content: bytes | str, media_type: str) -> RecordWords:
 )
 def test_each_format_has_its_words(content: bytes | str, media_type: str, words: str) -> None:
     places = found(content, media_type).places
-    assert [one for one in stems_of(words) if one not in places] == []
+    assert [one for one in forms_of(words) if one not in places] == []
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_each_format_has_its_words(content: bytes | str, media_type: str, words:
 def test_each_format_has_its_numbers(content: str, media_type: str, code: str) -> None:
     words = found(content, media_type)
     assert [value.number for value in words.values[code]] == ["131"]
-    assert code in words.called["glucos"]
+    assert code in words.called["glucose"]
 
 
 def test_of_fhir_what_somebody_wrote_and_codes_are_words_and_identifiers_are_not() -> None:
@@ -99,9 +99,9 @@ def test_of_fhir_what_somebody_wrote_and_codes_are_words_and_identifiers_are_not
     }
     places = found(json.dumps({"resourceType": "Bundle", "entry": [{"resource": resource}]}), MEDIA_TYPE).places
     for word in ("narrative", "metformin", "860975", "rxnorm", "meals", "written"):
-        assert stems_of(word)[0] in places, word
+        assert forms_of(word)[0] in places, word
     for word in ("abcdefgh", "activestatus", "secretnumber"):
-        assert stems_of(word)[0] not in places, word
+        assert forms_of(word)[0] not in places, word
 
 
 @pytest.mark.parametrize("content", [bytes(range(256)) * 4, b"\x89PNG\r\n\x1a\n" + bytes(100), b"%PDF-1.7 nothing"])
