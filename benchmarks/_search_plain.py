@@ -8,6 +8,7 @@ program nothing but the list of members in which FHIR has texts.
 from __future__ import annotations
 
 import html
+import io
 import json
 import re
 import unicodedata
@@ -16,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+import pydicom
 import Stemmer
 
 from panachain.model.records import PlainRecord
@@ -76,7 +78,43 @@ def entries(record: PlainRecord) -> list[list[str]]:
         return [[content.decode("utf-8", "replace")]]
     if "xml" in record.media_type:
         return [list(_xml(content))]
+    if record.media_type == "application/dicom":
+        return [list(_dicom(pydicom.dcmread(io.BytesIO(content), force=True)))]
     return []
+
+
+_DICOM = [
+    *("Modality", "InstitutionName", "InstitutionalDepartmentName", "StudyDescription"),
+    *("SeriesDescription", "AdmittingDiagnosesDescription", "DerivationDescription", "MedicalAlerts"),
+    *("Allergies", "Occupation", "AdditionalPatientHistory", "PatientComments"),
+    *("ContrastBolusAgent", "BodyPartExamined", "ProtocolName", "ImageComments"),
+    *("ReasonForStudy", "RequestedProcedureDescription", "StudyComments", "ScheduledProcedureStepDescription"),
+    *(
+        "PerformedProcedureStepDescription",
+        "CommentsOnThePerformedProcedureStep",
+        "ReasonForTheRequestedProcedure",
+        "RequestedProcedureComments",
+    ),
+    *("ImagingServiceRequestComments", "TextValue", "CodeMeaning", "DocumentTitle"),
+    *("ContentLabel", "ContentDescription", "DoseComment", "StructureSetLabel"),
+    *("StructureSetName", "StructureSetDescription", "ROIName", "ROIDescription"),
+    *("RTPlanLabel", "RTPlanName", "RTPlanDescription", "BeamName"),
+    *("InterpretationText", "InterpretationDiagnosisDescription", "Impressions"),
+]
+
+
+def _dicom(item: pydicom.Dataset) -> Iterator[str]:
+    for name in _DICOM:
+        if name in item:
+            yield str(item[name].value)
+    if "CodingSchemeDesignator" in item:
+        yield from (str(item[one].value) for one in ("CodeValue", "LongCodeValue", "URNCodeValue") if one in item)
+    if "EncapsulatedDocument" in item:
+        yield text_of_pdf(item.EncapsulatedDocument).text or ""
+    for element in item:
+        if element.VR == "SQ":
+            for held in element.value:
+                yield from _dicom(held)
 
 
 def _json(name: str, node: Any) -> Iterator[str]:

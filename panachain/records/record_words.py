@@ -1,12 +1,14 @@
 """Which words a record has: its codes, displays, free texts, medicines, numbers and the text of its documents.
 
-Reads what `split.py` publishes: Bundles of FHIR entry by entry, HL7 v2, C-CDA, FHIR and Apple Health in XML, PDF and
-plain texts. Of an image it reads nothing. Never fails: what can't be read has no words, and whoever searches is told
-how many such records there are. Opens no file but the record's own. Follows docs/spec/search.md (What is found).
+Reads what `split.py` publishes: Bundles of FHIR entry by entry, HL7 v2, C-CDA, FHIR and Apple Health in XML, PDF,
+plain texts, and the header of DICOM. Of an image it reads nothing. Never fails: what can't be read has no words, and
+whoever searches is told how many such records there are. Opens no file but the record's own. Follows
+docs/spec/search.md (What is found).
 """
 
 from __future__ import annotations
 
+import io
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -17,7 +19,7 @@ from typing import Any, Final
 
 from panachain.errors import InputError, PanaChainError
 from panachain.model.records import STATEMENT, FileContent, PlainRecord
-from panachain.records import canonical
+from panachain.records import canonical, dicom
 from panachain.records.fhir_sensitivity import _TEXTS as TEXTS
 from panachain.records.sensitivity.systems import canonical_system
 from panachain.records.split import MEDIA_TYPE
@@ -102,9 +104,11 @@ def words_of(record: PlainRecord, bundle: Bundle | None = None) -> RecordWords |
     """
     if record.media_type == STATEMENT:
         return RecordWords()
-    if record.size > MOST_BYTES:
-        return None
     try:
+        if record.media_type == dicom.MEDIA_TYPE:
+            return _collected([_dicom_entry(record.content)])
+        if record.size > MOST_BYTES:
+            return None
         content = record.content
         if isinstance(content, FileContent):
             content = content.path.read_bytes()
@@ -337,6 +341,23 @@ def _hl7_entry(text: str) -> _Entry:
                 entry.values.append(
                     (value_code(named[0]), number, unit[:LONGEST_UNIT], tuple(one for one in named[1:2] if one))
                 )
+    return entry
+
+
+def _dicom_entry(content: bytes | FileContent) -> _Entry:
+    """Return the words of an object of DICOM, of whatever size: its image isn't read."""
+    entry = _Entry()
+    with content.path.open("rb") if isinstance(content, FileContent) else io.BytesIO(content) as file:
+        for system, text in dicom.texts(file):
+            if system:
+                _add(coded(system, text[:_LONGEST_CODE]), entry)
+            elif text.startswith("<"):
+                # A clinical document that the object holds.
+                held = _xml_entry(text)
+                entry.texts |= held.texts
+                entry.values += held.values
+            else:
+                _add(text, entry)
     return entry
 
 
