@@ -1,12 +1,14 @@
 r"""A plain search over plain files, written apart from the program: what it must find, no more and no less.
 
-Reads files with json, xml.etree and a split at HL7's signs, cuts at `\w+`, and stems with Snowball. Shares with the
+Reads files with json, xml.etree and a split at HL7's signs, cuts at `\w+`, and stems with Snowball. DICOM is
+read by pydicom. Shares with the
 program nothing but the list of members in which FHIR has texts.
 """
 
 from __future__ import annotations
 
 import html
+import io
 import json
 import re
 import unicodedata
@@ -15,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+import pydicom
 import Stemmer
 
 from panachain.model.records import PlainRecord
@@ -22,15 +25,39 @@ from panachain.records.fhir_sensitivity import _TEXTS as TEXTS
 from panachain.records.pdf_text import text_of_pdf
 
 _NAMES = {"family", "given", "prefix", "suffix", "city"}
-_STEM = Stemmer.Stemmer("english", 0)
 
 
 def words(text: str) -> list[str]:
-    """Return the stems of a text that is written in Latin letters."""
+    """Return the words of a text that is written in Latin letters, as they are written."""
     plain = unicodedata.normalize("NFKC", text).casefold()
     plain = "".join(one for one in unicodedata.normalize("NFD", plain) if not "\u0300" <= one <= "\u036f")
     found = re.findall(r"[\u4e00-\u9fff]|(?:(?![\u4e00-\u9fff])[^\W_])+", unicodedata.normalize("NFC", plain))
-    return [_STEM.stemWord(one) if len(one) > 2 and one.isalpha() else one for one in (word[:64] for word in found)]
+    return [word[:64] for word in found]
+
+
+class Alike:
+    """Which records have a word in any form that one of some languages gives it."""
+
+    def __init__(self, found: dict[str, set[int]], algorithms: list[str]) -> None:
+        """Take what `index` returned, and Snowball's names of the languages."""
+        self._found = found
+        self._stemmers = [Stemmer.Stemmer(name, 0) for name in algorithms]
+        self._stems: list[dict[str, set[int]]] = [defaultdict(set) for _ in algorithms]
+        for word, records in found.items():
+            for stemmer, stems in zip(self._stemmers, self._stems, strict=True):
+                if self._inflected(word):
+                    stems[stemmer.stemWord(word)] |= records
+
+    def having(self, word: str) -> set[int]:
+        """Return the numbers of these records."""
+        records = set(self._found.get(word, ()))
+        if self._inflected(word):
+            for stemmer, stems in zip(self._stemmers, self._stems, strict=True):
+                records |= stems.get(stemmer.stemWord(word), set())
+        return records
+
+    def _inflected(self, word: str) -> bool:
+        return len(word) > 2 and word.isalpha() and word[0] <= "\u024f"
 
 
 def entries(record: PlainRecord) -> list[list[str]]:
@@ -51,7 +78,43 @@ def entries(record: PlainRecord) -> list[list[str]]:
         return [[content.decode("utf-8", "replace")]]
     if "xml" in record.media_type:
         return [list(_xml(content))]
+    if record.media_type == "application/dicom":
+        return [list(_dicom(pydicom.dcmread(io.BytesIO(content), force=True)))]
     return []
+
+
+_DICOM = [
+    *("Modality", "InstitutionName", "InstitutionalDepartmentName", "StudyDescription"),
+    *("SeriesDescription", "AdmittingDiagnosesDescription", "DerivationDescription", "MedicalAlerts"),
+    *("Allergies", "Occupation", "AdditionalPatientHistory", "PatientComments"),
+    *("ContrastBolusAgent", "BodyPartExamined", "ProtocolName", "ImageComments"),
+    *("ReasonForStudy", "RequestedProcedureDescription", "StudyComments", "ScheduledProcedureStepDescription"),
+    *(
+        "PerformedProcedureStepDescription",
+        "CommentsOnThePerformedProcedureStep",
+        "ReasonForTheRequestedProcedure",
+        "RequestedProcedureComments",
+    ),
+    *("ImagingServiceRequestComments", "TextValue", "CodeMeaning", "DocumentTitle"),
+    *("ContentLabel", "ContentDescription", "DoseComment", "StructureSetLabel"),
+    *("StructureSetName", "StructureSetDescription", "ROIName", "ROIDescription"),
+    *("RTPlanLabel", "RTPlanName", "RTPlanDescription", "BeamName"),
+    *("InterpretationText", "InterpretationDiagnosisDescription", "Impressions"),
+]
+
+
+def _dicom(item: pydicom.Dataset) -> Iterator[str]:
+    for name in _DICOM:
+        if name in item:
+            yield str(item[name].value)
+    if "CodingSchemeDesignator" in item:
+        yield from (str(item[one].value) for one in ("CodeValue", "LongCodeValue", "URNCodeValue") if one in item)
+    if "EncapsulatedDocument" in item:
+        yield text_of_pdf(item.EncapsulatedDocument).text or ""
+    for element in item:
+        if element.VR == "SQ":
+            for held in element.value:
+                yield from _dicom(held)
 
 
 def _json(name: str, node: Any) -> Iterator[str]:

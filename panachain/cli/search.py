@@ -40,17 +40,26 @@ _NOTHING = "No record has that."
 @click.option(
     "--limit", type=click.IntRange(1), metavar="NUMBER", help="Name so many records at most; 1,000 if left out."
 )
+@click.option(
+    "--language",
+    "languages",
+    multiple=True,
+    metavar="TAG",
+    help="Count plurals of this language at all hospitals, such as de; repeatable.",
+)
 def search(
     words: tuple[str, ...],
     categories: tuple[tuple[str, ...], ...],
     since: int | None,
     until: int | None,
     limit: int | None,
+    languages: tuple[str, ...],
 ) -> None:
     """Find your own records that have some words, or those of POLICY that was granted to you.
 
     All words must be in one entry of a record. A phrase stands in quotation marks, gluc* is a beginning, glucose>126 a
-    number, and loinc|2345-7 a code. Case, accents and plurals make no difference.
+    number, and loinc|2345-7 a code. Case, accents and plurals make no difference: English ones, and those
+    of the languages in which a hospital's records say or show that they are written.
 
     The answer is complete: what each hospital published is compared with the chain. What a hospital did wrong costs its
     own records only: each is named, and the exit code is 3. A patient's log tells of searches by others.
@@ -66,7 +75,7 @@ def search(
             reader = cast("Practitioner", actor)
             opening = reader.open(app.policy(reader, words[0]), categories=chosen)
             words = words[1:]
-        found = opening.search(words, categories=chosen, since=since, until=until, limit=limit)
+        found = opening.search(words, categories=chosen, since=since, until=until, limit=limit, languages=languages)
     show(app, found)
 
 
@@ -92,7 +101,7 @@ def show(app: App, found: SearchResult) -> None:
         held = f"all that its {say.count(proof.transactions, 'storage transaction')} hold for you"
         app.output.say(f"Looked through {say.count(proof.records, 'record')} of {hospital}: {held}.")
     if found.mute:
-        why = "images, or published by an older program"
+        why = "images, too long, or published by an older program"
         app.output.say(f"{say.count(found.mute, 'record')} had no words to look through: {why}.")
     app.output.left_out(found.omissions, found.notices)
     if found.omissions:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import BinaryIO, Final
 
 from panachain.errors import InputError
@@ -76,10 +76,57 @@ _PERSON: Final = frozenset(
 """Who somebody is: names, identifiers, address, telephone; physicians, operators and whom a report names."""
 _DOCUMENT: Final = 0x0042_0011
 """Encapsulated Document."""
+_SYSTEM: Final = 0x0008_0102
+_READ: Final = frozenset(
+    {
+        # Modality, institution, department; study, series, diagnoses on admission, derivation.
+        *(0x0008_0060, 0x0008_0080, 0x0008_1040, 0x0008_1030, 0x0008_103E, 0x0008_1080, 0x0008_2111),
+        # Alerts, allergies, occupation, history and comments of the patient.
+        *(0x0010_2000, 0x0010_2110, 0x0010_2180, 0x0010_21B0, 0x0010_4000),
+        # Contrast agent, body part, protocol, comments of the image.
+        *(0x0018_0010, 0x0018_0015, 0x0018_1030, 0x0020_4000),
+        # Why something was asked for, what, and what was said of it and done.
+        *(0x0032_1030, 0x0032_1060, 0x0032_4000, 0x0040_0007, 0x0040_0254, 0x0040_0280),
+        *(0x0040_1002, 0x0040_1400, 0x0040_2400),
+        # The text of a structured report; meanings of codes; titles and descriptions of documents and content.
+        *(0x0040_A160, 0x0008_0104, 0x0042_0010, 0x0070_0080, 0x0070_0081),
+        # Radiotherapy: comment of a dose, structure sets, regions, plans, beams.
+        *(0x3004_0006, 0x3006_0002, 0x3006_0004, 0x3006_0006, 0x3006_0026, 0x3006_0028),
+        *(0x300A_0002, 0x300A_0003, 0x300A_0004, 0x300A_00C2),
+        # What was read in an image, and what is thought of it.
+        *(0x4008_010B, 0x4008_0115, 0x4008_0300),
+    }
+)
+"""Attributes that a person reads, PS3.6: none that names somebody."""
+_ENCODINGS: Final = {
+    **dict.fromkeys(("ISO_IR 100", "ISO 2022 IR 100"), "iso8859_1"),
+    **dict.fromkeys(("ISO_IR 101", "ISO 2022 IR 101"), "iso8859_2"),
+    **dict.fromkeys(("ISO_IR 109", "ISO 2022 IR 109"), "iso8859_3"),
+    **dict.fromkeys(("ISO_IR 110", "ISO 2022 IR 110"), "iso8859_4"),
+    **dict.fromkeys(("ISO_IR 144", "ISO 2022 IR 144"), "iso8859_5"),
+    **dict.fromkeys(("ISO_IR 127", "ISO 2022 IR 127"), "iso8859_6"),
+    **dict.fromkeys(("ISO_IR 126", "ISO 2022 IR 126"), "iso8859_7"),
+    **dict.fromkeys(("ISO_IR 138", "ISO 2022 IR 138"), "iso8859_8"),
+    **dict.fromkeys(("ISO_IR 148", "ISO 2022 IR 148"), "iso8859_9"),
+    **dict.fromkeys(("ISO_IR 203", "ISO 2022 IR 203"), "iso8859_15"),
+    **dict.fromkeys(("ISO_IR 13", "ISO 2022 IR 13"), "shift_jis"),
+    **dict.fromkeys(("ISO_IR 166", "ISO 2022 IR 166"), "tis_620"),
+    **dict.fromkeys(("ISO 2022 IR 87", "ISO 2022 IR 159"), "iso2022_jp_2"),
+    "ISO 2022 IR 149": "euc_kr",
+    "ISO 2022 IR 58": "gb2312",
+    "ISO_IR 192": "utf-8",
+    "GB18030": "gb18030",
+    "GBK": "gbk",
+}
+"""Specific Character Set, PS3.3 section C.12.1.1.2, as Python calls them."""
+_TO_G1: Final = (b"\x1b$)C", b"\x1b$)A", b"\x1b(B")
+"""Escapes to sets that the encodings above have in their upper half, and back to ASCII."""
 _PIXELS: Final = 0x7FE0_0000
 _AFTER_PIXELS: Final = 0x7FE1_0000
 _MOST_TEXT: Final = 8 << 20
 """Bytes of one text, or one document, that are looked at."""
+_MOST_TEXTS: Final = 16 << 20
+"""Bytes of all texts of an object that are read for its words."""
 
 _IMPLICIT: Final = b"1.2.840.10008.1.2"
 _BIG_ENDIAN: Final = b"1.2.840.10008.1.2.2"
@@ -163,6 +210,55 @@ def findings(file: BinaryIO, matcher: Matcher | None = None) -> list[Finding]:
     return list(found)
 
 
+def texts(file: BinaryIO) -> Iterator[tuple[str, str]]:
+    """Yield what a person reads in an object: each text or document with an empty system, each code with its system.
+
+    Args:
+        file: of any kind; read from its beginning, and no further than to the image.
+
+    Raises:
+        InputError: its data set is damaged, one text has more than 8 MiB, or all of them have more than 16 MiB.
+    """
+    file.seek(0)
+    file.seek(_PREAMBLE + 4 if has_preamble(file.read(_PREAMBLE + 6)) else 0)
+    syntax = dict(_Reader(file, explicit=True).elements(last=0x0002_FFFF)).get(_TRANSFER_SYNTAX, b"")
+    sets, code, system, left = "", "", "", _MOST_TEXTS
+    wanted = _READ | _CODES.keys() | {CHARACTER_SET, _DOCUMENT}
+    for tag, value in _data_set(file, syntax.rstrip(b"\0 ")).texts(wanted):
+        left -= len(value)
+        if left < 0:
+            raise InputError(f"a DICOM file with more than {_MOST_TEXTS:,} bytes of texts")
+        if tag == CHARACTER_SET:
+            sets = value.decode("ascii", "replace")
+        elif tag == _DOCUMENT:
+            # Its length is even, PS3.5 section 7.1.1.
+            yield "", text_of(value.rstrip(b"\0")) or ""
+        elif tag == 0x0008_0100:
+            code = _decoded(value, sets)
+        elif tag == _SYSTEM:
+            system = _decoded(value, sets)
+            if code:
+                yield system, code
+            code = ""
+        elif _CODES.get(tag) == "code":
+            # The longer forms of a code stand behind its system.
+            yield system, _decoded(value, sets)
+        else:
+            yield "", _decoded(value, sets)
+
+
+def _decoded(value: bytes, sets: str) -> str:
+    """Return a text, given the data set's Specific Character Set."""
+    named = [one.strip("\0 ") for one in sets.split("\\")]
+    # Where there are several, the last one is that of the escapes, and the ones before are in it.
+    known = [_ENCODINGS[one] for one in named if one in _ENCODINGS]
+    if not known:
+        return (text_of(value) or "").strip("\0 ")
+    for escape in _TO_G1 if known[-1] in ("euc_kr", "gb2312") else ():
+        value = value.replace(escape, b"")
+    return value.decode(known[-1], "replace").strip("\0 ")
+
+
 def _unknown(label: str) -> Iterator[Finding]:
     if not any(label_findings("", label)):
         yield Finding(UNKNOWN_LABEL, tells=True, rule="a confidentiality that isn't known")
@@ -205,8 +301,11 @@ class _Reader:
         if head is not None:
             self._file.seek(self._before)
 
-    def texts(self) -> Iterator[tuple[int, bytes]]:
+    def texts(self, wanted: Collection[int] | None = None) -> Iterator[tuple[int, bytes]]:
         """Yield tag and value of each element up to the image that may hold text, those inside sequences too.
+
+        Args:
+            wanted: only elements with these tags, of whatever type they are; None for all that may hold text.
 
         Raises:
             InputError: one is longer than 8 MiB.
@@ -216,7 +315,8 @@ class _Reader:
             if size == _UNDEFINED or tag == _ITEM or tag in _ENDS or self._vr == b"SQ" or self._begins_item():
                 # What follows is inside of it, and is read as if it stood here: nothing recurses.
                 continue
-            if (tag == _DOCUMENT or self._vr not in _VALUES) and size:
+            is_read = (tag == _DOCUMENT or self._vr not in _VALUES) if wanted is None else tag in wanted
+            if is_read and size:
                 if size > _MOST_TEXT:
                     raise InputError(
                         f"a DICOM file with a text of {size} bytes: nobody looks at all of its words",

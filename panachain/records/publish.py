@@ -35,6 +35,7 @@ from panachain.records.record_words import words_of
 from panachain.records.split import MEDIA_TYPE
 from panachain.records.version_list import VersionList
 from panachain.records.versions import Bundle, bundle_of
+from panachain.records.word_list import Room
 from panachain.storage.blocks import BlobStore
 
 MAX_RECORDS: Final = inventory.MAX_RECORDS
@@ -125,6 +126,17 @@ class _Group:
     entries: list[_Entry] = field(default_factory=list)
     rows: int = 0
     """Resources that its records list."""
+    has_bundle: bool = False
+    room: Room = field(default_factory=Room)
+    """What its list of words takes."""
+
+    def is_full(self, record: PlainRecord, room: Room) -> bool:
+        """Tell whether a record belongs into another one, where its list of resources or of words would be too long."""
+        if record.media_type == MEDIA_TYPE:
+            return self.rows >= _MOST_ROWS or not (self.room + room).fits()
+        # A Bundle's attachments stay with it.
+        return not self.has_bundle and not (self.room + room).fits()
+
     sequence: int = 0
     """Of the storage transaction that published its records first; 0 for this one."""
 
@@ -219,10 +231,10 @@ class BatchBuilder:
         Raises:
             InputError: its file can't be read, or changed.
         """
+        words, room = _listed_words(record, bundle)
         # 1. One group, and so one fresh envelope key, for each patient, category and year, and each path.
         key = (pairing.patient, record.category, record.year, record.emergency, sequence)
-        if key in self._groups and record.media_type == MEDIA_TYPE and self._groups[key].rows >= _MOST_ROWS:
-            # Another one where its list would grow too long; a Bundle's attachments stay with it.
+        if key in self._groups and self._groups[key].is_full(record, room):
             self._full.append(self._groups.pop(key))
         if key not in self._groups:
             path = pairing.path(record.category, record.year, emergency=record.emergency)
@@ -235,12 +247,13 @@ class BatchBuilder:
         content_key = group.key.content_key(index)
         entry = _Entry(record.media_type, record.size, record.source, record.part, _versions(record, index, bundle))
         entry.resealed, entry.replaces, entry.gone = resealed, tuple(replaces), tuple(gone)
-        words = words_of(record, bundle)
-        if words is not None:
-            entry.words = word_list.packed(words)
+        if words is not None and (group.room + room).fits():
+            entry.words = words
+            group.room += room
         else:
             self.wordless += 1
         group.entries.append(entry)
+        group.has_bundle |= record.media_type == MEDIA_TYPE
         group.rows += len(entry.versions.versions) if entry.versions else 0
         # A large record is sealed on all cores already; small ones fill the cores beside each other.
         if record.size > _SMALL:
@@ -452,6 +465,17 @@ class BatchBuilder:
         for cid, data in blocks:
             self._put(cid, data)
         return root
+
+
+def _listed_words(record: PlainRecord, bundle: Bundle | None) -> tuple[bytes | None, Room]:
+    """Return the words of a record as their list takes them, and the room there; None where there are none."""
+    words = words_of(record, bundle)
+    if words is None:
+        return None, Room()
+    packed = word_list.packed(words)
+    room = word_list.room_of(words, packed)
+    # One record takes half a list at most: so whatever comes before it, there is a list that takes it.
+    return (packed, room) if room.fits(parts=2) else (None, Room())
 
 
 def _versions(record: PlainRecord, index: int, bundle: Bundle | None) -> VersionList | None:

@@ -1,12 +1,14 @@
 """Which words a record has: its codes, displays, free texts, medicines, numbers and the text of its documents.
 
-Reads what `split.py` publishes: Bundles of FHIR entry by entry, HL7 v2, C-CDA, FHIR and Apple Health in XML, PDF and
-plain texts. Of an image it reads nothing. Never fails: what can't be read has no words, and whoever searches is told
-how many such records there are. Opens no file but the record's own. Follows docs/spec/search.md (What is found).
+Reads what `split.py` publishes: Bundles of FHIR entry by entry, HL7 v2, C-CDA, FHIR and Apple Health in XML, PDF,
+plain texts, and the header of DICOM. Of an image it reads nothing. Never fails: what can't be read has no words, and
+whoever searches is told how many such records there are. Opens no file but the record's own. Follows
+docs/spec/search.md (What is found).
 """
 
 from __future__ import annotations
 
+import io
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -17,13 +19,13 @@ from typing import Any, Final
 
 from panachain.errors import InputError, PanaChainError
 from panachain.model.records import STATEMENT, FileContent, PlainRecord
-from panachain.records import canonical
+from panachain.records import canonical, dicom
 from panachain.records.fhir_sensitivity import _TEXTS as TEXTS
 from panachain.records.sensitivity.systems import canonical_system
 from panachain.records.split import MEDIA_TYPE
 from panachain.records.texts import text_of
 from panachain.records.versions import Bundle
-from panachain.records.words import PREFIX, forms_of, normalized, stem
+from panachain.records.words import forms_of, normalized
 
 MOST_BYTES: Final = 16 << 20
 """Bytes of a record that is read for its words; a larger one has none."""
@@ -45,6 +47,8 @@ _INSIDE: Final = r"""(?:[^<>"']++|"[^"<]*+"|'[^'<]*+')*+"""
 _XML_TAG: Final = re.compile(rf"<([\w:.-]++)({_INSIDE})>")
 _XML_MARK: Final = re.compile(rf"<{_INSIDE}>")
 _ATTRIBUTE: Final = re.compile(r"""(?<![\w:.-])([\w:.-]++)\s*+=\s*+(?:"([^"<]*+)"|'([^'<]*+)')""")
+_LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(?![A-Za-z0-9])")
+"""The first part of a tag, RFC 5646, section 2.2.1."""
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _HL7_ESCAPE: Final = re.compile(r"\\[^\\\r\n]{0,20}\\")
 _SEGMENTS_OF_PERSONS: Final = frozenset({"MSH", "FHS", "BHS"})
@@ -67,14 +71,14 @@ class RecordWords:
     """The words of one record."""
 
     places: dict[str, list[tuple[int, list[int]]]] = field(default_factory=dict)
-    """By the word's stem: the entries that have it, in order, each with its positions among that entry's words. Words
-    of different texts never have positions beside each other."""
-    forms: set[str] = field(default_factory=set)
-    """The words as they are written, of `PREFIX` letters or more."""
+    """By the word as it is written, but for case and accents: the entries that have it, in order, each with its
+    positions among that entry's words. Words of different texts never have positions beside each other."""
     values: dict[str, list[Value]] = field(default_factory=dict)
     """By code."""
     called: dict[str, set[str]] = field(default_factory=dict)
-    """By the stem of a word: the codes of `values` whose names have it."""
+    """By a word as it is written: the codes of `values` whose names have it."""
+    languages: set[str] = field(default_factory=set)
+    """Which languages the record says it is written in: the first part of a tag of BCP 47."""
 
 
 class _Entry:
@@ -83,6 +87,12 @@ class _Entry:
     def __init__(self) -> None:
         self.texts: dict[str, None] = {}
         self.values: list[tuple[str, str, str, tuple[str, ...]]] = []
+        self.languages: set[str] = set()
+
+    def written_in(self, tag: str) -> None:
+        """Note that it says in which language it is written, by a tag of BCP 47 such as `de-AT`."""
+        if found := _LANGUAGE.match(tag.strip()):
+            self.languages.add(found[0].lower())
 
 
 def words_of(record: PlainRecord, bundle: Bundle | None = None) -> RecordWords | None:
@@ -94,9 +104,11 @@ def words_of(record: PlainRecord, bundle: Bundle | None = None) -> RecordWords |
     """
     if record.media_type == STATEMENT:
         return RecordWords()
-    if record.size > MOST_BYTES:
-        return None
     try:
+        if record.media_type == dicom.MEDIA_TYPE:
+            return _collected([_dicom_entry(record.content)])
+        if record.size > MOST_BYTES:
+            return None
         content = record.content
         if isinstance(content, FileContent):
             content = content.path.read_bytes()
@@ -129,31 +141,43 @@ def _collected(entries: Iterable[_Entry]) -> RecordWords | None:
         positions: dict[str, list[int]] = defaultdict(list)
         at = 0
         for text in entry.texts:
-            stems, forms = _cut(text) if len(text) <= 256 else _cut.__wrapped__(text)
-            found.forms |= forms
-            for one in stems:
+            for one in _cut(text):
                 positions[one].append(at)
                 at += 1
             # No phrase goes from one text into another.
             at += 1
         # Each name of a number is cut for each of its codes.
         count += at + sum(1 + len(names) for *_, names in entry.values)
-        if count > MOST_WORDS:
-            raise InputError(f"more than {MOST_WORDS:,} words")
+        _check_count(count)
         for one, where in positions.items():
             found.places.setdefault(one, []).append((place, where))
         for code, number, unit, names in entry.values:
             found.values.setdefault(code, []).append(Value(place, number, unit))
             for name in (*names, code):
-                for one in _cut(name)[0]:
-                    found.called.setdefault(one, set()).add(code)
+                for one in _cut(name):
+                    codes = found.called.setdefault(one, set())
+                    if code not in codes:
+                        codes.add(code)
+                        # Long names of many codes would be a product.
+                        count += 1
+            _check_count(count)
+        found.languages |= entry.languages
     return found
 
 
+def _check_count(count: int) -> None:
+    if count > MOST_WORDS:
+        raise InputError(f"more than {MOST_WORDS:,} words")
+
+
+def _cut(text: str) -> tuple[str, ...]:
+    # Short texts come again and again, such as names of codes; long ones would fill the memory.
+    return _cut_short(text) if len(text) <= 256 else tuple(forms_of(text))
+
+
 @lru_cache(maxsize=1 << 15)
-def _cut(text: str) -> tuple[tuple[str, ...], frozenset[str]]:
-    forms = forms_of(text)
-    return tuple(map(stem, forms)), frozenset(one for one in forms if len(one) >= PREFIX)
+def _cut_short(text: str) -> tuple[str, ...]:
+    return tuple(forms_of(text))
 
 
 def coded(system: str, code: str) -> str:
@@ -200,6 +224,8 @@ def _string(key: str, value: str, node: dict[str, Any], entry: _Entry) -> None:
             _add(unescape(part), entry)
     elif key in TEXTS or key in _NAMES:
         _add(value, entry)
+    elif key == "language" and "resourceType" in node:
+        entry.written_in(value)
     elif key == "code" and ("system" in node or "display" in node) and len(value) <= _LONGEST_CODE:
         _add(coded(_text(node.get("system")), value), entry)
 
@@ -247,6 +273,9 @@ def _xml_entry(text: str) -> _Entry:
         said = {key.rpartition(":")[2]: unescape(one or other) for key, one, other in _ATTRIBUTE.findall(inside)}
         shown = said.get("displayName", "")
         _add(shown, entry)
+        if name in ("languageCode", "language"):
+            # C-CDA, and a resource of FHIR.
+            entry.written_in(said.get("code", "") or said.get("value", ""))
         if name in TEXTS or name in _NAMES:
             _add(said.get("value", ""), entry)
         if name == "code" and "value" in said:
@@ -293,6 +322,8 @@ def _hl7_entry(text: str) -> _Entry:
         head = line[:3]
         if head in _SEGMENTS_OF_PERSONS and len(line) > 8:
             field, signs = line[3], line[4:8]
+            # MSH-19, the message's principal language; MSH-1 is the separator itself.
+            entry.written_in("".join(line.split(field)[18:19]).partition(signs[0])[0])
             continue
         fields = line.split(field)
         split = re.compile(f"[{re.escape(signs[0] + signs[1] + signs[3:4])}]")
@@ -310,6 +341,23 @@ def _hl7_entry(text: str) -> _Entry:
                 entry.values.append(
                     (value_code(named[0]), number, unit[:LONGEST_UNIT], tuple(one for one in named[1:2] if one))
                 )
+    return entry
+
+
+def _dicom_entry(content: bytes | FileContent) -> _Entry:
+    """Return the words of an object of DICOM, of whatever size: its image isn't read."""
+    entry = _Entry()
+    with content.path.open("rb") if isinstance(content, FileContent) else io.BytesIO(content) as file:
+        for system, text in dicom.texts(file):
+            if system:
+                _add(coded(system, text[:_LONGEST_CODE]), entry)
+            elif text.startswith("<"):
+                # A clinical document that the object holds.
+                held = _xml_entry(text)
+                entry.texts |= held.texts
+                entry.values += held.values
+            else:
+                _add(text, entry)
     return entry
 
 

@@ -13,15 +13,16 @@ from decimal import Decimal
 from typing import Final
 
 from panachain.errors import TooLargeError, UsageError
+from panachain.records.lexicon import Lexicon
 from panachain.records.record_words import Value
 from panachain.records.sensitivity.systems import canonical_system
 from panachain.records.word_list import Places, WordList
-from panachain.records.words import PREFIX, forms_of, normalized, stem, stems_of
+from panachain.records.words import PREFIX, forms_of, normalized
 
 MOST_CLAUSES: Final = 16
 MOST_LETTERS: Final = 512
 """Letters of all that is looked for together."""
-_MOST_BEGINNINGS: Final = 2000
+MOST_BEGINNINGS: Final = 2000
 """Words that one beginning stands for."""
 _COMPARED: Final = re.compile(
     r"(?P<name>[^<>=]*[^<>=\s])\s*(?P<how>>=|<=|>|<|=)\s*(?P<number>[+-]?\d{1,15}(?:[.,]\d{1,15})?)\s*(?P<unit>[^\d\s<>=].*)?"
@@ -38,24 +39,15 @@ numbers that were found there."""
 class Phrase:
     """Words that stand one behind the other; one word is a phrase, too."""
 
-    stems: tuple[str, ...]
+    words: tuple[str, ...]
 
-    def find(self, words: WordList) -> Entries:
+    def find(self, words: WordList, lexicon: Lexicon) -> Entries:
         """Return the entries that have it."""
-        first = words.places(self.stems[0])
-        if len(self.stems) == 1:
-            return _entries(first)
-        others: list[Places] = []
-        for one in self.stems[1:]:
-            others.append(words.places(one))
-            if not others[-1]:
-                return {}
-        return {
-            (number, place): []
-            for number, entries in first.items()
-            for place, positions in entries.items()
-            if _follow(positions, [other.get(number, {}).get(place, []) for other in others])
-        }
+        found = _anywhere(words, lexicon.forms(self.words[0]))
+        # One word after the other: what is held is never more than what two of them have.
+        for one in self.words[1:]:
+            found = _behind(found, _anywhere(words, lexicon.forms(one))) if found else {}
+        return _entries(found)
 
 
 @dataclass(frozen=True)
@@ -64,22 +56,22 @@ class Beginning:
 
     prefix: str
 
-    def find(self, words: WordList) -> Entries:
-        """Return the entries that have such a word.
+    def find(self, words: WordList, lexicon: Lexicon) -> Entries:
+        """Return the entries that have such a word, or another form of one.
 
         Raises:
             TooLargeError: too many words begin like this.
         """
-        stems = {stem(form) for form in words.beginning(self.prefix)}
-        if len(stems) > _MOST_BEGINNINGS:
+        beginning = words.beginning(self.prefix)
+        if len(beginning) > MOST_BEGINNINGS:
             raise TooLargeError(
-                f"{len(stems):,} words begin with {self.prefix}",
-                size=len(stems),
-                limit=_MOST_BEGINNINGS,
+                f"{len(beginning):,} words begin with {self.prefix}",
+                size=len(beginning),
+                limit=MOST_BEGINNINGS,
                 hint="more letters find fewer words",
             )
         found: Entries = {}
-        for one in sorted(stems):
+        for one in sorted({form for word in beginning for form in lexicon.forms(word)}):
             found |= _entries(words.places(one))
         return found
 
@@ -88,21 +80,21 @@ class Beginning:
 class Compared:
     """A number under a code, or under a word of what the code is called."""
 
-    stems: tuple[str, ...]
+    words: tuple[str, ...]
     how: str
     number: Decimal
     unit: str
     """Normalised; empty for any."""
 
-    def find(self, words: WordList) -> Entries:
+    def find(self, words: WordList, lexicon: Lexicon) -> Entries:
         """Return the entries that have such a number.
 
         Raises:
             IntegrityError: the list has something else under the code.
         """
         codes: set[str] | None = None
-        for one in self.stems:
-            called = words.called(one)
+        for one in self.words:
+            called = {code for form in lexicon.forms(one) for code in words.called(form)}
             codes = called if codes is None else codes & called
         found: Entries = {}
         for code in sorted(codes or ()):
@@ -164,16 +156,23 @@ class Query:
         """
         return cls.parse(_PART.findall(line))
 
-    def find(self, words: WordList) -> Entries:
+    def find(self, words: WordList, lexicon: Lexicon | None = None) -> Entries:
         """Return the entries of an envelope that have all of it, whether or not they count.
+
+        Args:
+            words: the envelope's list.
+            lexicon: which words are forms of one another; None takes what this list alone shows.
 
         Raises:
             IntegrityError: the list isn't what it must be.
             TooLargeError: too many words begin as it says.
         """
+        if lexicon is None:
+            lexicon = Lexicon()
+            lexicon.add(words)
         found: Entries | None = None
         for clause in self.clauses:
-            here = clause.find(words)
+            here = clause.find(words, lexicon)
             if found is not None:
                 here = {key: values + here[key] for key, values in found.items() if key in here}
             found = here
@@ -186,10 +185,10 @@ def _clause(word: str) -> Clause:
     if _NAMELESS.match(word):
         raise UsageError(f"{word} compares a number, and doesn't say of what")
     compared = _COMPARED.fullmatch(word)
-    if compared and stems_of(compared["name"]):
+    if compared and forms_of(compared["name"]):
         number = Decimal(compared["number"].replace(",", "."))
         unit = normalized(compared["unit"] or "").strip()
-        return Compared(stems_of(compared["name"]), compared["how"], number, unit)
+        return Compared(tuple(forms_of(compared["name"])), compared["how"], number, unit)
     if word.endswith("*") and not word.startswith('"'):
         forms = forms_of(word[:-1])
         if len(forms) != 1 or len(forms[0]) < PREFIX:
@@ -198,17 +197,35 @@ def _clause(word: str) -> Clause:
     system, bar, code = word.partition("|")
     if bar:
         word = f"{canonical_system(system) or system} {code}"
-    stems = stems_of(word)
-    if not stems:
+    found = tuple(forms_of(word))
+    if not found:
         raise UsageError(f"{word} has neither a letter nor a digit to look for")
-    return Phrase(stems)
+    return Phrase(found)
+
+
+def _anywhere(words: WordList, forms: Sequence[str]) -> Places:
+    """Return where any of some words is."""
+    found = words.places(forms[0])
+    for form in forms[1:]:
+        for index, entries in words.places(form).items():
+            mine = found.setdefault(index, {})
+            for place, positions in entries.items():
+                mine.setdefault(place, []).extend(positions)
+    return found
+
+
+def _behind(first: Places, second: Places) -> Places:
+    """Return where the second stands right behind the first."""
+    found: Places = {}
+    for index, entries in first.items():
+        others = second.get(index)
+        if others is None:
+            continue
+        for place, positions in entries.items():
+            if here := {at + 1 for at in positions}.intersection(others.get(place, ())):
+                found.setdefault(index, {})[place] = list(here)
+    return found
 
 
 def _entries(places: Places) -> Entries:
     return {(number, place): [] for number, entries in places.items() for place in entries}
-
-
-def _follow(positions: Sequence[int], others: Sequence[Sequence[int]]) -> bool:
-    """Tell whether words stand one behind the other somewhere."""
-    sets = [set(other) for other in others]
-    return any(all(at + step in one for step, one in enumerate(sets, 1)) for at in positions)

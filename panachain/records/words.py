@@ -1,29 +1,23 @@
 """Words: what a text is cut into for a search, the same at every hospital and every reader.
 
-Case, accents, compatibility forms and English plurals make no difference; letters of any script do. Never looks at a
-dictionary, a setting or the language of this machine: two programs must cut a text alike, or a search would find less
-than there is. Pure. Follows docs/spec/search.md (Words), Unicode (UAX 15) and the Snowball stemmers.
+Case, accents and compatibility forms make no difference; letters of any script do. Never looks at a dictionary, a
+setting or the language of this machine: two programs must cut a text alike, or a search would find less than there is.
+Which words are forms of one another is the reader's to say (records/lexicon.py). Pure. Follows docs/spec/search.md
+(Words) and Unicode (UAX 15).
 """
 
 from __future__ import annotations
 
 import re
-import threading
 import unicodedata
-from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    import Stemmer
+from functools import cache
+from typing import Final
 
 PREFIX: Final = 3
 """Letters that a word's beginning must have at least to be looked for."""
 LONGEST: Final = 64
 """Letters of a word that count: what follows them makes no difference."""
 
-_STEMMERS: Final = ((0x00, 0x24F, "english"), (0x370, 0x3FF, "greek"), (0x400, 0x4FF, "russian"))
-"""From which letter to which one a word begins that is stemmed by an algorithm: by the script alone, since nobody says
-in which language they search."""
 _ACCENTS: Final = re.compile("[\u0300-\u036f]+")
 _SINGLE: Final = (
     (0x0E00, 0x0EFF),
@@ -38,7 +32,6 @@ _SINGLE: Final = (
 _MARKS: Final = ((0x0591, 0x08FF), (0x0900, 0x1CFF), (0xA800, 0xABFF))
 """Where marks stand that belong to letters and are none by themselves."""
 _ASCII: Final = re.compile("[a-z0-9]+")
-_LOCK: Final = threading.Lock()
 
 
 def normalized(text: str) -> str:
@@ -55,33 +48,6 @@ def forms_of(text: str) -> list[str]:
     # Nearly all texts: the pattern for any script takes four times as long.
     pattern = _ASCII if text.isascii() else _word()
     return [word[:LONGEST] for word in pattern.findall(normalized(text))]
-
-
-@lru_cache(maxsize=1 << 16)
-def stem(word: str) -> str:
-    """Return what stands for all forms of a word, given one as `forms_of` returns it."""
-    if len(word) <= 2 or not word.isalpha():
-        return word
-    begins = ord(word[0])
-    for first, last, algorithm in _STEMMERS:
-        if first <= begins <= last:
-            # A stemmer is one object with a buffer of its own.
-            with _LOCK:
-                return str(_stemmer(algorithm).stemWord(word))
-    return word
-
-
-def stems_of(text: str) -> tuple[str, ...]:
-    """Return the words of a text in their order, each as what stands for all of its forms."""
-    return tuple(map(stem, forms_of(text)))
-
-
-@cache
-def _stemmer(algorithm: str) -> Stemmer.Stemmer:
-    # Imported here: most commands search nothing.
-    import Stemmer
-
-    return Stemmer.Stemmer(algorithm, 0)
 
 
 @cache

@@ -227,6 +227,7 @@ class Opening(Iterator[OpenedRecord]):
         since: Moment | None = None,
         until: Moment | None = None,
         limit: int | None = None,
+        languages: str | Iterable[str] = (),
     ) -> SearchResult:
         """Return which of the records have some words, without opening any.
 
@@ -241,9 +242,11 @@ class Opening(Iterator[OpenedRecord]):
             since: only records stored at or after this time; a `timedelta` counts back from now.
             until: only records stored before this time.
             limit: the result names so many records at most; None for 1,000.
+            languages: whose plurals count at all hospitals, such as `de`. English and those that a hospital's own
+                records show count anyway.
 
         Raises:
-            UsageError: nothing can be looked for by these words.
+            UsageError: nothing can be looked for by these words, or a language isn't known.
             AccessDeniedError: revoked, expired, not yet, suspended, no member of the group, or granted to another.
             IntegrityError: a part of all that there is doesn't fit, and nothing is left.
             ProxiesUnavailableError: fewer proxies than the threshold gave a good answer.
@@ -260,7 +263,8 @@ class Opening(Iterator[OpenedRecord]):
         """
         if self._searcher is None:
             raise UsageError("this opening can't be searched")
-        return self._searcher(words, categories=categories, since=since, until=until, limit=limit)
+        wanted = {"categories": categories, "since": since, "until": until, "limit": limit, "languages": languages}
+        return self._searcher(words, **wanted)
 
     def leave_out(self, record: OpenedRecord, error: PanaChainError) -> None:
         """Note that a record which was yielded couldn't be read after all: its content is fetched when it is asked for.

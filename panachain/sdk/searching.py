@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from panachain.errors import UsageError
+from panachain.errors import IntegrityError, UsageError
 from panachain.ipld.cid import CID, DAG_CBOR
 from panachain.model.actors import Address
 from panachain.model.records import STATEMENT
@@ -23,6 +23,7 @@ from panachain.model.scope import Category
 from panachain.records import word_list
 from panachain.records.findings import Findings
 from panachain.records.header import Header
+from panachain.records.lexicon import Lexicon, tags_of
 from panachain.records.locate import HospitalHeads
 from panachain.records.record_words import Value
 from panachain.records.search import Query
@@ -36,6 +37,14 @@ LIMIT: Final = 1000
 """Records that a search names at most, unless more are asked for."""
 _MOST_VALUES: Final = 20
 """Numbers that are named of a record."""
+MOST_OF_HOSPITAL: Final = 256 << 20
+"""Bytes that the lists of one hospital may take in one search; what it has more is left out, and named."""
+_TERM: Final = 16
+"""Bytes that a term counts for beside its own: each costs time, however short it is."""
+_HEADER: Final = 1024
+"""Bytes of a record's header, about."""
+MOST_KEPT: Final = 512 << 20
+"""Bytes of what a session keeps of its searches."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +53,44 @@ class _Envelope:
 
     hospital: Address
     words: WordList
+    lexicon: Lexicon
+    """Of its hospital: which words are forms of one another."""
     members: dict[int, Header]
     """Its records, but for statements and withdrawn ones, by the index of their content."""
+
+
+class _Budget:
+    """What one hospital's lists may cost a search: one that has more than any patient needs stops no other one."""
+
+    def __init__(self) -> None:
+        self._left = MOST_OF_HOSPITAL
+        self._passed = 0
+
+    def open(self, checked: Checked, envelope: str, listed: CID, lexicon: Lexicon) -> WordList | None:
+        """Return an envelope's list, after its words went into the hospital's lexicon; None where too much was opened.
+
+        Raises:
+            IntegrityError: it isn't one, or takes more than any hospital may make.
+            BlockNotFoundError: the store lacks a block of it.
+        """
+        if self._left <= 0:
+            self._passed += 1
+            return None
+        try:
+            words = word_list.open_(checked.store, listed, checked.keys[envelope])
+            self._left -= words.size + _TERM * words.terms
+            lexicon.add(words)
+        except IntegrityError:
+            # Nonsense costs as much as a list does.
+            self._left -= word_list.MAX_BYTES
+            raise
+        return words
+
+    def tell(self, hospital: Address, findings: Findings) -> None:
+        """Name what was passed over."""
+        if self._passed:
+            error = IntegrityError(f"its lists of words take more than {MOST_OF_HOSPITAL:,} bytes, or can't be read")
+            findings.left_out(hospital, f"words of {self._passed:,} more envelopes", error)
 
 
 @dataclass
@@ -67,6 +112,7 @@ class Searchable:
         since: int = 0,
         until: int | None = None,
         categories: Collection[Category] = (),
+        languages: Collection[str] = (),
         limit: int = LIMIT,
     ) -> SearchResult:
         """Return what answers a query.
@@ -76,12 +122,13 @@ class Searchable:
             since: Unix seconds; records that were stored before are passed over.
             until: Unix seconds; records that were stored then or later are passed over. None for none.
             categories: only records of these; none for all.
+            languages: whose forms count at all hospitals, as `tags_of` returns them.
             limit: the result names so many records at most.
 
         Raises:
             PanaChainError: nothing could be searched, and something was left out.
         """
-        envelopes, proofs = self._opened
+        envelopes, proofs, _ = self._opened
         findings, told = self.opening.findings, Findings()
         if findings.omissions and not envelopes:
             raise findings.omissions[0].named() from findings.omissions[0].error
@@ -89,7 +136,7 @@ class Searchable:
         for one in envelopes:
             # A list that says nonsense of one word may be right about others.
             with told.alone(one.hospital, f"words of {len(one.members)} records"):
-                records += self._answering(one, query)
+                records += self._answering(one, query, languages)
         names = {category.value for category in categories}
         chosen = [
             one
@@ -102,12 +149,21 @@ class Searchable:
         omissions = (*findings.omissions, *told.omissions)
         return SearchResult(tuple(chosen[:limit]), len(chosen), proofs, omissions, tuple(findings.notices))
 
+    @property
+    def memory(self) -> int:
+        """Bytes that what is kept for further searches takes, about; the lists are opened for that."""
+        envelopes, _, lexicons = self._opened
+        lists = sum(one.words.memory + _HEADER * len(one.members) for one in envelopes)
+        return lists + sum(lexicon.memory for lexicon in lexicons.values())
+
     @cached_property
-    def _opened(self) -> tuple[list[_Envelope], tuple[SearchProof, ...]]:
-        """The envelopes with their lists, each record once, and what they hold: made once."""
+    def _opened(self) -> tuple[list[_Envelope], tuple[SearchProof, ...], dict[Address, Lexicon]]:
+        """The envelopes with their lists, each record once, what they hold, and the hospitals' words: made once."""
         envelopes: list[_Envelope] = []
         seen: set[str] = set()
         counts: dict[Address, list[int]] = defaultdict(lambda: [0, 0, 0])
+        budgets: dict[Address, _Budget] = defaultdict(_Budget)
+        lexicons: dict[Address, Lexicon] = defaultdict(Lexicon)
         life = self.opening.life
         for checked in self.found:
             for cid, members in checked.envelopes.items():
@@ -122,18 +178,22 @@ class Searchable:
                         # Published before there were lists, or images alone.
                         mute = len(new)
                     else:
-                        words = word_list.open_(checked.store, listed, checked.keys[cid])
+                        words = budgets[hospital].open(checked, cid, listed, lexicons[hospital])
+                        if words is None:
+                            continue
                         mute = sum(one.info.content_index in words.mute for one in new)
                         there = {
                             one.info.content_index: one
                             for one in new
                             if life.withdrawal(hospital, one.info.content_cid) is None
                         }
-                        envelopes.append(_Envelope(hospital, words, there))
+                        envelopes.append(_Envelope(hospital, words, lexicons[hospital], there))
                     counts[hospital] = [count[0] + 1, count[1] + len(new), count[2] + mute]
-        return envelopes, tuple(_proof(heads, *counts[heads.hospital]) for heads in self.heads)
+        for hospital, budget in budgets.items():
+            budget.tell(hospital, self.opening.findings)
+        return envelopes, tuple(_proof(heads, *counts[heads.hospital]) for heads in self.heads), lexicons
 
-    def _answering(self, envelope: _Envelope, query: Query) -> list[FoundRecord]:
+    def _answering(self, envelope: _Envelope, query: Query, languages: Collection[str]) -> list[FoundRecord]:
         """Return the records of an envelope that answer a query.
 
         Raises:
@@ -141,7 +201,8 @@ class Searchable:
             TooLargeError: too many of its words begin as the query says.
         """
         entries: dict[int, dict[int, list[Value]]] = defaultdict(dict)
-        for (index, place), values in query.find(envelope.words).items():
+        lexicon = envelope.lexicon.naming(languages) if languages else envelope.lexicon
+        for (index, place), values in query.find(envelope.words, lexicon).items():
             if index in envelope.members:
                 entries[index][place] = values
         answering = []
@@ -183,6 +244,7 @@ def searched(
     since: Moment | None,
     until: Moment | None,
     limit: int | None,
+    languages: str | Iterable[str] = (),
 ) -> SearchResult:
     """Return what `Opening.search` does.
 
@@ -193,12 +255,14 @@ def searched(
         since: as there.
         until: as there.
         limit: as there.
+        languages: as there.
 
     Raises:
         UsageError: nothing can be looked for by these words, or no record would be named.
     """
     query = Query.of_line(words) if isinstance(words, str) else Query.parse(words)
     wanted = frozenset(map(category_of, category_words(categories)))
+    named = tags_of(languages)
     if limit is not None and limit < 1:
         raise UsageError(f"a search names at least one record, {limit} were asked for")
     found = searchable()
@@ -207,22 +271,48 @@ def searched(
         since=0 if since is None else seconds(since, at=found.now, past=True, name="since"),
         until=None if until is None else seconds(until, at=found.now, past=True, name="until"),
         categories=wanted,
+        languages=named,
         limit=LIMIT if limit is None else limit,
     )
 
 
 class KeptSearchables:
-    """What a session opened to search in it, for as long as the chain tells the same of the hospitals."""
+    """What a session opened to search in it, for as long as the chain tells the same of the hospitals.
 
-    def __init__(self) -> None:
-        """Begin with nothing."""
+    What was asked for longest ago goes when all together takes more than `MOST_KEPT`; it is opened anew when it is
+    asked for.
+    """
+
+    def __init__(self, most: int = MOST_KEPT) -> None:
+        """Begin with nothing.
+
+        Args:
+            most: bytes of all that is kept.
+        """
+        self._most = most
         self._kept: dict[object, tuple[tuple[HospitalHeads, ...], Searchable]] = {}
+
+    @property
+    def memory(self) -> int:
+        """Bytes of all that is kept."""
+        return sum(found.memory for _, found in self._kept.values())
 
     def get(self, key: object, heads: Sequence[HospitalHeads]) -> Searchable | None:
         """Return what was kept under a key, if nothing was published since; what lacked something is tried again."""
-        before, found = self._kept.get(key, ((), None))
-        return found if found and before == tuple(heads) and not found.opening.findings.omissions else None
+        before, found = self._kept.pop(key, ((), None))
+        if found is None or before != tuple(heads) or found.opening.findings.omissions:
+            # What is out of date is of no use to anybody.
+            return None
+        # Put behind all others: it is what was asked for last.
+        self._kept[key] = (before, found)
+        return found
 
     def keep(self, key: object, found: Searchable) -> None:
-        """Keep what can be searched."""
+        """Keep what can be searched, and let go what was asked for longest ago where it would be too much."""
+        self._kept.pop(key, None)
         self._kept[key] = (tuple(found.heads), found)
+        sizes = {one: kept.memory for one, (_, kept) in self._kept.items()}
+        for one in list(self._kept):
+            if sum(sizes.values()) <= self._most:
+                break
+            del self._kept[one], sizes[one]

@@ -340,7 +340,8 @@ def _opened_words(held: Held) -> Any:
             for index, entries in opened.places("pain").items()
         },
         "tabl": opened.beginning("tabl"),
-        "called": sorted(opened.called("glucos")),
+        "called": sorted(opened.called("glucose")),
+        "languages": opened.languages(),
         "numbers": [
             [index, one.place, one.number, one.unit] for index, all_ in opened.values("2345-7").items() for one in all_
         ],
@@ -350,10 +351,10 @@ def _opened_words(held: Held) -> Any:
 @golden("list of words", 1, opens=_opened_words)
 def _(held: Held) -> Mapping[str, bytes]:
     words = RecordWords(
-        places={"pain": [(0, [1]), (2, [0, 4])], "tablet": [(0, [2])]},
-        forms={"pain", "tablet", "tablets"},
+        places={"pain": [(0, [1]), (2, [0, 4])], "tablet": [(0, [2])], "tablets": [(1, [0])]},
         values={"2345-7": [Value(0, "131.5", "mg/dL")]},
-        called={"glucos": {"2345-7"}},
+        called={"glucose": {"2345-7"}},
+        languages={"de"},
     )
     return {"words": b"".join(word_list.seal([word_list.packed(words), None, b""], EnvelopeKey(KEY)))}
 

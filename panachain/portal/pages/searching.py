@@ -17,12 +17,13 @@ from panachain.model.policy import PolicyStatus
 from panachain.model.scope import Category
 from panachain.portal.desk import Seat, seated
 from panachain.portal.forms import Form, checked_form
-from panachain.portal.i18n import N_, _
+from panachain.portal.i18n import N_, _, current
 from panachain.portal.jobs import JobProgress
 from panachain.portal.pages import Page
 from panachain.portal.pages.patient_choosing import day_of
 from panachain.portal.refusals import said
 from panachain.portal.rendering import render, to
+from panachain.records.lexicon import LANGUAGES
 from panachain.records.search import Query
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.searches import SearchResult
@@ -85,11 +86,14 @@ async def search(seat: Sitting, filled: Filled) -> Response:
         raise said(UsageError(_("Choose one of the categories of the form; nothing was looked for.")))
     since, until = day_of(days[0]), day_of(days[1], later=1)
 
+    # Whoever reads German looks for German words, too.
+    spoken = {current()} & LANGUAGES.keys()
+
     def work(actor: Any, progress: JobProgress) -> Found:
         progress.stage(_("What hospitals published is looked through"))
         opening = actor.open(policy) if policy else actor.records()
         chosen = (category,) if category else ()
-        result = opening.search(words, categories=chosen, since=since, until=until, limit=SHOWN)
+        result = opening.search(words, categories=chosen, since=since, until=until, limit=SHOWN, languages=spoken)
         return Found(words, policy, result, category, days)
 
     return to(seat.start(_("Searching"), work, template="everyone/found.html", path="/search"))

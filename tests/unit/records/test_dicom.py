@@ -175,3 +175,56 @@ def test_the_images_of_another_program_are_read_without_a_false_alarm() -> None:
                 assert dicom.findings(file) == [], path.name
             except InputError:
                 continue
+
+
+class TestTexts:
+    @pytest.mark.parametrize("syntax", SYNTAXES)
+    @pytest.mark.parametrize("undefined", [True, False])
+    def test_what_a_person_reads_is_there_in_every_transfer_syntax_and_no_person_is(
+        self, syntax: str, undefined: bool
+    ) -> None:
+        def change(made: Dataset) -> None:
+            made.StudyDescription, made.BodyPartExamined = "Whole body bone", "CHEST"
+            made.ReferringPhysicianName, made.OperatorsName = "Family^Given", "Family^Given"
+            coded(made)
+            made.ContentSequence = Sequence([nested(3, "small nodule in the left lobe")])
+
+        found = list(dicom.texts(image(syntax, change, undefined=undefined)))
+        assert [text for system, text in found if not system] == [
+            *("CT", "Whole body bone", "Chest CT", "CHEST"),
+            *(["none"] * 7),
+            "small nodule in the left lobe",
+        ]
+        assert [one for one in found if one[0]] == [("SRT", "P5-09051"), ("I10", "B20")]
+
+    @pytest.mark.parametrize(
+        ("sets", "text"),
+        [
+            ("ISO_IR 100", "Entz\u00fcndung der Lunge"),
+            ("ISO_IR 101", "choroba p\u0142uc"),
+            ("ISO_IR 144", "\u0437\u0430\u0431\u043e\u043b\u0435\u0432\u0430\u043d\u0438\u0435"),
+            ("ISO_IR 126", "\u03c0\u03bd\u03b5\u03cd\u03bc\u03bf\u03bd\u03b1\u03c2"),
+            ("ISO_IR 192", "\u8840\u7cd6 Entz\u00fcndung"),
+            ("GB18030", "\u80ba\u708e"),
+            (["", "ISO 2022 IR 87"], "\u80ba\u708e"),
+            (["", "ISO 2022 IR 149"], "\ud3d0\ub834"),
+        ],
+    )
+    def test_a_text_is_in_the_character_set_that_the_object_names(self, sets: str | list[str], text: str) -> None:
+        def change(made: Dataset) -> None:
+            made.SpecificCharacterSet, made.StudyDescription = sets, text
+
+        assert ("", text) in list(dicom.texts(image(ExplicitVRLittleEndian, change)))
+
+    def test_a_long_codes_system_stands_before_it(self) -> None:
+        def change(made: Dataset) -> None:
+            held = Dataset()
+            held.CodingSchemeDesignator, held.LongCodeValue, held.CodeMeaning = "SCT", "9" * 17, "Something"
+            made.ProcedureCodeSequence = Sequence([held])
+
+        assert ("SCT", "9" * 17) in list(dicom.texts(image(ExplicitVRLittleEndian, change)))
+
+    def test_more_than_any_object_says_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(dicom, "_MOST_TEXTS", 2000)
+        with pytest.raises(InputError, match="2,000 bytes"):
+            list(dicom.texts(image(ExplicitVRLittleEndian, comment)))

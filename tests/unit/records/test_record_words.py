@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from panachain.model.records import STATEMENT, FileContent, PlainRecord
 from panachain.model.scope import Category
 from panachain.records import record_words
 from panachain.records.record_words import RecordWords, words_of
 from panachain.records.split import MEDIA_TYPE, XML_MEDIA_TYPE
-from panachain.records.words import stems_of
+from panachain.records.words import forms_of
 from tests.unit.records.pdfs import pdf
 
 CDA = """<ClinicalDocument xmlns="urn:hl7-org:v3"><component><section>
@@ -64,7 +67,7 @@ def found(content: bytes | str, media_type: str) -> RecordWords:
 )
 def test_each_format_has_its_words(content: bytes | str, media_type: str, words: str) -> None:
     places = found(content, media_type).places
-    assert [one for one in stems_of(words) if one not in places] == []
+    assert [one for one in forms_of(words) if one not in places] == []
 
 
 @pytest.mark.parametrize(
@@ -79,7 +82,7 @@ def test_each_format_has_its_words(content: bytes | str, media_type: str, words:
 def test_each_format_has_its_numbers(content: str, media_type: str, code: str) -> None:
     words = found(content, media_type)
     assert [value.number for value in words.values[code]] == ["131"]
-    assert code in words.called["glucos"]
+    assert code in words.called["glucose"]
 
 
 def test_of_fhir_what_somebody_wrote_and_codes_are_words_and_identifiers_are_not() -> None:
@@ -99,9 +102,9 @@ def test_of_fhir_what_somebody_wrote_and_codes_are_words_and_identifiers_are_not
     }
     places = found(json.dumps({"resourceType": "Bundle", "entry": [{"resource": resource}]}), MEDIA_TYPE).places
     for word in ("narrative", "metformin", "860975", "rxnorm", "meals", "written"):
-        assert stems_of(word)[0] in places, word
+        assert forms_of(word)[0] in places, word
     for word in ("abcdefgh", "activestatus", "secretnumber"):
-        assert stems_of(word)[0] not in places, word
+        assert forms_of(word)[0] not in places, word
 
 
 @pytest.mark.parametrize("content", [bytes(range(256)) * 4, b"\x89PNG\r\n\x1a\n" + bytes(100), b"%PDF-1.7 nothing"])
@@ -112,6 +115,71 @@ def test_what_has_no_words_has_none(content: bytes) -> None:
 @pytest.mark.parametrize("content", [b"{", b"[1,2", b'{"entry": 7}', b"\xff\xfe{", b"[" * 5000, b""])
 def test_what_cannot_be_parsed_fails_nothing(content: bytes) -> None:
     words_of(record(content, MEDIA_TYPE))
+
+
+def dicom_of(**elements: Any) -> bytes:
+    made = Dataset()
+    made.file_meta = FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made.file_meta.MediaStorageSOPClassUID, made.file_meta.MediaStorageSOPInstanceUID = CTImageStorage, "1.2.3"
+    made.SOPClassUID, made.SOPInstanceUID, made.PatientName = CTImageStorage, "1.2.3", "Family^Given"
+    for name, value in elements.items():
+        setattr(made, name, value)
+    file = io.BytesIO()
+    made.save_as(file, enforce_file_format=True)
+    return file.getvalue()
+
+
+def scan(**more: Any) -> bytes:
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "2345-7", "LN", "Glucose"
+    report = Dataset()
+    report.TextValue = "small nodule"
+    return dicom_of(
+        Modality="CT",
+        StudyDescription="Whole body bone",
+        ConceptNameCodeSequence=[code],
+        ContentSequence=[report],
+        Rows=1,
+        Columns=1,
+        BitsAllocated=8,
+        PixelRepresentation=0,
+        **more,
+    )
+
+
+def test_dicom_has_what_a_person_reads_and_nobody_s_name() -> None:
+    places = found(scan(PixelData=b"pixels "), "application/dicom").places
+    assert places.keys() == {*forms_of("CT whole body bone glucose loinc 2345 7 small nodule")}
+
+
+@pytest.mark.parametrize(
+    ("document", "words"), [(pdf("Feeling dizzy"), "dizzy"), (CDA.encode(), "results dizzy glucose loinc")]
+)
+def test_a_document_within_dicom_has_its_words(document: bytes, words: str) -> None:
+    held = found(dicom_of(DocumentTitle="Letter", EncapsulatedDocument=document), "application/dicom")
+    assert {"letter", *forms_of(words)} <= held.places.keys()
+    assert held.called.get("glucose", set()) == ({"2345-7"} if document == CDA.encode() else set())
+
+
+def test_an_image_of_any_size_is_read_as_far_as_its_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = scan(PixelData=bytes(2000))
+    monkeypatch.setattr(record_words, "MOST_BYTES", len(content) - 1)
+    path = tmp_path / "scan.dcm"
+    path.write_bytes(content)
+    words = words_of(record(FileContent(path, len(content)), "application/dicom"))
+    assert words is not None
+    assert "bone" in words.places
+    assert words_of(record(FileContent(tmp_path / "gone", 5), "application/dicom")) is None
+
+
+def test_damaged_dicom_fails_nothing() -> None:
+    source, content = random.Random(65), scan(PixelData=b"pixels ")
+    for _ in range(300):
+        broken = bytearray(content[: source.randrange(len(content))])
+        for _ in range(source.randrange(8)):
+            broken[source.randrange(len(broken) or 1) : 1] = source.randbytes(1)
+        words_of(record(bytes(broken), "application/dicom"))
 
 
 def test_a_statement_says_nothing_that_is_looked_for() -> None:
@@ -164,6 +232,39 @@ def test_many_codings_of_a_number_are_no_product(monkeypatch: pytest.MonkeyPatch
 
 def measured(value: Any) -> dict[str, Any]:
     return {"code": {"coding": [{"system": "http://loinc.org", "code": "1"}]}, "valueQuantity": {"value": value}}
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type"),
+    [
+        (
+            '{"resourceType": "Bundle", "entry": [{"resource": {"resourceType": "Basic", "language": "de-AT"}}]}',
+            MEDIA_TYPE,
+        ),
+        ('<ClinicalDocument><languageCode code="de-DE"/><title>x</title></ClinicalDocument>', "application/cda+xml"),
+        ('<Basic xmlns="http://hl7.org/fhir"><language value="de"/></Basic>', XML_MEDIA_TYPE),
+        (
+            "MSH|^~\\&|LAB|X|||20240506||ORU^R01|1|P|2.5||||||UNICODE UTF-8|de^German^ISO639\rNTE|1||x",
+            "application/hl7-v2",
+        ),
+    ],
+)
+def test_each_format_says_in_which_language_it_is(content: str, media_type: str) -> None:
+    assert found(content, media_type).languages == {"de"}
+
+
+@pytest.mark.parametrize("tag", ["", "123", "germanic", "d", "\x00de", "de1"])
+def test_a_language_that_is_no_tag_is_none(tag: str) -> None:
+    content = json.dumps({"entry": [{"resource": {"resourceType": "Basic", "language": tag}}]})
+    assert found(content, MEDIA_TYPE).languages == set()
+
+
+def test_long_names_of_many_codes_are_no_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_words, "MOST_WORDS", 1000)
+    coding = [{"code": f"c{number}"} for number in range(16)]
+    name = " ".join(f"n{number}" for number in range(300))
+    resource = {"code": {"text": name, "coding": coding}, "valueQuantity": {"value": 1}}
+    assert words_of(record(json.dumps({"entry": [{"resource": resource}]}), MEDIA_TYPE)) is None
 
 
 @pytest.mark.parametrize("value", [None, True, "1; DROP", "NaN", "Infinity", {"x": 1}, [1], "1e999"])

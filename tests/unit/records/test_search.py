@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import Stemmer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +23,7 @@ from panachain.records.search import Beginning, Compared, Phrase, Query
 from panachain.records.split import MEDIA_TYPE
 from panachain.records.versions import bundle_of
 from panachain.records.word_list import WordList
-from panachain.records.words import stems_of
+from panachain.records.words import forms_of
 from tests.unit.storage.memory_store import MemoryStore
 
 KEY = EnvelopeKey(bytes(32))
@@ -54,15 +55,15 @@ class TestParsing:
     @pytest.mark.parametrize(
         ("typed", "clause"),
         [
-            ("Glucose", Phrase(("glucos",))),
+            ("Glucose", Phrase(("glucose",))),
             ('"chest pain"', Phrase(("chest", "pain"))),
             ("chest pain", Phrase(("chest", "pain"))),
             ("2345-7", Phrase(("2345", "7"))),
             ("LN|2345-7", Phrase(("loinc", "2345", "7"))),
             ("http://loinc.org|2345-7", Phrase(("loinc", "2345", "7"))),
             ("Gluc*", Beginning("gluc")),
-            ("glucose>126", Compared(("glucos",), ">", Decimal(126), "")),
-            ("glucose <= 7,0 mmol/L", Compared(("glucos",), "<=", Decimal("7.0"), "mmol/l")),
+            ("glucose>126", Compared(("glucose",), ">", Decimal(126), "")),
+            ("glucose <= 7,0 mmol/L", Compared(("glucose",), "<=", Decimal("7.0"), "mmol/l")),
             ("2345-7=-1.5", Compared(("2345", "7"), "=", Decimal("-1.5"), "")),
         ],
     )
@@ -131,11 +132,14 @@ bundles = st.lists(st.lists(st.lists(texts, min_size=1, max_size=3), min_size=1,
 def test_finds_what_a_plain_model_finds(said: list[list[list[str]]], typed: list[str]) -> None:
     words = listed(*([note(*entry) for entry in bundle] for bundle in said))
 
+    stemmer = Stemmer.Stemmer("english", 0)
+
+    def stems(text: str) -> list[str]:
+        return [stemmer.stemWord(one) if len(one) > 2 and one.isalpha() else one for one in forms_of(text)]
+
     def has(entry: list[str], phrase: str) -> bool:
-        wanted = stems_of(phrase)
-        return any(
-            stems_of(text)[at : at + len(wanted)] == wanted for text in entry for at in range(len(stems_of(text)))
-        )
+        wanted = stems(phrase)
+        return any(stems(text)[at : at + len(wanted)] == wanted for text in entry for at in range(len(stems(text))))
 
     model = {
         (index, place)
@@ -150,6 +154,7 @@ VECTOR = json.loads((Path(__file__).parents[2] / "vectors/search/list.json").rea
 
 
 def test_the_vectors_list_opens_and_answers() -> None:
+    """What is published is found for ever, whatever becomes of stemmers."""
     key = EnvelopeKey(bytes.fromhex(VECTOR["envelope_key"]))
     assert key.words_key().hex() == VECTOR["words_key"]
     store = MemoryStore()
@@ -160,6 +165,8 @@ def test_the_vectors_list_opens_and_answers() -> None:
 
 
 def test_the_vectors_contents_have_its_words() -> None:
+    contents = [None if packed is None else bytes.fromhex(packed) for packed in VECTOR["packed"]]
+    assert word_list.body_of(contents).hex() == VECTOR["body"]
     for content, packed in zip(VECTOR["contents"], VECTOR["packed"], strict=True):
         if content is not None:
             record = PlainRecord(Category.LABORATORY, 2024, MEDIA_TYPE, content.encode(), source=bytes(32))

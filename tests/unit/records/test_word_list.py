@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -11,30 +12,29 @@ from hypothesis import strategies as st
 from panachain.crypto import labels, padding, stream
 from panachain.crypto.commit import EnvelopeKey
 from panachain.crypto.compress import compress
-from panachain.errors import IntegrityError, PanaChainError
+from panachain.errors import IntegrityError, PanaChainError, TooLargeError
 from panachain.records import word_list
 from panachain.records.record_words import RecordWords, Value
-from panachain.records.word_list import WordList
-from panachain.records.words import stem
+from panachain.records.word_list import Room, WordList
 from tests.unit.storage.memory_store import MemoryStore
 
 KEY = EnvelopeKey(bytes(range(32)))
 
 positions = st.lists(st.integers(0, 5000), min_size=1, max_size=6, unique=True).map(sorted)
 places = st.dictionaries(st.integers(0, 300), positions, min_size=1, max_size=5).map(lambda one: sorted(one.items()))
-vocabulary = st.sampled_from(["glucose", "pain", "chest", "血", "tablets", "мочевина", "a", "7"])
+vocabulary = st.sampled_from(["glucose", "glucoses", "pain", "chest", "血", "tablets", "мочевина", "a", "7"])
+codes = st.sampled_from(["2345-7", "8480-6", "in\ntwo lines", ""])
+values = st.lists(
+    st.builds(Value, st.integers(0, 300), st.sampled_from(["1", "-2.5", "1e3"]), st.sampled_from(["", "mg/dL"])),
+    min_size=1,
+    max_size=3,
+)
 record = st.builds(
-    lambda said, values: RecordWords(
-        places={stem(word): where for word, where in said.items()},
-        forms={word for word in said if len(word) > 2},
-        values={"2345-7": values} if values else {},
-        called={"glucos": {"2345-7"}} if values else {},
-    ),
-    st.dictionaries(vocabulary, places, max_size=5),
-    st.lists(
-        st.builds(Value, st.integers(0, 300), st.sampled_from(["1", "-2.5", "1e3"]), st.sampled_from(["", "mg/dL"])),
-        max_size=3,
-    ),
+    RecordWords,
+    places=st.dictionaries(vocabulary, places, max_size=5),
+    values=st.dictionaries(codes, values, max_size=3),
+    called=st.dictionaries(vocabulary, st.sets(codes, min_size=1, max_size=3), max_size=4),
+    languages=st.sets(st.sampled_from(["de", "en", "fr"]), max_size=2),
 )
 
 
@@ -43,36 +43,58 @@ def opened(segments: list[bytes], key: EnvelopeKey = KEY) -> WordList:
     return word_list.open_(store, store.add_file(segments), key)
 
 
-def packed(records: list[RecordWords | None]) -> list[bytes | None]:
+def packed(records: Sequence[RecordWords | None]) -> list[bytes | None]:
     return [None if one is None else word_list.packed(one) for one in records]
 
 
-def check(words: WordList, records: list[RecordWords | None]) -> None:
+def check(words: WordList, records: Sequence[RecordWords | None]) -> None:
     """Compare a list with a plain model of what it holds."""
-    stems = {one for each in records if each for one in each.places}
-    for one in stems | {"absent"}:
-        model = {index: dict(each.places[one]) for index, each in enumerate(records) if each and one in each.places}
-        assert words.places(one) == model
-    forms = {one for each in records if each for one in each.forms}
-    assert words.beginning("") == sorted(forms, key=str.encode) or not forms
-    values = {index: each.values["2345-7"] for index, each in enumerate(records) if each and each.values}
-    assert words.values("2345-7") == values
-    assert words.called("glucos") == ({"2345-7"} if values else set())
+    here = [(index, each) for index, each in enumerate(records) if each]
+    written = {one for _, each in here for one in each.places}
+    for one in written | {"absent"}:
+        assert words.places(one) == {index: dict(each.places[one]) for index, each in here if one in each.places}
+    assert words.beginning("") == sorted(written, key=str.encode)
+    called = {one for _, each in here for one in each.called}
+    assert set(words.written()) == written | called
+    for one in called | {"absent"}:
+        assert words.called(one) == {code for _, each in here for code in each.called.get(one, ())}
+    for code in {code for _, each in here for code in each.values} | {"absent"}:
+        assert words.values(code) == {index: each.values[code] for index, each in here if code in each.values}
+    said = [one for _, each in here for one in each.languages]
+    assert words.languages() == {one: said.count(one) for one in said}
     assert words.mute == {index for index, each in enumerate(records) if each is None}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.none() | record, min_size=1, max_size=6))
 def test_holds_what_a_plain_model_holds(records: list[RecordWords | None]) -> None:
     check(opened(word_list.seal(packed(records), KEY)), records)
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(record, min_size=1, max_size=6), st.sets(st.integers(0, 5)))
-def test_what_left_leaves_no_word(records: list[RecordWords], gone: set[int]) -> None:
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.none() | record, min_size=1, max_size=6), st.sets(st.integers(0, 5)))
+def test_what_left_leaves_a_list_as_if_it_never_was(records: list[RecordWords | None], gone: set[int]) -> None:
+    """No word, no other form of one, no name of a code and no language stays that only a record had which left."""
     gone = {index for index in gone if index < len(records)}
-    without = opened(word_list.seal(packed(list(records)), KEY)).without(gone, KEY)
-    check(opened(without), [None if index in gone else one for index, one in enumerate(records)])
+    stay = [None if index in gone else one for index, one in enumerate(records)]
+    without = opened(opened(word_list.seal(packed(records), KEY)).without(gone, KEY))
+    check(without, stay)
+    assert without.body == word_list.body_of(packed(stay))
+    # And again, one by one.
+    again = opened(word_list.seal(packed(records), KEY))
+    for index in sorted(gone):
+        again = opened(again.without({index}, KEY))
+    assert again.body == without.body
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(record, min_size=1, max_size=6))
+def test_the_room_that_contents_are_told_to_take_is_enough(records: list[RecordWords]) -> None:
+    room = sum((word_list.room_of(one, word_list.packed(one)) for one in records), Room())
+    words = WordList(word_list.body_of(packed(records)))
+    # The list's own head is no content's.
+    assert words.size <= room.size + 8
+    assert words.terms <= room.terms
 
 
 def test_the_same_words_are_never_sealed_alike() -> None:
@@ -105,7 +127,14 @@ def _sealed(body: bytes, size: int | None = None) -> list[bytes]:
         b"\xff" * 12,
         b"\x01\x02\x00\x01\x00",
         b"\x01\x00\x7fabc",
-        b"\x01\x00\x00\x05wpain\x7f",
+        b"\x01\x00\x05wpain\x7f",
+        b"\x01\x00\x02zz\x00",
+        b"\x01\x00\x02wb\x00\x02wa\x00",
+        b"\x01\x00\x02wa\x00\x02wa\x00",
+        b"\x02\x00\x02wa\x06\x01\x00\x00\x00\x00\x00",
+        b"\x01\x00\x02wa\x03\x00\x02\x00",
+        b"\x01\x00\x02dg\x04\x02ab\x09",
+        b"\x01\x00\x03lde\x01\x01",
         bytes([0xFF, 0xFF, 0x7F, 0, 0]),
     ],
 )
@@ -116,30 +145,85 @@ def test_a_hospitals_nonsense_is_an_error(body: bytes) -> None:
 
 def test_what_would_swell_is_not_unpacked() -> None:
     with pytest.raises(IntegrityError, match="would take"):
-        opened(_sealed(b"\x01\x00\x00", size=word_list.MAX_BYTES + 1))
+        opened(_sealed(b"\x01\x00", size=word_list.MAX_BYTES + 1))
 
 
 def test_places_of_contents_that_are_not_there_are_refused() -> None:
-    words = opened(_sealed(b"\x01\x00\x00" + b"\x05wpain" + b"\x04\x05\x01\x00\x00"))
     with pytest.raises(IntegrityError, match="content 5"):
-        words.places("pain")
+        opened(_sealed(b"\x01\x00" + b"\x05wpain" + b"\x04\x05\x01\x00\x00"))
 
 
 @pytest.mark.parametrize("said", [b"NaN ", b"sNaN mg", b"Infinity ", b"1_0 ", b"1e999 ", b" mg", b"1 " + b"m" * 41])
 def test_numbers_that_are_none_are_refused(said: bytes) -> None:
     term = b"\x00\x01\x00" + bytes([len(said)]) + said
-    words = opened(_sealed(b"\x01\x00\x00" + b"\x02#1" + bytes([len(term)]) + term))
     with pytest.raises(IntegrityError, match="number"):
-        words.values("1")
+        opened(_sealed(b"\x01\x00" + b"\x02#1" + bytes([len(term)]) + term))
 
 
 def test_random_bytes_end_in_answers_or_errors_of_ours() -> None:
     source = random.Random(60)
     for _ in range(2000):
-        body = source.randbytes(source.randrange(40))
+        body, kind = source.randbytes(source.randrange(40)), source.choice(b"w#dl").to_bytes()
         try:
-            words = WordList(b"\x05\x00\x00" + b"\x05wpain" + bytes([len(body)]) + body)
-            words.places("pain")
-            words.without({0}, KEY)
+            words = WordList(b"\x05\x00" + b"\x05" + kind + b"pain" + bytes([len(body)]) + body)
         except PanaChainError:
             continue
+        # What was opened answers all that is asked.
+        words.places("pain")
+        words.called("pain")
+        words.values("pain")
+        words.languages()
+        words.without({0}, KEY)
+
+
+def _terms(*terms: tuple[bytes, bytes]) -> bytes:
+    body = bytearray(b"\x01\x00")
+    for name, said in terms:
+        word_list._put(body, name, said)
+    return bytes(body)
+
+
+def _large(kind: str) -> bytes:
+    """Return a list that small tricks make large: nothing of it swells before it is refused."""
+    many = word_list.MOST_OCCURRENCES + 1
+    places = word_list._varint(many)
+    if kind == "terms":
+        return _terms(*((b"w%07d" % number, b"") for number in range(word_list.MOST_TERMS + 1)))
+    if kind == "places":
+        return _terms((b"wpain", b"\x00" + places + b"\x02\x00" * many))
+    if kind == "positions":
+        return _terms((b"wpain", b"\x00\x01\x01" + places + b"\x01" * many))
+    if kind == "said positions":
+        return _terms((b"wpain", b"\x00\x01\x01" + word_list._varint(1 << 60)))
+    if kind == "numbers":
+        return _terms((b"#1", b"\x00" + places + b"\x00\x021 " * many))
+    return _terms((b"dpain", b"\x00\x00" * many))
+
+
+@pytest.mark.parametrize("kind", ["terms", "places", "positions", "said positions", "numbers", "codes"])
+def test_a_hospitals_list_that_would_swell_is_refused(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A hundredth of the limits, so that the test is quick; the body is as small as its kind allows.
+    monkeypatch.setattr(word_list, "MOST_TERMS", word_list.MOST_TERMS // 100)
+    monkeypatch.setattr(word_list, "MOST_OCCURRENCES", word_list.MOST_OCCURRENCES // 100)
+    body = _large(kind)
+    assert len(body) < word_list.MAX_BYTES // 100
+    with pytest.raises(IntegrityError, match=r"more than|places of one word"):
+        opened(_sealed(body))
+
+
+def test_a_list_is_held_in_little_more_than_its_own_bytes() -> None:
+    body = _terms(*((b"w%05d" % number, b"\x00\x01\x00\x00") for number in range(10_000)))
+    words = WordList(body)
+    assert words.memory == len(body) + 4 * 10_000
+
+
+def test_what_no_reader_takes_is_never_sealed(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = packed([RecordWords(places={f"word{number}": [(0, [number])] for number in range(50)})])
+    assert opened(word_list.seal(one, KEY)).terms == 50
+    with monkeypatch.context() as patched:
+        patched.setattr(word_list, "MAX_BYTES", 300)
+        with pytest.raises(TooLargeError):
+            word_list.seal(one, KEY)
+    monkeypatch.setattr(word_list, "MOST_TERMS", 49)
+    with pytest.raises(IntegrityError, match="49"):
+        word_list.seal(one, KEY)

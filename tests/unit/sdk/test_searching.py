@@ -8,10 +8,15 @@ from typing import Any
 
 import pytest
 
+from panachain.crypto import labels, padding, stream
+from panachain.crypto.commit import EnvelopeKey
+from panachain.crypto.compress import compress
 from panachain.errors import AccessDeniedError, IntegrityError, UsageError
 from panachain.ipld.cid import CID
 from panachain.records import word_list
+from panachain.sdk import searching
 from panachain.sdk.results.searches import SearchResult
+from panachain.sdk.searching import KeptSearchables
 from tests.twin.world import World
 from tests.unit.sdk.helpers import again, grant
 
@@ -140,6 +145,7 @@ class TestLife:
                     words = word_list.open_(world.network.store, listed.words, checked.keys[envelope])
                     assert words.beginning("secret") == []
                     assert words.beginning("plain") == ["plainword"]
+                    assert "secretword" not in set(words.written())
 
     @pytest.mark.deep
     def test_survives_a_rotation_and_merging(self, world: World) -> None:
@@ -201,6 +207,46 @@ class TestLies:
         assert (result.total, len(result.omissions)) == (0, 1)
         assert isinstance(result.omissions[0].error, IntegrityError)
 
+    @pytest.mark.parametrize("body", ["swells", "terms", "nonsense"])
+    def test_a_hospitals_hostile_list_is_refused_and_the_other_hospital_answers(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, body: str
+    ) -> None:
+        """A list of a few kilobytes that would take gigabytes, and one that is none."""
+        publish(world, lab(1, "fasting"))
+
+        def hostile(_: Any, key: EnvelopeKey) -> list[bytes]:
+            said = bytes(word_list.MAX_BYTES + 1) if body == "swells" else b"\x01\x00"
+            if body == "terms":
+                said += b"".join(b"\x07w%06d\x00" % number for number in range(2001))
+            if body == "nonsense":
+                said += b"\x05wpain\x04\x05\x01\x00\x00"
+            plain = padding.pad(len(said).to_bytes(8, "big") + compress(said))
+            return list(stream.seal_segments(plain, key.words_key(), labels.ENVELOPE_WORDS))
+
+        with monkeypatch.context() as patched:
+            patched.setattr(word_list, "seal", hostile)
+            publish(world, lab(2, "fasting"), where="clinic")
+        monkeypatch.setattr(word_list, "MOST_TERMS", 2000)
+        for who in ("patient", "clinician"):
+            result = found(world, "fasting", who=who)
+            assert [one.hospital for one in result.records] == [world.hospital.address]
+            (omission,) = result.omissions
+            assert omission.hospital == world.clinic.address
+            assert isinstance(omission.error, IntegrityError)
+
+    def test_lists_that_are_too_much_together_are_passed_over_and_named_once(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        publish(world, lab(1, "fasting"))
+        for number in range(4):
+            publish(world, lab(number, "fasting"), where="clinic")
+        monkeypatch.setattr(searching, "MOST_OF_HOSPITAL", 1)
+        result = found(world, "fasting")
+        # Of each hospital the first list is opened, since nobody knows before what it takes.
+        assert {one.hospital for one in result.records} == {world.hospital.address, world.clinic.address}
+        (omission,) = result.omissions
+        assert (omission.hospital, omission.what) == (world.clinic.address, "words of 3 more envelopes")
+
     def test_another_envelopes_list_does_not_open(self, world: World) -> None:
         publish(world, lab(1, "here"))
         (mine,) = words_cids(world)
@@ -214,6 +260,80 @@ class TestLies:
         world.network.store.held.pop(words_cids(world)[0])
         with pytest.raises(Exception, match="words of envelope"):
             found(world, "here")
+
+
+class TestLargeUploads:
+    def test_what_one_list_does_not_take_lies_in_another_envelope(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(word_list, "MAX_BYTES", 800)
+        held = [world.home / f"{number}.txt" for number in range(4)]
+        for number, path in enumerate(held):
+            path.write_text(f"glucose{number} " + " ".join(f"word{number}x{at}" for at in range(12)))
+        report = again(world, "hospital").upload(held, world.patient.address, category="laboratory")
+        assert report.wordless == ()
+        assert len(set(words_cids(world))) > 1
+        assert [total(world, f"glucose{number}") for number in range(4)] == [1, 1, 1, 1]
+
+    def test_a_record_with_too_many_words_for_any_list_is_published_and_named(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(word_list, "MOST_OCCURRENCES", 40)
+        large, small = world.home / "large.txt", world.home / "small.txt"
+        large.write_text(" ".join(f"large{number}" for number in range(21)))
+        small.write_text(" ".join(f"small{number}" for number in range(20)))
+        report = again(world, "hospital").upload([large, small], world.patient.address, category="laboratory")
+        assert (len(report.records), report.wordless) == (2, (str(large),))
+        result = found(world, "small7")
+        assert (result.total, result.mute) == (1, 1)
+
+
+class TestSessions:
+    def test_what_a_session_keeps_is_bounded_and_what_was_asked_for_longest_ago_goes(self, world: World) -> None:
+        publish(world, lab(1, "breakfast"))
+        session = again(world)
+        one = session._lanes.searchable(session.records(), session._kept_headers)
+        assert one.memory > 0
+        kept = KeptSearchables(most=2 * one.memory)
+        for key in "ab":
+            kept.keep(key, one)
+        assert kept.memory == 2 * one.memory
+        assert kept.get("a", one.heads) is one
+        kept.keep("c", one)
+        assert [kept.get(key, one.heads) is one for key in "abc"] == [True, False, True]
+        assert kept.memory <= 2 * one.memory
+        # What takes more than all together is searched, and not kept.
+        small = KeptSearchables(most=one.memory - 1)
+        small.keep("a", one)
+        assert (small.get("a", one.heads), small.memory) == (None, 0)
+
+    def test_what_is_out_of_date_is_let_go(self, world: World) -> None:
+        publish(world, lab(1, "breakfast"))
+        session = again(world)
+        one, kept = session._lanes.searchable(session.records(), session._kept_headers), KeptSearchables()
+        kept.keep("a", one)
+        assert kept.get("a", []) is None
+        assert kept.memory == 0
+
+    def test_a_session_that_keeps_nothing_searches_all_the_same(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        publish(world, lab(1, "breakfast"))
+        monkeypatch.setattr(KeptSearchables.__init__, "__defaults__", (0,))
+        session = again(world)
+        assert [session.records().search("breakfast").total for _ in range(2)] == [1, 1]
+
+
+class TestLanguages:
+    def test_plurals_of_a_language_are_found_where_records_name_it_or_the_reader_does(self, world: World) -> None:
+        publish(world, lab(1, "zwei Tabletten", language="de-CH"))
+        publish(world, lab(2, "Untersuchungen"), where="clinic")
+        assert total(world, "Tablette") == 1
+        assert total(world, "Untersuchung") == 0
+        assert total(world, "Untersuchung", languages="de") == 1
+        assert total(world, "Untersuchung", languages=["de"], who="clinician") == 1
+        with pytest.raises(UsageError, match="xx"):
+            found(world, "Untersuchung", languages="xx")
 
 
 class TestOldOnes:
