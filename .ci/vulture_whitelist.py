@@ -137,3 +137,5 @@ _.__call__
 SECRET_TAKERS
 # Python reads it, and tools that show errors.
 _.__context__
+# fpdf2 calls it at the end of each page.
+_.footer

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from panachain.sdk.opening import Opening
     from panachain.sdk.readings import Dissent, Reading
     from panachain.sdk.recovery import Recovery, RecoveryShare
+    from panachain.sdk.report_pdf import Report
     from panachain.sdk.results.emergencies import EmergencyView
     from panachain.sdk.results.groups import GroupView, InvitationView
     from panachain.sdk.results.keys import KeyBlockView, KeyRotationReport
@@ -126,6 +127,7 @@ _PLACES: Final = {
     "RecoveryStatus": "sdk.results.recovery",
     "Registrar": "sdk",
     "RequestReport": "sdk.results.requests",
+    "Report": "sdk.report_pdf",
     "RequestView": "sdk.results.requests",
     "Researcher": "sdk",
     "ResourceHistory": "sdk.results.records",
@@ -215,6 +217,7 @@ __all__ = [
     "RecoveryShare",
     "RecoveryStatus",
     "Registrar",
+    "Report",
     "RequestReport",
     "RequestView",
     "Researcher",

@@ -522,10 +522,16 @@ _FAULTS = {"lied": "lies about who read what", "silent": "doesn't tell all that 
         panachain --profile me log --verify
         panachain --profile me log --as fhir > audit.json
         panachain --profile me log --verify --proofs proofs/
+        panachain --profile me log --report 2026 --to report.pdf
     """,
 )
 @click.option("--policy", metavar="POLICY", help="Only this policy.")
 @click.option("--record", "records", metavar="ID", multiple=True, help="Only who could read this record; repeatable.")
+@click.option("--report", "year", type=int, metavar="YEAR", help="A report of that year as PDF; needs --to.")
+@click.option(
+    "--to", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="With --report: where the PDF goes."
+)
+@click.option("--name", default="", metavar="NAME", help="With --report: your name, as it shall stand in it.")
 @click.option("--with-records", is_flag=True, help="Say which records were in what was opened; reads your lanes.")
 @click.option("--verify", is_flag=True, help="Let each proxy prove that it left nothing out.")
 @click.option("--as", "form", type=click.Choice(["csv", "fhir", "json"]), help="Write it for other programs.")
@@ -538,6 +544,9 @@ _FAULTS = {"lied": "lies about who read what", "silent": "doesn't tell all that 
 def log(
     policy: str | None,
     records: tuple[str, ...],
+    year: int | None,
+    to: Path | None,
+    name: str,
     with_records: bool,
     verify: bool,
     form: str | None,
@@ -554,6 +563,8 @@ def log(
 
     With --verify each proxy proves that what it showed is all that its log has, and that it has one log: by what it
     proved before, by what the other proxies cosigned, and by what is anchored on the mainchain.
+
+    With --report a PDF tells who opened what in a year, and what the proxies proved of it; it is written for you alone.
     """
     from panachain.cli import read_log
     from panachain.cli.emergency import warn_of_unreviewed
@@ -561,6 +572,11 @@ def log(
     from panachain.sdk.readings import readings
 
     app = current()
+    if year is not None or to is not None or name:
+        if policy or records or verify or form or proofs or with_records:
+            raise UsageError("a report is of everything; leave the other options out", hint="--report YEAR --to FILE")
+        read_log.report(app, year, to, name)
+        return
     if verify or proofs:
         read_log.verify(app, policy, records, proofs)
         return

@@ -20,6 +20,7 @@ from panachain.plain import json_line
 from panachain.private_files import make_private_folder, write_private
 
 if TYPE_CHECKING:
+    from panachain.sdk.report_pdf import Report
     from panachain.sdk.results.log import LogProof
 
 
@@ -78,6 +79,39 @@ def export(app: App, policy: str | None, records: Collection[str], form: str, *,
             text = json_line([one.to_json() for one in readings], indent=2) + "\n"
         click.echo(text, nl=False)
         show_left_out(app, found)
+
+
+def report(app: App, year: int | None, to: Path | None, name: str) -> None:
+    """Write a patient's report of a year."""
+    year, to = wanted(year, to)
+    with app.acting(Role.PATIENT) as patient:
+        with app.output.progress("log") as progress:
+            made = patient.auditing.report(year, name=name, progress=progress)
+        write_report(app, made, to)
+
+
+def wanted(year: int | None, to: Path | None) -> tuple[int, Path]:
+    """Return the year and file of a report.
+
+    Raises:
+        UsageError: one of them wasn't named, or the file is there already.
+    """
+    if year is None or to is None:
+        raise UsageError("a report needs a year and a file", hint="--report YEAR --to FILE")
+    if to.exists():
+        raise UsageError(f"{to} is there already, and nothing was written", hint="name another file")
+    return year, to
+
+
+def write_report(app: App, made: Report, to: Path) -> None:
+    """Write a report that only its owner reads, and say what it lacks."""
+    write_private(to, made.pdf())
+    result = {"schema": "panachain/report/1", "year": made.year, "openings": made.openings, "file": str(to)}
+    app.output.one(result | {"complete": made.complete})
+    if made.openings > made.shown:
+        app.output.warn(f"it shows {made.shown:,} of {made.openings:,} openings; --as csv writes all")
+    if not made.complete:
+        app.output.warn("it may not be complete: what couldn't be proven or looked at stands in it")
 
 
 def _told(proof: Mapping[str, object]) -> Mapping[str, object]:

@@ -25,8 +25,11 @@ from panachain.sdk.times import iso
 
 if TYPE_CHECKING:
     from panachain.sdk.lanes import OwnLanes
+    from panachain.sdk.network import Network
     from panachain.sdk.opening import Opening
+    from panachain.sdk.profiles import Profile
     from panachain.sdk.read_log import ReadLog
+    from panachain.sdk.report_pdf import Report
 
 _MOST_SIZE: Final = 64 << 20
 """Bytes of a record that a leaked file is compared with."""
@@ -80,6 +83,9 @@ class RecordAccess:
 
 class Audited(Protocol):
     """What this module needs of a patient's session."""
+
+    network: Network
+    profile: Profile
 
     def log(self, *, records: Collection[str], progress: Progress | None = None) -> Listed[Reading]:
         """As `Patient.log`."""
@@ -149,6 +155,39 @@ class Auditing:
             for one in found
         ]
         return Listing(named, [LeftOut("records", one.hospital, str(one)) for one in findings.omissions])
+
+    def report(self, year: int, *, name: str = "", progress: Progress | None = None) -> Report:
+        """Return who opened what in a year, refused attempts too, with what the proxies prove of it.
+
+        Args:
+            year: by UTC, from 2020 on.
+            name: what the report calls the patient; empty for the profile's name.
+            progress: is told how many policies' proxies were asked.
+
+        Raises:
+            UsageError: there is no such year yet.
+        """
+        # Imported here: most sessions write no report.
+        from panachain.sdk.reports import checked_year, of_patient
+
+        network, profile = self._patient.network, self._patient.profile
+        now = int(network.clock())
+        checked_year(year, now)
+        told = self._patient.log(records=(), progress=progress)
+        found = list(told)
+        named = self.named(found, records=True)
+        proofs = self.verify(progress=progress)
+        left_out = {str(one): one for one in (*told.left_out, *named.left_out, *proofs.left_out)}
+        return of_patient(
+            year,
+            named,
+            proofs,
+            list(left_out.values()),
+            patient=profile.address,
+            name=name or profile.name,
+            network=f"{network.mainchain.chain_id}, access log {network.mainchain.log.address}",
+            now=now,
+        )
 
     def access(self, record_id: str, *, progress: Progress | None = None) -> RecordAccess:
         """Return who can read one record, by which policies and until when, and who opened what it lies in.

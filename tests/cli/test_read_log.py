@@ -16,6 +16,7 @@ import pytest
 from panachain.cli.readings import reading_words
 from panachain.model.actors import Address, PolicyId
 from panachain.sdk.readings import Dissent, Reading
+from panachain.sdk.report_pdf import Report
 from panachain.sdk.results.listings import LeftOut, Listed, Listing
 from panachain.sdk.results.log import LogProof
 from tests.cli.twin import Outcome, Twin
@@ -149,6 +150,47 @@ def test_records_are_named_where_somebody_asks(run: Run, twin: Twin) -> None:
     outcome = run("log", "--as", "json", "--with-records")
     assert json.loads(outcome.out)[0]["records"] == ["bafkreione"]
     assert asked == [True, True]
+
+
+def report(*, complete: bool = True) -> Report:
+    return Report("A report", 2026, 0, 1, (), ("A sentence.",), (), complete=complete)
+
+
+def test_a_report_is_a_file_for_its_owner_alone(run: Run, twin: Twin, tmp_path: Path) -> None:
+    asked: list[Any] = []
+
+    def made(year: int, *, name: str, progress: object) -> Report:
+        asked.append((year, name))
+        return report(complete=not name)
+
+    twin.auditing = SimpleNamespace(report=made)
+    file = tmp_path / "report.pdf"
+    outcome = run("log", "--report", "2026", "--to", str(file))
+    assert outcome.code == 0, outcome.err
+    assert file.read_bytes().startswith(b"%PDF")
+    assert file.stat().st_mode & 0o777 == 0o600
+    # Nothing that is there is written over.
+    assert run("log", "--report", "2026", "--to", str(file)).code == 2
+    other = tmp_path / "other.pdf"
+    outcome = run("log", "--report", "2026", "--to", str(other), "--name", "x", "--json")
+    assert json.loads(outcome.out) == {
+        "schema": "panachain/report/1",
+        "year": 2026,
+        "openings": 1,
+        "file": str(other),
+        "complete": False,
+    }
+    assert "may not be complete" in outcome.err
+    assert asked == [(2026, ""), (2026, "x")]
+
+
+def test_a_report_needs_a_year_and_a_file_and_nothing_else(run: Run, tmp_path: Path) -> None:
+    for more in (
+        ["--report", "2026"],
+        ["--to", "x.pdf"],
+        ["--report", "2026", "--to", str(tmp_path / "x"), "--verify"],
+    ):
+        assert run("log", *more).code == 2
 
 
 def test_proofs_are_files(run: Run, proven: Callable[..., None], twin: Twin, tmp_path: Path) -> None:

@@ -1,0 +1,271 @@
+"""Yearly reports: who opened what of a patient's, and what a practitioner or a hospital opened, for whom.
+
+Says what it proves and what it doesn't, and what couldn't be looked at: a list that looks whole and isn't is worse than
+none. Pure: readings and proofs come in. Follows docs/spec/log.md, section "Reports"; the columns are those that
+45 CFR 164.528(b)(2) and Regulation (EU) 2025/327, Article 9(2), ask for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from panachain.consent.explain import PURPOSES
+from panachain.errors import UsageError
+from panachain.model.actors import Address, Role, handle_of
+from panachain.model.scope import Purpose
+from panachain.sdk.log_exports import disagreement
+from panachain.sdk.readings import Reading
+from panachain.sdk.report_pdf import MOST, Part, Report
+from panachain.sdk.results.listings import LeftOut
+from panachain.sdk.results.log import LogProof
+from panachain.sdk.times import iso
+
+FIRST: Final = 2020
+"""Years before had no openings."""
+_LAW: Final = (
+    "The columns are those that 45 CFR 164.528(b)(2) asks of an accounting of disclosures (date, recipient, "
+    "description, purpose) and Regulation (EU) 2025/327, Article 9(2), of information on access (who, when, which "
+    "data)."
+)
+
+
+def checked_year(year: int, now: int) -> None:
+    """Check that there can be a report of a year.
+
+    Raises:
+        UsageError: it is to come, or before there was anything.
+    """
+    if not FIRST <= year <= year_of(now):
+        raise UsageError(f"there is no report of {year}: years go from {FIRST} to {year_of(now)}")
+
+
+def year_of(at: int) -> int:
+    """Return the year of a time in UTC, by which reports go."""
+    return datetime.fromtimestamp(at, UTC).year
+
+
+def of_patient(
+    year: int,
+    readings: Iterable[Reading],
+    proofs: Sequence[LogProof],
+    left_out: Sequence[LeftOut],
+    *,
+    patient: Address,
+    name: str,
+    network: str,
+    now: int,
+) -> Report:
+    """Return who opened what of a patient's in a year.
+
+    Args:
+        year: by UTC.
+        readings: all that are known, with names and records (`Auditing.named`).
+        proofs: what the proxies proved of the same log.
+        left_out: what couldn't be looked at.
+        patient: whose.
+        name: what the report calls the patient, beside the handle.
+        network: which one, for whoever looks it up.
+        now: when it is made, Unix seconds.
+    """
+    found = [one for one in readings if year_of(one.at) == year]
+    served = [one for one in found if one.permitted]
+    people = {one.requester for one in served}
+    doubted = [one for one in found if disagreement(one)]
+    late = [one for one in found if one.late]
+    summary = [
+        f"{_many(len(served), 'opening')} by {_many(len(people), 'person', 'people')}, "
+        f"{_many(len(found) - len(served), 'refused attempt')}.",
+        *(
+            [f"{_many(len(late), 'opening')} after the permission's end: the proxies that served convict themselves."]
+            * bool(late)
+        ),
+        *([f"Of {len(doubted)} of them the proxies don't say the same; each line tells."] * bool(doubted)),
+    ]
+    table = Part(
+        "Who opened what",
+        (_beyond(found),) if len(found) > MOST else (() if found else ("Nobody opened anything, and nobody tried.",)),
+        ("When (UTC)", "Who", "Of", "What", "Why", "What happened", "Permission"),
+        (13, 18, 15, 22, 12, 19, 9),
+        tuple(
+            (
+                _when(one.at),
+                _person(one),
+                _house(one),
+                _what(one),
+                purpose_words(one.purpose),
+                _happened(one),
+                _short(one.policy_id),
+            )
+            for one in found[:MOST]
+        ),
+    )
+    return Report(
+        f"Who opened my health records in {year}",
+        year,
+        now,
+        len(found),
+        about=(
+            ("Patient", _called(name, patient, Role.PATIENT)),
+            ("Made", f"{iso(now)} by PanaChain, network {network}"),
+        ),
+        summary=(*summary, _complete(proofs, left_out, year, now)),
+        complete=not left_out and all(proof.proven for proof in proofs),
+        parts=(table, _proofs(proofs, left_out), _meaning(_PATIENT_PROVES, _PATIENT_NOT), _who(found)),
+    )
+
+
+_PATIENT_PROVES: Final = (
+    "Each line was signed by the proxies that helped, since no opening works without several of them. Where a "
+    "proxy is listed as proven, it proved by its log, which other proxies cosign and the chain anchors, that it "
+    "showed all that it has about these permissions. One honest proxy among those that helped is enough that an "
+    "opening is here."
+)
+_PATIENT_NOT: Final = (
+    "It doesn't show what somebody did with what they opened, who looked over a shoulder, or what a hospital has "
+    "in its own systems. It doesn't show openings by proxies that all wrote no receipt, together with a reader "
+    "who accepted that. Roles and organisations are those of the registry on the day on which this was made. This "
+    "file is no proof by itself: the proofs are files of their own (panachain log --verify --proofs FOLDER)."
+)
+
+
+def purpose_words(code: str) -> str:
+    """Return a purpose in words; a code that no version of ours knows as it is."""
+    try:
+        return PURPOSES[Purpose(code)]
+    except ValueError:
+        return code or "not stated"
+
+
+def _complete(proofs: Sequence[LogProof], left_out: Sequence[LeftOut], year: int, now: int) -> str:
+    lacking = [proof for proof in proofs if not proof.proven]
+    running = " The year isn't over: this is up to the day on which it was made." if year_of(now) <= year else ""
+    if lacking or left_out:
+        return (
+            f"This report may not be complete: {_many(len(lacking), 'log')} of {len(proofs)} couldn't be proven, and "
+            f"{_many(len(left_out), 'thing')} couldn't be looked at. What there is is listed below.{running}"
+        )
+    if not proofs:
+        return f"No permission was ever given, so there was nothing to be proven.{running}"
+    return f"Every log was proven to be complete, {len(proofs):,} in all.{running}"
+
+
+def _proofs(proofs: Sequence[LogProof], left_out: Sequence[LeftOut]) -> Part:
+    by_proxy: dict[Address, list[LogProof]] = {}
+    for proof in proofs:
+        by_proxy.setdefault(proof.proxy, []).append(proof)
+    rows = []
+    for proxy, several in by_proxy.items():
+        lacking = [proof for proof in several if not proof.proven]
+        witnesses = {one for proof in several for one in proof.witnesses}
+        said = (
+            "proven: nothing is left out"
+            if not lacking
+            else f"not proven for {_many(len(lacking), 'permission')}: {lacking[0].reason}"
+        )
+        rows.append(
+            (
+                handle_of(proxy, Role.PROXY),
+                str(len(several)),
+                str(sum(proof.receipts for proof in several)),
+                f"{max(one.cosigned for one in several)} of {max(one.size for one in several)}, by {len(witnesses)}",
+                said,
+            )
+        )
+    return Part(
+        "What the proxies proved",
+        tuple(f"Not looked at: {one}" for one in left_out),
+        ("Proxy", "Permissions", "Receipts", "Cosigned", "Outcome"),
+        (15, 9, 9, 17, 50),
+        tuple(rows),
+    )
+
+
+def _meaning(proves: str, doesnt: str) -> Part:
+    return Part("What this proves, and what it doesn't", (proves, doesnt, _LAW))
+
+
+def _who(readings: Iterable[Reading]) -> Part:
+    people: dict[str, tuple[str, ...]] = {}
+    for one in readings:
+        if one.requester:
+            people.setdefault(
+                one.requester, (one.who or one.requester, one.role or "not in the registry", one.requester)
+            )
+        if one.organisation:
+            people.setdefault(
+                one.organisation, (one.organisation_name or one.organisation, "hospital", one.organisation)
+            )
+    return Part(
+        "Accounts",
+        ("By these the registry of the network knows them.",) if people else (),
+        ("Name or handle", "Role", "Account"),
+        (25, 15, 60),
+        tuple(people.values()),
+    )
+
+
+def _person(one: Reading) -> str:
+    return f"{_named(one.who, one.requester, one.role)}{f', {one.role}' if one.role else ''}"
+
+
+def _house(one: Reading) -> str:
+    return _named(one.organisation_name, one.organisation, Role.HOSPITAL.value) if one.organisation else ""
+
+
+def _named(name: str, account: str, role: str) -> str:
+    """Return a name with the handle by which others know it; a name of one's own says nothing to them."""
+    try:
+        handle = handle_of(Address(account), Role(role))
+    except ValueError:
+        return name or account
+    return handle if name in ("", account, handle) else (name if handle in name else f"{name} ({handle})")
+
+
+def _called(name: str, account: Address, role: Role) -> str:
+    handle = handle_of(account, role)
+    return f"{name} ({handle}, account {account})" if name and name != handle else f"{handle}, account {account}"
+
+
+def _what(one: Reading) -> str:
+    scopes = "; ".join(scope_words(one.what)) or "not stated"
+    return f"{scopes}: {_many(len(one.records), 'record')}" if one.records else scopes
+
+
+def scope_words(scopes: Iterable[str]) -> list[str]:
+    """Return scopes of lanes by category with their years, such as `laboratory 2024, 2025`."""
+    found: dict[str, list[str]] = {}
+    for text in scopes:
+        name, _, year = text.partition("/")
+        found.setdefault(name, []).extend([year] if year not in ("", "0") else ["undated"] if year else [])
+    return [f"{name} {', '.join(years)}".rstrip() for name, years in found.items()]
+
+
+def _happened(one: Reading) -> str:
+    if not one.permitted:
+        told = f"refused by {_many(len(one.proxies), 'proxy', 'proxies')}"
+    else:
+        told = f"opened {_many(one.envelopes, 'part')}" if one.envelopes else "opened"
+        told += " after the end" if one.late else ""
+        told += f"; signed by {_many(len(one.proxies), 'proxy', 'proxies')}" + (
+            f", {one.needed} needed" if one.needed else ""
+        )
+    doubt = disagreement(one)
+    return f"{told}; {doubt}" if doubt else told
+
+
+def _beyond(found: Collection[object]) -> str:
+    return f"The first {MOST:,} of {len(found):,}; panachain log --as csv writes all."
+
+
+def _when(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def _short(policy_id: str) -> str:
+    return policy_id[:10]
+
+
+def _many(number: int, noun: str, several: str = "") -> str:
+    return f"{number:,} {noun if number == 1 else several or f'{noun}s'}"
