@@ -44,6 +44,7 @@ MODULES: Final[tuple[str, ...]] = (
     "patient_export",
     "machine",
     "keys",
+    "leaks",
     "own_keys",
     "recovery",
     "guardians",
