@@ -45,6 +45,7 @@ MODULES: Final[tuple[str, ...]] = (
     "machine",
     "keys",
     "leaks",
+    "messages",
     "own_keys",
     "recovery",
     "guardians",
