@@ -1,4 +1,4 @@
-"""`notify add|list|remove|test` and `watch`: messages about what happened, which hold no name and nothing of health.
+"""`notify add|list|remove|choose|test` and `watch`: messages about what happened, without names or anything of health.
 
 Never takes an address of a service as an argument, and never shows one: it may hold a password. Follows
 docs/spec/messages.md.
@@ -95,6 +95,42 @@ def remove(number: int) -> None:
         app.output.one({"schema": "panachain/notify/1", "service": service})
 
 
+@command(
+    "choose",
+    unchanged="messages are about what they were about",
+    examples="""
+        panachain --profile me notify choose --kind request,expiry --digest 1d
+        panachain --profile me notify choose --kind all
+    """,
+)
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    metavar="KIND",
+    help="Of what you are told, such as request or expiry, or all; commas allowed.",
+)
+@click.option("--digest", type=Duration(), help="One message in this time; at once if left out.")
+def choose(kinds: tuple[str, ...], digest: int | None) -> None:
+    """Choose of what messages are sent, and how often; without options it shows what was chosen.
+
+    What can't wait is always told, and at once: emergencies, their reviews, and suspensions.
+    """
+    from panachain.sdk.watching import Kind
+
+    app = current()
+    app.command = "notify choose"
+    with app.acting(*_WATCHED) as actor:
+        watching = actor.watching
+        chosen = watching.choice()
+        if kinds or digest is not None:
+            named = [word.strip() for one in kinds for word in one.split(",") if word.strip()]
+            wanted = [kind.value for kind in Kind] if "all" in named else named
+            wanted = wanted or [kind.value for kind in chosen.kinds]
+            chosen = watching.choose(wanted, every=digest or 0)
+        app.output.one(chosen, fields=("kinds", "every"), titles={"every": "seconds between two"})
+
+
 @command("test", unchanged="messages go where they went", examples="panachain --profile me notify test")
 def test() -> None:
     """Send a test message to each address."""
@@ -119,7 +155,7 @@ def test() -> None:
     """,
 )
 @click.option("--every", type=Duration(), default="1m", show_default=True, help="How often to look.")
-@click.option("--digest", type=Duration(), help="One message in this time; emergencies and suspensions don't wait.")
+@click.option("--digest", type=Duration(), help="One message in this time; left out: what `notify choose` chose.")
 @click.option("--once", is_flag=True, help="Look once, and end.")
 @click.option("--no-send", is_flag=True, help="Show what happened, and send nothing.")
 def watch(every: int, digest: int | None, once: bool, no_send: bool) -> None:
@@ -143,13 +179,13 @@ def watch(every: int, digest: int | None, once: bool, no_send: bool) -> None:
                 app.output.warn(f"couldn't look at {one}")
             app.output.many(happened, empty="Nothing new.", columns=("kind", "text"))
             if not no_send:
-                _send(app, watching, happened, every=digest or 0, once=once)
+                _send(app, watching, happened, every=digest, once=once)
             if once:
                 return
             time.sleep(every)
 
 
-def _send(app: App, watching: Watching, happened: Sequence[Happening], *, every: int, once: bool) -> None:
+def _send(app: App, watching: Watching, happened: Sequence[Happening], *, every: int | None, once: bool) -> None:
     try:
         if watching.tell(happened, every=every):
             app.output.say("A message was sent.")
@@ -160,5 +196,5 @@ def _send(app: App, watching: Watching, happened: Sequence[Happening], *, every:
         app.output.warn(str(exc))
 
 
-for _command in (add, list_, remove, test):
+for _command in (add, list_, remove, choose, test):
     notify.add_command(_command)

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
 from fastapi.concurrency import run_in_threadpool
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from panachain.errors import PanaChainError, UsageError
-from panachain.portal.staging import Incoming, Staged, check_room
 
 PIECE: Final = 1 << 20
 """Bytes that are taken apart at once; what arrives is gathered until then."""
@@ -28,6 +27,37 @@ _LONGEST_HEADER: Final = 8 << 10
 _LOOK: Final = 64 << 20
 """Bytes after which it is looked again whether the disk has room."""
 _BROKEN: Final = "the form that arrived is broken; nothing of it was kept or published"
+
+
+class Arriving(Protocol):
+    """A file while it arrives."""
+
+    def write(self, piece: memoryview) -> None:
+        """Take the next bytes."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
+class Place(Protocol):
+    """Where files go that arrive: to the disk (`Staged`), or into memory where they are few and secret (`Held`)."""
+
+    def begin(self, path: str) -> Arriving | None:
+        """Begin a file; None for one that isn't taken."""
+        ...
+
+    def check_room(self) -> None:
+        """Raise where there is no room for more."""
+        ...
+
+    def close(self) -> None:
+        """Forget all of it."""
+        ...
+
+
+Files = TypeVar("Files", bound=Place)
 
 
 @dataclass
@@ -45,10 +75,10 @@ async def receive(
     body: AsyncIterator[bytes],
     content_type: str,
     *,
-    staged: Callable[[], Staged],
+    staged: Callable[[], Files],
     token: str,
     check: Callable[[str], None],
-) -> tuple[Received, Staged]:
+) -> tuple[Received, Files]:
     """Take a form apart while it arrives.
 
     Args:
@@ -83,13 +113,13 @@ async def receive(
         raise
 
 
-class _Parts:
+class _Parts(Generic[Files]):
     """The parts of one form."""
 
-    def __init__(self, boundary: bytes, staged: Callable[[], Staged], token: str, check: Callable[[str], None]) -> None:
+    def __init__(self, boundary: bytes, staged: Callable[[], Files], token: str, check: Callable[[str], None]) -> None:
         self._received = Received()
         self._make = staged
-        self._staged: Staged | None = None
+        self._staged: Files | None = None
         self._token = token
         self._check = check
         self._is_checked = False
@@ -99,7 +129,7 @@ class _Parts:
         self._headers: dict[bytes, bytes] = {}
         self._name = ""
         self._value: bytearray | None = None
-        self._file: Incoming | None = None
+        self._file: Arriving | None = None
         self._failed: PanaChainError | None = None
         self._parser = MultipartParser(
             boundary,
@@ -126,9 +156,9 @@ class _Parts:
         self._looked += len(piece)
         if self._staged is not None and self._looked >= _LOOK:
             self._looked = 0
-            check_room(self._staged)
+            self._staged.check_room()
 
-    def finish(self) -> tuple[Received, Staged]:
+    def finish(self) -> tuple[Received, Files]:
         """Return what there was, once all of it arrived."""
         if not self._is_whole or self._staged is None:
             raise UsageError(_BROKEN)

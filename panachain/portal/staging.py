@@ -171,6 +171,15 @@ class Staged:
         with self._reserved.in_use(gone):
             yield
 
+    def check_room(self) -> None:
+        """Check that the disk still has room, for bodies whose size nobody announced.
+
+        Raises:
+            DiskError: it hasn't.
+        """
+        if shutil.disk_usage(self.folder).free < _RESERVE:
+            raise DiskError(f"the disk is nearly full; {_NOTHING}", hint="make room on the disk of this profile")
+
     def close(self) -> None:
         """Remove all of it, once nobody uses it any more; twice is once."""
         self._reserved.close()
@@ -275,16 +284,6 @@ def reserve(profile: Path) -> Reserved:
             os.close(descriptor)
     except OSError as exc:
         raise DiskError(f"nothing can be kept on the disk for a while: {exc.strerror}") from exc
-
-
-def check_room(staged: Staged) -> None:
-    """Check that the disk still has room, for bodies whose size nobody announced.
-
-    Raises:
-        DiskError: it hasn't.
-    """
-    if shutil.disk_usage(staged.folder).free < _RESERVE:
-        raise DiskError(f"the disk is nearly full; {_NOTHING}", hint="make room on the disk of this profile")
 
 
 def sweep(profile: Path) -> int:

@@ -43,21 +43,16 @@ class Notifier:
             url: as apprise writes it, such as `ntfys://TOPIC`.
 
         Raises:
-            UsageError: it is no address of a service that is known, or there are too many.
+            UsageError: as `service_of`, or there are too many.
             ConfigurationError: apprise isn't installed.
         """
         known, url = self._urls(), url.strip()
-        if len(url) > _LENGTH or len(known) >= _MOST:
-            raise UsageError(f"at most {_MOST} addresses of {_LENGTH} characters are kept; nothing was added")
-        # Without the address: it may hold a password.
-        if not url.isprintable() or _sender(url) is None:
-            raise UsageError(
-                "this is no address that messages can be sent to; nothing was added",
-                hint="see apprise's list of services, such as ntfys://TOPIC",
-            )
+        if len(known) >= _MOST:
+            raise UsageError(f"at most {_MOST} addresses are kept; nothing was added")
+        service = service_of(url)
         if url not in known:
             self._keep([*known, url])
-        return url.partition(":")[0]
+        return service
 
     def remove(self, number: int) -> str:
         """Send nothing more to an address, by its place in `services` from 1 on, and return its service.
@@ -100,6 +95,32 @@ class Notifier:
         self._kept.write({"urls": list(urls)})
 
 
+def service_of(url: str) -> str:
+    """Return the service that an address is of, such as `mailto`, and keep nothing of it.
+
+    Args:
+        url: as `Notifier.add` takes it.
+
+    Raises:
+        UsageError: it is no address of a service that is known.
+        ConfigurationError: apprise isn't installed.
+
+    Examples:
+        >>> service_of("ntfys://a-topic")
+        'ntfys'
+    """
+    url = url.strip()
+    if len(url) > _LENGTH:
+        raise UsageError(f"an address has at most {_LENGTH} characters; nothing was added")
+    # Without the address: it may hold a password.
+    if not url.isprintable() or _sender(url) is None:
+        raise UsageError(
+            "this is no address that messages can be sent to; nothing was added",
+            hint="see apprise's list of services, such as ntfys://TOPIC",
+        )
+    return url.partition(":")[0]
+
+
 def _delivered(url: str, text: str) -> bool:
     sender = _sender(url)
     try:
@@ -117,7 +138,8 @@ def _sender(url: str) -> Any:
         raise ConfigurationError(
             "messages are sent by `apprise`, which isn't installed", hint="pip install 'panachain[messages]'"
         ) from None
-    # It logs what it can't read, which may be a password.
-    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+    # It logs what it can't read, which may be a password; and what it sends by logs paths, which may be a token.
+    for name in ("apprise", "urllib3.connectionpool"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     sender = apprise.Apprise()
     return sender if sender.add(url) else None

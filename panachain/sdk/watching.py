@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from panachain.crypto.keys import Seed
-from panachain.errors import PanaChainError, PartlyDoneError
+from panachain.errors import PanaChainError, PartlyDoneError, UsageError
 from panachain.model.actors import Address, Role, Status
 from panachain.model.policy import PolicyStatus, ProxyRef
 from panachain.sdk.kept import Kept
@@ -38,7 +39,9 @@ WEEK: Final = 7 * 86_400
 """Seconds before its end at which a permission's end is told."""
 PATIENCE: Final = 3 * 3600
 """Seconds for which a proxy may lag before its operator is told: it anchors once an hour."""
-_NAME: Final = "watch"
+LONGEST: Final = 31 * 86_400
+"""Seconds between two messages at most."""
+_NAME, _CHOICE = "watch", "messages"
 _MOST: Final = 200_000
 """Happenings that are remembered after no source shows them any more."""
 _Rows = dict[bytes, tuple[int, bool]]
@@ -216,6 +219,31 @@ class Happening:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """Of what an actor wants messages, and how often.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     made = patient.watching.choose(["request", "expiry"], every=timedelta(days=1))
+        >>> [kind.value for kind in made.kinds], made.every
+        (['request', 'break-glass', 'expiry', 'suspended', 'review-due'], 86400)
+    """
+
+    kinds: tuple[Kind, ...] = tuple(Kind)
+    """In the order of `Kind`; what is urgent is always among them."""
+    every: int = 0
+    """Seconds between two messages; 0 for at once."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON, schema `panachain/messages/1`."""
+        return {
+            "schema": "panachain/messages/1",
+            "kinds": [kind.value for kind in self.kinds],
+            "every": self.every,
+        }
+
+
+@dataclass(frozen=True)
 class _Found:
     """An event: it happened, and never happens again."""
 
@@ -257,10 +285,40 @@ class Watching:
         clock: Callable[[], float],
     ) -> None:
         """Take the profile's folder, the actor's seed, and where happenings are looked for, by name."""
-        self._kept = Kept(profile, seed, _NAME)
+        self._kept, self._choice = Kept(profile, seed, _NAME), Kept(profile, seed, _CHOICE)
         self._sources = sources
         self._clock = clock
         self.notifier = Notifier(profile, seed)
+
+    def choice(self) -> Choice:
+        """Return of what the actor wants messages, and how often; before a choice everything at once."""
+        content = self._choice.read()
+        try:
+            # Kept is what isn't wanted, so that a kind that a later program knows is told.
+            without = set(content["without"])
+            return Choice(
+                tuple(kind for kind in Kind if kind.value not in without or kind in URGENT),
+                _seconds(int(content["every"])),
+            )
+        except (LookupError, TypeError, ValueError, UsageError):
+            # Nothing was chosen yet, or it can't be read: then it is better to be told.
+            return Choice()
+
+    def choose(self, kinds: Iterable[str], *, every: int | timedelta = 0) -> Choice:
+        """Choose of what messages are sent, and how often; what is urgent is always told, and at once.
+
+        Args:
+            kinds: values of `Kind`.
+            every: seconds between two messages (a digest), or that time; 0 for at once.
+
+        Raises:
+            UsageError: there is no such kind, or the time is negative or longer than 31 days.
+        """
+        length = int(every.total_seconds()) if isinstance(every, timedelta) else every
+        made = Choice(_with_urgent(kinds), _seconds(length))
+        without = [kind.value for kind in Kind if kind not in made.kinds]
+        self._choice.write({"without": without, "every": made.every})
+        return made
 
     def look(self) -> tuple[list[Happening], list[LeftOut]]:
         """Return what is new since the last look, and what couldn't be looked at; it is new until it was told.
@@ -315,19 +373,25 @@ class Watching:
             rows[key] = since, told
         return rows
 
-    def tell(self, happened: Iterable[Happening], *, every: int = 0) -> str:
+    def tell(self, happened: Iterable[Happening], *, every: int | None = None) -> str:
         """Send one message about what happened, and return its text; empty where nothing is due.
 
         Args:
             happened: what `look` returned.
-            every: seconds between two messages (a digest); what is urgent doesn't wait. 0 sends at once.
+            every: seconds between two messages (a digest), 0 for at once, None as chosen; what is urgent doesn't wait.
 
         Raises:
             UnavailableError: it went nowhere; it is told the next time.
             UsageError: there is no address.
         """
-        content = self._read()
+        content, choice = self._read(), self.choice()
+        every = choice.every if every is None else every
         now, found = int(self._clock()), list(happened)
+        if unwanted := {one.key for one in found if one.kind not in choice.kinds}:
+            # It counts as told: a later choice brings no news of long ago.
+            content = content | {"waiting": [(key, kind) for key, kind in content["waiting"] if key not in unwanted]}
+            self._write(content)
+            found = [one for one in found if one.key not in unwanted]
         # A clock that was set back is no reason to keep silent.
         due = not 0 <= now - content["told"] < every
         chosen = [one for one in found if due or one.kind in URGENT]
@@ -369,6 +433,23 @@ class Watching:
 
 def _key(one: _Found | _Standing) -> bytes:
     return sha256(f"{one.kind.value}/{one.what}".encode()).digest()
+
+
+def _with_urgent(kinds: Iterable[str]) -> tuple[Kind, ...]:
+    """Return kinds by their values, each once and in one order, with those that are urgent."""
+    wanted = set(kinds)
+    if unknown := wanted - {kind.value for kind in Kind}:
+        raise UsageError(
+            f"there is no kind {min(unknown)!r} of message; nothing was chosen",
+            hint=f"kinds are {', '.join(kind.value for kind in Kind)}",
+        )
+    return tuple(kind for kind in Kind if kind.value in wanted or kind in URGENT)
+
+
+def _seconds(every: int) -> int:
+    if not 0 <= every <= LONGEST:
+        raise UsageError(f"{every} s between two messages are negative or more than {LONGEST}; nothing was chosen")
+    return every
 
 
 def message(kinds: Iterable[Kind]) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from panachain.errors import UnavailableError
 from panachain.sdk.results.listings import LeftOut
-from panachain.sdk.watching import TEST, TEXTS, Happening, Kind
+from panachain.sdk.watching import TEST, TEXTS, Choice, Happening, Kind
 from tests.cli.twin import Outcome, Twin
 
 Run = Callable[..., Outcome]
@@ -26,7 +26,8 @@ class Watched:
     def __init__(self) -> None:
         self.urls: list[str] = []
         self.sent: list[str] = []
-        self.told: list[int] = []
+        self.told: list[int | None] = []
+        self.chosen = Choice()
         self.happened = [Happening(Kind.GRANT, bytes(32))]
         self.left_out: list[LeftOut] = []
         self.down = False
@@ -37,11 +38,18 @@ class Watched:
     def look(self) -> tuple[list[Happening], list[LeftOut]]:
         return self.happened, self.left_out
 
-    def tell(self, happened: list[Happening], *, every: int = 0) -> str:
+    def tell(self, happened: list[Happening], *, every: int | None = None) -> str:
         self.told.append(every)
         if self.down:
             raise UnavailableError("went nowhere")
         return "text" if happened else ""
+
+    def choice(self) -> Choice:
+        return self.chosen
+
+    def choose(self, kinds: list[str], *, every: int = 0) -> Choice:
+        self.chosen = Choice(tuple(kind for kind in Kind if kind.value in kinds), every)
+        return self.chosen
 
     def _add(self, url: str) -> str:
         self.urls.append(url.strip())
@@ -130,3 +138,13 @@ def test_a_service_that_is_down_ends_one_look_and_no_watching(
 def test_nobody_looks_all_the_time(run: Run, watched: Watched) -> None:
     watched.urls = [URL]
     assert run("watch", "--every", "0").code == 2
+
+
+def test_what_is_told_and_how_often_is_chosen(run: Run, watched: Watched) -> None:
+    assert "first-opening" in run("notify", "choose").out
+    run("notify", "choose", "--kind", "request,expiry", "--kind", "grant", "--digest", "1d")
+    assert watched.chosen == Choice((Kind.REQUEST, Kind.GRANT, Kind.EXPIRY), 86_400)
+    run("notify", "choose", "--digest", "2d")
+    assert watched.chosen == Choice((Kind.REQUEST, Kind.GRANT, Kind.EXPIRY), 2 * 86_400)
+    run("notify", "choose", "--kind", "all")
+    assert watched.chosen == Choice(tuple(Kind), 0)

@@ -37,6 +37,7 @@ ELSEWHERE = {
     "portal/pages/registrar_reviews.py": "portal/pages/test_patient_emergency.py",
     "portal/pages/hospital_erasures.py": "portal/pages/test_patient_erasures.py",
     "portal/failures.py": "../portal/test_failures.py",
+    "portal/holding.py": "../portal/test_leaks.py",
     "portal/forms.py": "../portal/test_attacks.py",
     "portal/guesses.py": "../portal/test_attacks.py",
     "portal/refusals.py": "../portal/test_attacks.py",

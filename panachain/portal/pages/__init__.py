@@ -44,6 +44,8 @@ MODULES: Final[tuple[str, ...]] = (
     "patient_export",
     "machine",
     "keys",
+    "leaks",
+    "messages",
     "own_keys",
     "recovery",
     "guardians",

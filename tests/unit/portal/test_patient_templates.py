@@ -19,6 +19,7 @@ from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
 from panachain.plain import line
 from panachain.portal.i18n import speaking
+from panachain.portal.pages.leaks import Ended, Leaked
 from panachain.portal.pages.patient_choosing import LENGTHS
 from panachain.portal.pages.patient_emergency import STATES as EMERGENCIES
 from panachain.portal.pages.patient_erasures import STATES as ERASED
@@ -214,6 +215,11 @@ def pages(text: str) -> dict[str, dict[str, Any]]:
         },
         "versions_read.html": {"result": text},
         "who_read.html": {"result": Openings([reading], left, 1), "back": "/records/withdrawn"},
+        "leaked.html": {"result": Leaked([text], Openings([reading], left, 1))},
+        "ended.html": {
+            "result": [Ended(view, bad(REVOKED)), Ended(view, None, PanaChainError(text, hint=text))],
+            "who": text,
+        },
         "log.html": {"result": shown(log, Wanted(text, text, "", "", text, text))},
         "reading.html": {"reading": reading, "receipts": [bad(ENTRY)], "number": 1, "at": 1},
         "convicted.html": {"result": ConvictionReport(POLICY, (text,))},

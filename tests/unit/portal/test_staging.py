@@ -132,7 +132,7 @@ def test_a_disk_that_is_full_is_told(tmp_path: Path) -> None:
         incoming.write(memoryview(b"x"))
     staged = stage(tmp_path)
     with patch.object(subject, "_RESERVE", 1 << 60), pytest.raises(DiskError, match="nearly full"):
-        subject.check_room(staged)
+        staged.check_room()
 
 
 def test_closing_removes_all_of_it_once_nobody_uses_it(tmp_path: Path) -> None:

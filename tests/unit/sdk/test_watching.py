@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from panachain.cli.main import COMMANDS
 from panachain.crypto.keys import Seed
-from panachain.errors import UnavailableError
+from panachain.errors import UnavailableError, UsageError
 from panachain.model.actors import Address
 from panachain.model.scope import Category
 from panachain.sdk import watching as watching_module
@@ -24,6 +25,7 @@ from panachain.sdk.watching import (
     TEXTS,
     URGENT,
     WEEK,
+    Choice,
     Happening,
     Kind,
     Watching,
@@ -291,6 +293,32 @@ def test_a_digest_waits_and_what_is_urgent_does_not(world: World) -> None:
     world.advance(DAY)
     assert found.tell(found.look()[0], every=DAY) == TEXTS[Kind.GRANT]
     assert found.look()[0] == []
+
+
+def test_only_what_was_chosen_is_told_and_as_often_as_chosen(world: World) -> None:
+    outbox = Outbox()
+    found = watching(world, outbox=outbox)
+    assert found.choice() == Choice(tuple(Kind), 0)
+    found.look()
+    made = found.choose(["expiry"], every=timedelta(days=1))
+    assert (made.kinds, made.every) == ((Kind.BREAK_GLASS, Kind.EXPIRY, Kind.SUSPENDED, Kind.REVIEW), DAY)
+    assert watching(world).choice() == made
+    grant(world, until=world.now + 2 * WEEK)
+    assert found.tell(found.look()[0]) == ""
+    # It counts as told, also for a later choice.
+    assert found.look()[0] == []
+    grant(world, "nurse", until=world.now + DAY)
+    assert found.tell(found.look()[0]) == TEXTS[Kind.EXPIRY]
+    grant(world, "stranger", until=world.now + DAY)
+    assert found.tell(found.look()[0]) == ""
+    world.registrar.suspend(world.clinician.address)
+    found = watching(again_world(world), outbox=outbox)
+    assert found.tell(found.look()[0]) == TEXTS[Kind.SUSPENDED]
+    for kinds, every in ((["gossip"], 0), (["expiry"], -1), (["expiry"], 32 * DAY)):
+        with pytest.raises(UsageError, match="nothing was chosen"):
+            found.choose(kinds, every=every)
+    assert found.choice() == made
+    assert made.to_json()["kinds"] == ["break-glass", "expiry", "suspended", "review-due"]
 
 
 def again_world(world: World) -> World:

@@ -1,0 +1,173 @@
+"""Leaks by pages: whose key it is, who opened what leaked, and ending it; what leaked stands nowhere afterwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from panachain.errors import PanaChainError, UsageError
+from panachain.model.actors import Role
+from panachain.model.policy import PolicyStatus
+from panachain.sdk.patient import Patient
+from panachain.sdk.tracing import MOST
+from tests.portal.conftest import ORIGIN, Client, Portal, forms_of, make_portal, text_of
+from tests.twin.world import seed_of
+from tests.unit.sdk.helpers import grant, opened, upload
+
+LEAKED = seed_of("clinician").reveal().hex()
+
+
+@pytest.fixture(scope="module")
+def patient(portal_of_all: Portal) -> Client:
+    return portal_of_all.client_of(Role.PATIENT)
+
+
+@pytest.fixture(scope="module")
+def portal_of_all(world: Any) -> Iterator[Portal]:
+    """One portal for all tests of this file: what each does stays."""
+    made = make_portal(world)
+    made.app.state.guesses.take = lambda *_: 0
+    yield made
+    for client in made.clients:
+        client.close()
+    made.desk.close()
+
+
+def sent(client: Client, path: str, content: bytes, *, token: str | None = None, status: int = 200) -> Any:
+    """Send a file as a page of this session does; its token comes first."""
+    fields = {"csrf": client.token() if token is None else token}
+    files = {"file": ("leaked", content)}
+    # httpx writes fields before files, as the page's form does.
+    answer = client.post(path, data=fields, files=files, headers={"origin": str(ORIGIN)})
+    assert answer.status_code == status, text_of(answer.text)
+    return answer
+
+
+def test_a_leaked_key_names_its_holder_and_stands_nowhere(portal_of_all: Portal, patient: Client) -> None:
+    clinician = portal_of_all.world.clinician
+    asked = patient.submit("/leaks/text", leaked=f"found on a forum: {LEAKED} !")
+    page = patient.finish(asked)
+    told = text_of(page)
+    assert clinician.profile.handle in told
+    assert "Whoever has it can read and act as they do." in told
+    assert "None of your grants to them is in force." in told
+    assert "Tell the registrar" in told
+    for shown in (page, str(asked.url), *(str(one.headers) for one in asked.history)):
+        assert LEAKED not in shown
+    session = next(one for one in portal_of_all.desk._sessions.values() if one.seat)
+    assert session.seat is not None
+    assert LEAKED not in repr(vars(session.seat.jobs))
+    told = text_of(patient.finish(sent(patient, "/leaks/file", b"\xff\x00" + LEAKED.encode())))
+    assert clinician.profile.handle in told
+    assert "No key in it is anybody's" in text_of(patient.finish(patient.submit("/leaks/text", leaked="ab" * 32)))
+
+
+def test_a_public_key_and_ones_own_key_are_told_apart(portal_of_all: Portal, patient: Client) -> None:
+    public = seed_of("nurse").public_keys().receiving.hex()
+    assert "It only names them" in text_of(patient.finish(patient.submit("/leaks/text", leaked=public)))
+    own = seed_of("patient").reveal().hex()
+    told = text_of(patient.finish(patient.submit("/leaks/text", leaked=own)))
+    assert "This is your own key" in told
+    assert "Have your guardians move you" in told
+
+
+def test_what_holds_no_key_or_comes_from_elsewhere_is_refused(patient: Client) -> None:
+    patient.submit("/leaks/text", 400, leaked="  ")
+    sent(patient, "/leaks/file", b"", status=400)
+    sent(patient, "/leaks/file", LEAKED.encode(), token="0" * 64, status=403)
+    sent(patient, "/leaks/record", b"{}", token="0" * 64, status=403)
+    sent(patient, "/leaks/file", bytes(MOST + 1), status=400)
+    answer = patient.post("/leaks/file", data={"csrf": patient.token()}, headers={"origin": str(ORIGIN)})
+    assert answer.status_code == 400
+
+
+def test_all_grants_to_somebody_are_taken_back_once_that_is_confirmed(portal_of_all: Portal, patient: Client) -> None:
+    world = portal_of_all.world
+    made = [grant(world), grant(world, categories=("vitals",))]
+    other = world.patient.grant(world.nurse.address, ["vitals"], until=world.now + 86_400)
+    page = patient.finish(patient.submit("/leaks/text", leaked=LEAKED))
+    assert 'action="/leaks/revoke"' in page
+    asked = patient.submit("/leaks/revoke", who=world.clinician.address)
+    told = text_of(asked.text)
+    assert "Your 2 grants to them are taken back." in told
+    assert "can't be called back" in told
+    assert {status(world, one) for one in made} == {PolicyStatus.ACTIVE}
+    told = text_of(patient.finish(patient.agree(asked)))
+    assert "All that you granted to them is taken back." in told
+    assert {status(world, one) for one in made} == {PolicyStatus.REVOKED}
+    assert status(world, other) is PolicyStatus.ACTIVE
+    patient.submit("/leaks/revoke", 400, who=world.clinician.address)
+
+
+def test_one_grant_that_cannot_be_taken_back_keeps_no_other(
+    portal_of_all: Portal, patient: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = portal_of_all.world
+    bad, good = grant(world), grant(world, categories=("vitals",))
+    real = Patient.revoke
+
+    def revoke(self: Any, policy: Any, **more: Any) -> Any:
+        if policy == bad.policy_id:
+            raise UsageError("it can't be")
+        return real(self, policy, **more)
+
+    monkeypatch.setattr(Patient, "revoke", revoke)
+    asked = patient.submit("/leaks/revoke", who=world.clinician.address)
+    told = text_of(patient.finish(patient.agree(asked)))
+    assert "One grant couldn't be taken back" in told
+    assert "still in force" in told
+    assert status(world, good) is PolicyStatus.REVOKED
+
+
+def test_a_leaked_record_names_who_ever_opened_it(portal_of_all: Portal, patient: Client) -> None:
+    world = portal_of_all.world
+    upload(world)
+    record = next(one for one in world.patient.records() if one.info.media_type == "application/fhir+json")
+    content = record.content
+    written_anew = json.dumps(json.loads(content), indent=3).encode()
+    told = text_of(patient.finish(sent(patient, "/leaks/record", written_anew)))
+    assert "It is one of your records." in told
+    assert "So it leaked from the hospital" in told
+    made = world.patient.grant(world.nurse.address, ["all"], until=world.now + 86_400)
+    assert len(list(world.nurse.open(made.policy_id))) > 0
+    world.wait()
+    told = text_of(patient.finish(sent(patient, "/leaks/record", content)))
+    assert "nurse read" in told
+    assert "No record of yours" in text_of(patient.finish(sent(patient, "/leaks/record", b"{}")))
+
+
+def test_nobody_but_the_registrar_suspends_and_only_once_confirmed(portal_of_all: Portal, patient: Client) -> None:
+    world = portal_of_all.world
+    patient.submit("/leaks/suspend", 403, who=world.nurse.address)
+    doctor = portal_of_all.client_of(Role.PRACTITIONER)
+    doctor.submit("/leaks/revoke", 403, who=world.nurse.address)
+    sent(doctor, "/leaks/record", b"{}", status=403)
+    assert 'action="/leaks/suspend"' not in doctor.page("/leaks")
+    registrar = portal_of_all.client_of(Role.REGISTRAR)
+    page = registrar.finish(registrar.submit("/leaks/text", leaked=seed_of("nurse").reveal().hex()))
+    assert ("/leaks/suspend", world.nurse.address) in [
+        (path, dict(hidden).get("who")) for path, hidden in forms_of(page)
+    ]
+    upload(world)
+    made = world.patient.grant(world.nurse.address, ["all"], until=world.now + 86_400)
+    asked = registrar.submit("/leaks/suspend", who=world.nurse.profile.handle)
+    told = text_of(asked.text)
+    assert world.nurse.address in told
+    assert "of every patient, ends with the next block" in told
+    assert opened(world, made.policy_id, who="nurse") > 0
+    told = text_of(registrar.finish(registrar.agree(asked)))
+    assert "suspended." in told
+    world.advance(1)
+    with pytest.raises(PanaChainError):
+        list(world.nurse.open(made.policy_id))
+    registrar.submit("/leaks/suspend", 400, who="")
+    group = world.clinician.create_group()
+    registrar.submit("/leaks/suspend", 400, who=group.group)
+    world.reinstate("nurse")
+
+
+def status(world: Any, policy: Any) -> PolicyStatus:
+    return next(view.status for view in world.patient.policies() if view.policy_id == policy.policy_id)
