@@ -15,17 +15,16 @@ from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Address, Role
 from panachain.model.guardianship import COMPLETION, MOST, USUAL_DELAY, GuardiansEvent, RecoveryEvent
 from panachain.records.findings import UNREADABLE
-from panachain.sdk.guardian_blocks import Named, open_own, seal_invitations
-from panachain.sdk.recovery import Recovery
-from panachain.sdk.results.guardians import GuardiansReport, GuardianView, MovedReport, RecoveryView
 from panachain.storage.blocks import keep
 
 if TYPE_CHECKING:
     from panachain.chain.bound import Sends
     from panachain.crypto.keys import Seed
+    from panachain.sdk.guardian_blocks import Named
     from panachain.sdk.names import Names
     from panachain.sdk.network import Network
-    from panachain.sdk.recovery import RecoveryShare
+    from panachain.sdk.recovery import Recovery, RecoveryShare
+    from panachain.sdk.results.guardians import GuardiansReport, GuardianView, MovedReport, RecoveryView
 
 _LEAST: Final = 2
 """Guardians who are needed: one alone would have the seed."""
@@ -55,6 +54,11 @@ def recovery_of(patient: Address, events: Iterable[RecoveryEvent], now: int) -> 
             newest = event.successor
         elif event.successor is not None:
             opened, since = event, {}
+    if opened is None and newest is None:
+        return None
+    # Imported here: of most patients there is none.
+    from panachain.sdk.results.guardians import RecoveryView
+
     if opened is not None and opened.successor is not None and now < opened.ready_at + COMPLETION:
         return RecoveryView(patient, opened.successor, _once(spoke.get(opened.successor, ())), opened.ready_at)
     if newest is None or newest not in since:
@@ -198,12 +202,16 @@ class OwnGuardians:
         return [self._moved(one) for one, newest in moves.items() if newest == self._patient]
 
     def _moved(self, before: Address, tx: str = "") -> MovedReport:
+        from panachain.sdk.results.guardians import MovedReport
+
         identities = self._network.sidechain.identities
         own = {one.hospital for one in identities.paired(patient=self._patient) if one.paired}
         theirs = [one.hospital for one in identities.paired(patient=before) if one.paired and one.hospital != before]
         return MovedReport(before, self._patient, tuple(one for one in theirs if one not in own), tx)
 
     def _named(self, text: str) -> Named:
+        from panachain.sdk.guardian_blocks import Named
+
         found = self._network.resolve(text, *_ROLES)
         self._network.keys.check_active([found])
         actor = self._network.key_blocks.of(found)
@@ -212,6 +220,8 @@ class OwnGuardians:
     def _announce(
         self, named: Sequence[Named], made: Sequence[RecoveryShare], threshold: int, delay: int
     ) -> GuardiansReport:
+        from panachain.sdk.guardian_blocks import seal_invitations
+
         texts = [share.reveal() for share in made]
         commitments, block = seal_invitations(self._patient, self._seed, named, texts, threshold)
         cid = keep(self._network.store, block)
@@ -221,6 +231,8 @@ class OwnGuardians:
         return self._report(receipt.tx_hash)
 
     def _report(self, tx: str) -> GuardiansReport:
+        from panachain.sdk.results.guardians import GuardiansReport
+
         known = self._network.sidechain.guardianships.guardianship_of(self._patient)
         announced = self._network.sidechain.guardianships.announced(self._patient)
         return GuardiansReport(
@@ -235,6 +247,9 @@ class OwnGuardians:
         )
 
     def _listed(self, announced: Sequence[GuardiansEvent], digest: bytes) -> tuple[GuardianView, ...]:
+        from panachain.sdk.guardian_blocks import open_own
+        from panachain.sdk.results.guardians import GuardianView
+
         if not any(digest):
             return ()
         unread: Exception | None = None

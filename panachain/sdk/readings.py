@@ -10,12 +10,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import ReceiptKind
-from panachain.sdk.results.log import LogEntry
 from panachain.sdk.times import iso, utc
+
+if TYPE_CHECKING:
+    from panachain.model.actors import Address, PolicyId
+    from panachain.sdk.results.log import LogEntry
 
 APART: Final = 60
 """Seconds without a receipt after which the next one belongs to another opening: a request to a proxy counts for 45 s,
