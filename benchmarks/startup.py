@@ -2,7 +2,7 @@
 
     ./pana bench startup [--rounds N] [--against FOLDER]
 
-Two nodes on which nothing has happened yet answer at once. `--against` measures another checkout by turns, in the same
+Python that does nothing stands beside it. Two nodes on which nothing has happened yet answer at once. `--against` measures another checkout by turns, in the same
 environment; it has to read this one's key store. Timings never fail anything: tests/cli/test_imports.py holds which
 packages a command may load.
 """
@@ -35,6 +35,8 @@ UNLOCK = (0.5, 1.5)
 """Seconds that opening a key store takes by design."""
 AGENT = 0.5
 """What a command may cost with an agent, of what it costs without."""
+WHOLE = 0.3
+"""Seconds of processor time of a whole command with an agent."""
 _LOADED = """
 import json, os, sys
 before = set(sys.modules)
@@ -88,6 +90,10 @@ class Checkout:
         """Return the processor time of importing all that the command loads, in seconds."""
         return float(self._python(self._imports).output)
 
+    def nothing(self) -> Run:
+        """Run Python, and nothing in it."""
+        return self._python("pass")
+
     def _python(self, program: str) -> Run:
         return run([sys.executable, "-c", program], environment=self._environment, cwd=self.folder)
 
@@ -132,10 +138,20 @@ def _unlocking(checkout: Checkout, profile: Profile, rounds: int) -> None:
     home = profile.folder.parents[1]
     start_agent(home, profile, PASSPHRASE, 3600)
     try:
-        figures = [(checkout.whole().cpu, checkout.whole("--no-agent").cpu) for _ in range(rounds)]
+        figures = [
+            (checkout.whole().cpu, checkout.whole("--no-agent").cpu, checkout.nothing().cpu) for _ in range(rounds)
+        ]
     finally:
         client.lock(home, profile.name)
-    having, lacking = (statistics.median(one[place] for one in figures) for place in (0, 1))
+    having, lacking, nothing = (statistics.median(one[place] for one in figures) for place in (0, 1, 2))
+    row(
+        "`panachain whoami` with an agent, processor time",
+        f"{having:.2f} s, `python -c pass` {nothing:.3f} s",
+        f"<= {WHOLE} s",
+        having / WHOLE,
+        at_least=False,
+        bound=1,
+    )
     row(
         "`panachain whoami` with an agent against without",
         f"{having / lacking:.2f} ({having:.2f} of {lacking:.2f} s)",

@@ -7,7 +7,6 @@ Follows docs/spec/cli.md, section "Settings": flag > environment > panachain.tom
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -223,6 +222,9 @@ def _read(path: Path, *, allow_home: bool) -> dict[str, str]:
         raise ConfigurationError(f"{path} can't be read: {exc.strerror}") from exc
     if len(content) > MAXIMUM_FILE_SIZE:
         raise ConfigurationError(f"{path} is larger than {MAXIMUM_FILE_SIZE} bytes; it is no settings file")
+    # Imported here: most machines have no such file.
+    import tomllib
+
     try:
         table = tomllib.loads(content.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as exc:

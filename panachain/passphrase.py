@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -217,6 +216,9 @@ def _from_file(path: Path, source: str) -> str:
 
 
 def _from_command(command: str, source: str) -> str:
+    # Imported here: only such a setting needs it.
+    import subprocess
+
     try:
         words = shlex.split(command)
         # No shell: it is a program and its arguments, nothing more. Its talk may go to the terminal.

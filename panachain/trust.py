@@ -6,12 +6,14 @@ A context for plain HTTP knows no authority, so that TLS with it fails.
 
 from __future__ import annotations
 
-import ssl
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from panachain.errors import ConfigurationError
-from panachain.http_client import httpx
+
+if TYPE_CHECKING:
+    import ssl
 
 
 class Trust:
@@ -29,6 +31,8 @@ class Trust:
         """
         self._own = context
         if ca is not None:
+            import ssl
+
             try:
                 self._own = ssl.create_default_context(cafile=str(ca))
             except (OSError, ssl.SSLError) as exc:
@@ -43,9 +47,14 @@ class Trust:
 
 @lru_cache(maxsize=1)
 def _usual() -> ssl.SSLContext:
+    # Imported here: a client that speaks no TLS needs neither it nor the authorities.
+    from panachain.http_client import httpx
+
     return httpx.create_ssl_context(trust_env=False)
 
 
 @lru_cache(maxsize=1)
 def _nobody() -> ssl.SSLContext:
+    import ssl
+
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -11,7 +11,6 @@ import os
 import select
 import socket
 import stat
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -149,6 +148,9 @@ def _session_leader() -> int:
 
 
 def _run(name: str, key: bytes, seconds: int, folder: int, leader: int) -> None:
+    # Imported here: whoever asks an agent starts none.
+    import subprocess
+
     ours, theirs = socket.socketpair()
     ready = False
     with ours:

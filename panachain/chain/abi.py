@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
-from importlib import resources
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from panachain.chain.codec import WORD, decode, encode, from_hex
 from panachain.errors import IntegrityError, UsageError
 from panachain.ethereum import keccak, parse_address
+
+_ARTIFACTS: Final = Path(__file__).with_name("artifacts")
+"""ABI and bytecode of each contract. Not by importlib.resources: its readers load zipfile first."""
 
 
 class Contract:
@@ -145,14 +148,14 @@ class Contract:
 @lru_cache(maxsize=32)
 def contract(name: str) -> Contract:
     """Return a contract of ours, or OpenZeppelin's AccessManager, by name."""
-    text = resources.files("panachain.chain").joinpath("artifacts", f"{name}.json").read_text()
+    text = (_ARTIFACTS / f"{name}.json").read_text()
     return Contract(json.loads(text))
 
 
 @lru_cache(maxsize=1)
 def _errors() -> dict[bytes, tuple[str, list[dict[str, Any]]]]:
     found: dict[bytes, tuple[str, list[dict[str, Any]]]] = {}
-    for path in resources.files("panachain.chain").joinpath("artifacts").iterdir():
+    for path in _ARTIFACTS.iterdir():
         for entry in json.loads(path.read_text())["abi"]:
             if entry["type"] == "error":
                 found[keccak(_signature(entry))[:4]] = (entry["name"], entry["inputs"])

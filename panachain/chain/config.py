@@ -6,11 +6,10 @@ Follows docs/spec/network.md (sections `mainchain` and `sidechain`) and docs/spe
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from panachain.chain.abi import address
 from panachain.chain.access import NodeKey, read_header, read_key
@@ -19,6 +18,9 @@ from panachain.chain.fees import GWEI, MAX_FEE, read_max_fee
 from panachain.chain.rpc import Authorise, Rpc
 from panachain.errors import ConfigurationError
 from panachain.model.sizes import HASH_SIZE
+
+if TYPE_CHECKING:
+    import ssl
 
 _FILES: Final = (
     ("node_key_file", "nodeKeyFile"),
@@ -60,6 +62,8 @@ class NodeConfig:
     def _tls(self) -> ssl.SSLContext | None:
         if self.ca_file is None and self.certificate_file is None:
             return None
+        import ssl
+
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
             if self.certificate_file is not None:

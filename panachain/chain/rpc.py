@@ -9,16 +9,18 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from panachain.errors import ChainUnavailableError, IntegrityError, NodeRefusedError, PanaChainError
 from panachain.trust import Trust
 from panachain.wire.client import Client, WireError
 from panachain.wire.json_text import read_json
 from panachain.wire.transport import Bounds
+
+if TYPE_CHECKING:
+    import ssl
 
 _ATTEMPTS: Final = 3
 _OF_TRANSACTIONS: Final = frozenset({"eth_getTransactionReceipt", "eth_getTransactionByHash"})

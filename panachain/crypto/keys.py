@@ -10,9 +10,9 @@ import hmac
 import os
 from collections.abc import Callable, Sequence
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from panachain.crypto import labels
-from panachain.crypto.hpke import SealingKey
 from panachain.crypto.umbral import SecretKey, SeedFactory, Signer
 from panachain.errors import UsageError
 from panachain.ethereum import address_of_point
@@ -21,6 +21,9 @@ from panachain.model.key_block import PublicKeys
 from panachain.model.scope import Scope
 from panachain.model.sizes import KEY_SIZE
 from panachain.secp256k1 import Scalar
+
+if TYPE_CHECKING:
+    from panachain.crypto.hpke import SealingKey
 
 
 class Seed:
@@ -79,6 +82,8 @@ class Seed:
 
     def sealing(self) -> SealingKey:
         """Return the key that others seal to."""
+        from panachain.crypto.hpke import SealingKey
+
         generation = self.generation
         if generation not in self._sealing:
             # The next one, too: another machine of the same actor may have changed keys a moment ago.
@@ -114,6 +119,8 @@ class Seed:
 
     def audit(self) -> SealingKey:
         """Return the key that proxies seal receipts to."""
+        from panachain.crypto.hpke import SealingKey
+
         return SealingKey(self._factory.secret(labels.SEED_AUDIT))
 
     def store_key(self) -> bytes:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 from panachain.chain.anvil import fund
 from panachain.chain.contracts import identity_registry
-from panachain.chain.evm import Sender
 from panachain.crypto.keys import Seed, generation_among
 from panachain.crypto.wraps import DataKey
 from panachain.errors import (
@@ -26,16 +25,17 @@ from panachain.errors import (
 )
 from panachain.model.actors import Actor, Role, Status
 from panachain.passphrase import Hidden
-from panachain.sdk.network import Network
 from panachain.sdk.profiles import Profile, list_profiles, unlock
 
 if TYPE_CHECKING:
     from panachain.chain.bound import Sends
+    from panachain.chain.evm import Sender
     from panachain.sdk.blocked import BlockList
     from panachain.sdk.emergencies import Reviews
     from panachain.sdk.guarding import Guarding
     from panachain.sdk.key_rotation import OwnKeys
     from panachain.sdk.names import Names
+    from panachain.sdk.network import Network
     from panachain.sdk.recovery import Recovery
     from panachain.sdk.viewers import Viewers
     from panachain.sdk.wards import Attests

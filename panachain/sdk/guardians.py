@@ -17,17 +17,17 @@ from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.guardianship import COMPLETION, MOST, USUAL_DELAY, GuardiansEvent, RecoveryEvent
 from panachain.records.findings import UNREADABLE
-from panachain.sdk.guardian_blocks import Named, open_own, seal_invitations
 from panachain.sdk.kept import Kept
-from panachain.sdk.recovery import Recovery
-from panachain.sdk.results.guardians import GuardiansReport, GuardianView, MovedReport, RecoveryView
 from panachain.storage.blocks import keep
 
 if TYPE_CHECKING:
     from panachain.chain.bound import Sends
     from panachain.crypto.keys import Seed
+    from panachain.sdk.guardian_blocks import Named
     from panachain.sdk.names import Names
     from panachain.sdk.network import Network
+    from panachain.sdk.recovery import Recovery
+    from panachain.sdk.results.guardians import GuardiansReport, GuardianView, MovedReport, RecoveryView
 
 _LEAST: Final = 2
 """Guardians who are needed: one alone would have the seed."""
@@ -57,6 +57,11 @@ def recovery_of(patient: Address, events: Iterable[RecoveryEvent], now: int) -> 
             newest = event.successor
         elif event.successor is not None:
             opened, since = event, {}
+    if opened is None and newest is None:
+        return None
+    # Imported here: of most patients there is none.
+    from panachain.sdk.results.guardians import RecoveryView
+
     if opened is not None and opened.successor is not None and now < opened.ready_at + COMPLETION:
         return RecoveryView(patient, opened.successor, _once(spoke.get(opened.successor, ())), opened.ready_at)
     if newest is None or newest not in since:
@@ -240,12 +245,16 @@ class OwnGuardians:
         return [self._moved(one) for one, newest in moves.items() if newest == self._patient]
 
     def _moved(self, before: Address, tx: str = "") -> MovedReport:
+        from panachain.sdk.results.guardians import MovedReport
+
         identities = self._network.sidechain.identities
         own = {one.hospital for one in identities.paired(patient=self._patient) if one.paired}
         theirs = [one.hospital for one in identities.paired(patient=before) if one.paired and one.hospital != before]
         return MovedReport(before, self._patient, tuple(one for one in theirs if one not in own), tx)
 
     def _named(self, text: str) -> Named:
+        from panachain.sdk.guardian_blocks import Named
+
         found = self._network.resolve(text, *_ROLES)
         self._network.keys.check_active([found])
         actor = self._network.key_blocks.of(found)
@@ -253,6 +262,8 @@ class OwnGuardians:
 
     def _seal(self, named: Sequence[Named], threshold: int, delay: int) -> _Naming:
         """Make shares, store them sealed, and write down what is to be announced, before anything is."""
+        from panachain.sdk.guardian_blocks import seal_invitations
+
         made = self._backup.shares(threshold=threshold, of=len(named), pending=True)
         try:
             texts = [share.reveal() for share in made]
@@ -299,6 +310,8 @@ class OwnGuardians:
         return any((one.commitments, one.invitations) == (naming.commitments, naming.invitations) for one in announced)
 
     def _report(self, tx: str) -> GuardiansReport:
+        from panachain.sdk.results.guardians import GuardiansReport
+
         known = self._network.sidechain.guardianships.guardianship_of(self._patient)
         announced = self._network.sidechain.guardianships.announced(self._patient)
         return GuardiansReport(
@@ -313,6 +326,8 @@ class OwnGuardians:
         )
 
     def _listed(self, announced: Sequence[GuardiansEvent], digest: bytes) -> tuple[GuardianView, ...]:
+        from panachain.sdk.guardian_blocks import open_own
+
         if not any(digest):
             return ()
         unread: Exception | None = None
@@ -329,6 +344,8 @@ class OwnGuardians:
         raise UnknownActorError("the sidechain's node hides whom you named", hint="another node: panachain doctor")
 
     def _views(self, named: Sequence[Named]) -> tuple[GuardianView, ...]:
+        from panachain.sdk.results.guardians import GuardianView
+
         known = {actor.address: actor for actor in self._network.resolver.known(one.address for one in named)}
         return tuple(GuardianView(one.name, one.address, _state(known.get(one.address), one.digest)) for one in named)
 

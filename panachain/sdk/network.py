@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from panachain.chain.access import read_key
-from panachain.chain.evm import Sender
 from panachain.chain.mainchain import Mainchain
 from panachain.chain.sidechain import Sidechain
 from panachain.chain.signing import Account
@@ -25,24 +24,25 @@ from panachain.errors import ConfigurationError, IntegrityError
 from panachain.follow.opening import following
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.policy import ProxyRef
-from panachain.model.progress import Progress
-from panachain.model.transactions import StorageEvent
 from panachain.records.findings import UNREADABLE
 from panachain.sdk.key_blocks import KeyBlocks
 from panachain.sdk.network_file import chains_of, confirmations_of, read_description
 from panachain.sdk.resolve import Resolver
-from panachain.storage.blocks import BlobStore
 from panachain.storage.configured import open_store
 from panachain.wire.endpoints import Reach
 
 if TYPE_CHECKING:
     from panachain.chain.bound import Sends
+    from panachain.chain.evm import Sender
     from panachain.crypto.keys import Seed
+    from panachain.model.progress import Progress
+    from panachain.model.transactions import StorageEvent
     from panachain.records.locate import EarlierKey, HospitalHeads
     from panachain.sdk.proven_keys import ProvenKeys
     from panachain.sdk.proven_revocations import ProvenRevocations
     from panachain.sdk.relay import Relay
     from panachain.sdk.wallet import Wallet
+    from panachain.storage.blocks import BlobStore
 
 Clock = Callable[[], float]
 """Returns the time, Unix seconds."""

@@ -11,15 +11,15 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from panachain.errors import Omission, PartlyDoneError, UsageError
-from panachain.model.actors import Address
-from panachain.model.choices import Choices
-from panachain.model.scope import Category
 from panachain.records.findings import Findings
 from panachain.records.sensitivity.kinds import kind_of, kinds, with_parts
 from panachain.sdk.results.choices import ChoicesReport
 from panachain.sdk.words import category_of
 
 if TYPE_CHECKING:
+    from panachain.model.actors import Address
+    from panachain.model.choices import Choices
+    from panachain.model.scope import Category
     from panachain.sdk.lanes import OwnLanes
     from panachain.sdk.recategorizing import Confirm
     from panachain.sdk.results.choices import RecategorizeReport

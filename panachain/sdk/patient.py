@@ -9,19 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from panachain.model.actors import Role
-from panachain.model.policy import OnChainPolicy, Terms
-from panachain.model.progress import Progress
 from panachain.model.scope import Purpose
 from panachain.sdk.patient_pairing import PatientPairing
 from panachain.sdk.patient_reading import PatientReading
-from panachain.sdk.results.listings import Listed, Listing
-from panachain.sdk.results.policies import AnyPolicy, PolicyView, id_of
-from panachain.sdk.results.requests import AnyRequest, DenialReport, RequestView, number_of
-from panachain.sdk.results.revocations import RevocationReport
-from panachain.sdk.times import Moment
-from panachain.sdk.words import Categories, Purposes
+
+if TYPE_CHECKING:
+    from panachain.model.policy import OnChainPolicy, Terms
+    from panachain.model.progress import Progress
+    from panachain.sdk.results.listings import Listed, Listing
+    from panachain.sdk.results.policies import AnyPolicy, PolicyView
+    from panachain.sdk.results.requests import AnyRequest, DenialReport, RequestView
+    from panachain.sdk.results.revocations import RevocationReport
+    from panachain.sdk.times import Moment
+    from panachain.sdk.words import Categories, Purposes
 
 
 class Patient(PatientPairing, PatientReading):
@@ -136,6 +139,8 @@ class Patient(PatientPairing, PatientReading):
 
         Its `left_out` names those whose terms no store has any more.
         """
+        from panachain.sdk.results.listings import Listed, Listing
+
         found = self._revocations.views(self._grants.lacking())
         return Listed(Listing(self._names.fill([*found, *self._grants.waiting()]), found.left_out))
 
@@ -145,6 +150,8 @@ class Patient(PatientPairing, PatientReading):
         Raises:
             PolicyUnknownError: the policy isn't this patient's.
         """
+        from panachain.sdk.results.policies import id_of
+
         own = self._policies.find(id_of(policy))
         return own.on_chain, own.terms
 
@@ -168,6 +175,8 @@ class Patient(PatientPairing, PatientReading):
             PolicyUnknownError: the policy isn't this patient's.
             UsageError: it is over.
         """
+        from panachain.sdk.results.policies import id_of
+
         return self._names.made(
             lambda: self._grants.reissue(id_of(policy), threshold=threshold, proxies=proxies, any_operator=any_operator)
         )
@@ -193,6 +202,8 @@ class Patient(PatientPairing, PatientReading):
             PolicyUnknownError: the policy isn't this patient's.
             RelaysUnavailableError: nobody took it; the next command sends it again.
         """
+        from panachain.sdk.results.policies import id_of
+
         return self._revocations.revoke(id_of(policy), rotate=rotate, progress=progress)
 
     def revocation(self, policy: AnyPolicy) -> RevocationReport:
@@ -201,6 +212,8 @@ class Patient(PatientPairing, PatientReading):
         Raises:
             PolicyUnknownError: the policy isn't this patient's, or isn't revoked.
         """
+        from panachain.sdk.results.policies import id_of
+
         return self._revocations.status(id_of(policy))
 
     # Requests
@@ -210,6 +223,8 @@ class Patient(PatientPairing, PatientReading):
 
         `left_out` of the list names those that can't be read, with their senders; `deny` takes them, too.
         """
+        from panachain.sdk.results.listings import Listing
+
         found = self._requests.all()
         return Listing(self._names.fill(found), found.left_out)
 
@@ -224,6 +239,8 @@ class Patient(PatientPairing, PatientReading):
         Raises:
             UsageError: the request isn't open, or asks for less than this.
         """
+        from panachain.sdk.results.requests import number_of
+
         number = number_of(request)
         names = self._names
         made = self._grants.resume(request=number)
@@ -238,5 +255,7 @@ class Patient(PatientPairing, PatientReading):
         Args:
             request: from `requests`, or its number.
         """
+        from panachain.sdk.results.requests import DenialReport, number_of
+
         number = number_of(request)
         return DenialReport(number, self._requests.deny(number).tx_hash)

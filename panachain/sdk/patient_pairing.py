@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from panachain.model.actors import Role
 from panachain.records.findings import Findings
-from panachain.sdk.own_choices import OwnChoices, changed
 from panachain.sdk.patient_parts import PatientParts
-from panachain.sdk.results.uploads import PairingReport, UnpairingReport
 
 if TYPE_CHECKING:
     from panachain.sdk.books import Books
     from panachain.sdk.emergencies import OwnEmergencies
     from panachain.sdk.guardians import OwnGuardians
+    from panachain.sdk.own_choices import OwnChoices
     from panachain.sdk.own_erasures import OwnErasures
     from panachain.sdk.paired_hospitals import PairedHospitals
+    from panachain.sdk.results.uploads import PairingReport, UnpairingReport
     from panachain.sdk.wards import Wards
 
 
@@ -37,6 +37,8 @@ class PatientPairing(PatientParts):
     @property
     def choices(self) -> OwnChoices:
         """What this patient closes at every hospital, what an emergency may know, and what lies in another category."""
+        from panachain.sdk.own_choices import OwnChoices
+
         return OwnChoices(self.network.store, self._lanes)
 
     @property
@@ -122,6 +124,9 @@ class PatientPairing(PatientParts):
         Raises:
             UsageError: there is no such kind.
         """
+        from panachain.sdk.own_choices import changed
+        from panachain.sdk.results.uploads import PairingReport
+
         self._check_registered()
         who = self.network.resolve(hospital, Role.HOSPITAL)
         generations = self._lanes.generations()
@@ -160,6 +165,8 @@ class PatientPairing(PatientParts):
         Raises:
             TransactionError: the patient isn't paired with it.
         """
+        from panachain.sdk.results.uploads import UnpairingReport
+
         self._check_registered()
         who = self.network.resolve(hospital, Role.HOSPITAL)
         return UnpairingReport(who.address, self._lanes.unpair(who).tx_hash)

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any, cast
 
 from panachain.errors import PartlyDoneError, UnknownActorError
 from panachain.model.actors import Role
-from panachain.model.progress import Progress
 from panachain.model.records import Reason
 from panachain.sdk.patient_parts import PatientParts
-from panachain.sdk.readings import Reading
-from panachain.sdk.results.listings import Listed, Listing
-from panachain.sdk.results.log import ConvictionReport, LogEntry
-from panachain.sdk.results.policies import AnyPolicy, id_of
-from panachain.sdk.results.records import OpenedRecord
 from panachain.sdk.times import iso
 
 if TYPE_CHECKING:
+    from panachain.model.progress import Progress
     from panachain.sdk.auditing import Auditing
     from panachain.sdk.opening import Opening
+    from panachain.sdk.readings import Reading
+    from panachain.sdk.results.listings import Listed, Listing
+    from panachain.sdk.results.log import ConvictionReport, LogEntry
+    from panachain.sdk.results.policies import AnyPolicy
+    from panachain.sdk.results.records import OpenedRecord
     from panachain.sdk.results.searches import SearchResult
     from panachain.sdk.searching import KeptSearchables, Searchable
     from panachain.sdk.watching import WatchedPatient, Watching
@@ -55,6 +55,8 @@ class PatientReading(PatientParts):
             UnknownActorError: a record isn't in this patient's lanes.
             ProxiesUnavailableError: no proxy of a policy answered.
         """
+        from panachain.sdk.results.policies import id_of
+
         return self._log.readings(None if policy is None else id_of(policy), progress, marks=self._marks(records))
 
     def receipts(
@@ -79,6 +81,8 @@ class PatientReading(PatientParts):
             UnknownActorError: a record isn't in this patient's lanes.
             ProxiesUnavailableError: no proxy of a policy answered.
         """
+        from panachain.sdk.results.policies import id_of
+
         return self._log.entries(None if policy is None else id_of(policy), progress, marks=self._marks(records))
 
     @property
@@ -113,6 +117,9 @@ class PatientReading(PatientParts):
             ProxiesUnavailableError: none of its proxies answered.
             TransactionError: the evidence was used before.
         """
+        from panachain.sdk.results.log import ConvictionReport
+        from panachain.sdk.results.policies import id_of
+
         policy_id = id_of(policy)
         return ConvictionReport(policy_id, tuple(self._log.convict(policy_id)))
 

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from itertools import islice
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import ReceiptKind
-from panachain.sdk.results.log import LogEntry
 from panachain.sdk.times import iso, utc
+
+if TYPE_CHECKING:
+    from panachain.model.actors import Address, PolicyId
+    from panachain.sdk.results.log import LogEntry
 
 APART: Final = 60
 """Seconds without a receipt after which the next one belongs to another opening: a request to a proxy counts for 45 s,

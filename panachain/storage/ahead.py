@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from panachain.ipld import unixfs
 from panachain.ipld.cid import CID
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
 
 AHEAD: Final = 4
 """Pieces that are fetched ahead of the reader."""
@@ -48,5 +50,8 @@ def read_file(root: CID, get: Callable[[CID], bytes]) -> Iterator[bytes]:
     if len(leaves) <= 2:
         yield from unixfs.read(root, get)
         return
+    # Imported here: most commands read no file.
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="read") as pool:
         yield from in_order(pool, lambda leaf: unixfs.leaf(*leaf, get), leaves)

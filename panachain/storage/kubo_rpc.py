@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from panachain.errors import IntegrityError, StoreUnavailableError
 from panachain.http_client import httpx
+from panachain.wire.below_httpx import BelowHttpx
 from panachain.wire.json_text import read_json
 from panachain.wire.transport import MAX_ANSWER, BoundedTransport, Bounds, LateFailureError, read_whole
 
@@ -86,7 +87,7 @@ class KuboRpc:
         # Drawn anew: a block of somebody's CAR could hold a fixed one, and end the part too early.
         self._boundary = os.urandom(16).hex()
         self._client = httpx.Client(
-            transport=BoundedTransport(uds=socket_path, clock=clock),
+            transport=BelowHttpx(BoundedTransport(uds=socket_path, clock=clock)),
             base_url="http://localhost/api/v0/" if socket_path else base,
             # A packed body could grow without bound when it is unpacked.
             headers={"Accept-Encoding": "identity", "User-Agent": "panachain"},

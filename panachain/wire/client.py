@@ -9,19 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
-from panachain.http_client import httpx
 from panachain.trust import Trust
 from panachain.wire.dial import Check
+from panachain.wire.messages import RemoteProtocolError, Request, Transport, url_of
+from panachain.wire.messages import SlowError as SlowError
+from panachain.wire.messages import WireError as WireError
 from panachain.wire.transport import BoundedTransport, Bounds, LateFailureError, read_whole
 
-WireError: Final = httpx.TransportError
-"""No answer, not in time, or none that is HTTP; the name of its class says which."""
-SlowError: Final = httpx.TimeoutException
-"""A `WireError`: not in time."""
 _HEADERS: Final = MappingProxyType({"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "panachain"})
 """Of every request. A packed answer could grow without bound when it is unpacked."""
 
@@ -45,7 +42,7 @@ class Client:
         trust: Trust | None = None,
         check: Check | None = None,
         clock: Callable[[], float] = time.monotonic,
-        transport: httpx.BaseTransport | None = None,
+        transport: Transport | None = None,
     ) -> None:
         """Take whom to trust and where to connect to; nothing is sent yet.
 
@@ -125,10 +122,10 @@ class Client:
         times: Mapping[str, float],
         headers: Mapping[str, str],
     ) -> Answer:
-        # Below httpx.Client: cookies, redirects and its pool are of no use here, and take a third of a call.
-        request = httpx.Request(
+        # Without httpx.Client: cookies, redirects and its pool are of no use here, and take a third of a call.
+        request = Request(
             method,
-            _url(url),
+            url_of(url),
             headers=_HEADERS | headers,
             content=body,
             extensions=bounds.extension() | {"timeout": times},
@@ -138,21 +135,5 @@ class Client:
             content = read_whole(response)
         except LateFailureError as exc:
             # Only Kubo tells something behind a body; of anybody else it is an answer that broke off.
-            raise httpx.RemoteProtocolError("the answer broke off") from exc
+            raise RemoteProtocolError("the answer broke off") from exc
         return Answer(response.status_code, content, response.headers)
-
-
-@lru_cache(maxsize=256)
-def _url(text: str) -> httpx.URL:
-    """Return a URL.
-
-    Raises:
-        UnsupportedProtocol: it is none of http or https; a `WireError`.
-    """
-    try:
-        url = httpx.URL(text)
-    except (httpx.InvalidURL, ValueError) as exc:
-        raise httpx.UnsupportedProtocol("not a URL") from exc
-    if url.scheme not in ("http", "https") or not url.host:
-        raise httpx.UnsupportedProtocol("not a URL of http or https")
-    return url

@@ -10,11 +10,13 @@ from __future__ import annotations
 import ipaddress
 import queue
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import ssl
 
 MAX_ADDRESSES: Final = 4
 """Addresses of one name that are tried; each may take its share of the time only."""
@@ -71,17 +73,23 @@ def dial(
                 return connected
             connected.settimeout(max(until - clock(), 0.001))
             return tls.wrap_socket(connected, server_hostname=host)
-        except ssl.SSLError:
-            # Another address of the same name has no other certificate that would count.
-            connected.close()
-            raise
         except OSError as exc:
             connected.close()
+            # Another address of the same name has no other certificate that would count.
+            if tls is not None and _is_of_tls(exc):
+                raise
             failure = exc
         except BaseException:
             connected.close()
             raise
     raise failure if clock() < until else TimeoutError("no connection in time")
+
+
+def _is_of_tls(error: OSError) -> bool:
+    # Imported here: what speaks no TLS doesn't load it.
+    import ssl
+
+    return isinstance(error, ssl.SSLError)
 
 
 def dial_file(path: str, *, seconds: float) -> socket.socket:
@@ -99,7 +107,8 @@ def dial_file(path: str, *, seconds: float) -> socket.socket:
 def _resolve(host: str, port: int, seconds: float) -> list[_Found]:
     """Return the addresses of a host, of which there is at least one."""
     if _is_quick(host):
-        return _look_up(host, port)
+        # In bytes: Python would load the codec of names in other scripts first.
+        return _look_up(host.encode(), port)
     # The system's resolver knows no deadline, and a name server of others may let it wait for long.
     results: queue.SimpleQueue[list[_Found] | OSError] = queue.SimpleQueue()
 
@@ -119,7 +128,7 @@ def _resolve(host: str, port: int, seconds: float) -> list[_Found]:
     return result
 
 
-def _look_up(host: str, port: int) -> list[_Found]:
+def _look_up(host: str | bytes, port: int) -> list[_Found]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError as exc:

@@ -11,6 +11,7 @@ import asyncio
 from panachain.errors import IntegrityError
 from panachain.http_client import httpx
 from panachain.trust import Trust
+from panachain.wire.below_httpx import in_our_words
 from panachain.wire.client import Answer
 
 
@@ -44,11 +45,12 @@ class ForwardClient:
         headers["Content-Length"] = str(len(body))
         request = httpx.Request("POST", self._url, headers=headers, content=body, extensions=self._extensions)
         async with asyncio.timeout(self._timeout):
-            response = await self._transport.handle_async_request(request)
-            try:
-                content = await self._read(response)
-            finally:
-                await response.aclose()
+            with in_our_words():
+                response = await self._transport.handle_async_request(request)
+                try:
+                    content = await self._read(response)
+                finally:
+                    await response.aclose()
         return Answer(response.status_code, content, response.headers)
 
     async def close(self) -> None:

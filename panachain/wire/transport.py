@@ -1,7 +1,8 @@
 """HTTP to a node that isn't trusted: every answer is bounded in size and time, to the byte.
 
-The transport of every client (client.py), and below ipfshttpclient. httpx's own one bounds a silence, but no head, no
-trickle and no body; it drops what a node tells behind a body, and takes four times as long for a large one (ADR 12).
+The transport of every client (client.py), and below ipfshttpclient (below_httpx.py). httpx's own one bounds a silence,
+but no head, no trickle and no body; it drops what a node tells behind a body, and takes four times as long for a large
+one (ADR 12).
 Never follows a redirect, never asks the environment for a proxy, never unpacks a body, and never believes that an
 answer is whole because it ended. Follows RFC 9112 (HTTP/1.1) and the trailer `X-Stream-Error` of Kubo's RPC v0.
 """
@@ -21,16 +22,28 @@ from functools import lru_cache
 from typing import Any, BinaryIO, Final, cast
 
 from panachain.errors import IntegrityError
-from panachain.http_client import httpx
 from panachain.trust import Trust
 from panachain.wire.dial import Check, dial, dial_file
+from panachain.wire.messages import (
+    ConnectError,
+    ConnectTimeout,
+    Fields,
+    LocalProtocolError,
+    ReadError,
+    ReadTimeout,
+    RemoteProtocolError,
+    Request,
+    Response,
+    Url,
+    Whole,
+)
 
 MIN_RATE: Final = 32 << 10
 """Bytes a second that an answer must have on average once its time is over: a trickle is no answer."""
 MAX_ANSWER: Final = 1 << 20
 """Bytes of an answer where no other limit is given, and of every failure."""
 _BOUNDS: Final = "panachain.bounds"
-"""Where a request carries its bounds among httpx's extensions."""
+"""Where a request carries its bounds among its extensions."""
 _IDLE_CONNECTIONS: Final = 8
 """Connections to one host that are kept while nobody uses them."""
 _IDLE_HOSTS: Final = 64
@@ -58,7 +71,6 @@ _FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n]*?)[ \
 """Field name (a token) and value, RFC 9110, section 5."""
 _CHUNK_SIZE: Final = re.compile(rb"([0-9a-fA-F]{1,8})(?:;[^\r\n]*)?\r\n")
 
-Fields = list[tuple[bytes, bytes]]
 _Origin = tuple[str, str, int | None]
 """Scheme, host and port."""
 
@@ -89,16 +101,16 @@ class Bounds:
         return {_BOUNDS: self}
 
 
-def bounds_of(request: httpx.Request) -> Bounds:
+def bounds_of(request: Request) -> Bounds:
     """Return the bounds that a request carries, or the usual ones."""
     found = request.extensions.get(_BOUNDS)
     return found if isinstance(found, Bounds) else Bounds()
 
 
-class BoundedTransport(httpx.BaseTransport):
-    """A transport of httpx; any thread may use it.
+class BoundedTransport:
+    """A transport; any thread may use it.
 
-    Raises httpx's exceptions for connections that fail, IntegrityError for an answer that is too large, and
+    Raises a WireError for connections that fail, IntegrityError for an answer that is too large, and
     LateFailureError.
     """
 
@@ -125,7 +137,7 @@ class BoundedTransport(httpx.BaseTransport):
         self._idle: dict[_Origin, list[_Connection]] = {}
         self._lock = threading.Lock()
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def handle_request(self, request: Request) -> Response:
         """Send a request and return the answer, of which the head was read."""
         bounds = bounds_of(request)
         until = math.inf if bounds.total == math.inf else self._clock() + bounds.total
@@ -136,7 +148,7 @@ class BoundedTransport(httpx.BaseTransport):
         except BaseException:
             connection.close()
             raise
-        return httpx.Response(answer.status, headers=answer.fields, stream=body)
+        return Response(answer.status, answer.fields, body)
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
@@ -146,7 +158,7 @@ class BoundedTransport(httpx.BaseTransport):
             for connection in kept:
                 connection.close()
 
-    def _take(self, url: httpx.URL) -> _Connection | None:
+    def _take(self, url: Url) -> _Connection | None:
         while True:
             with self._lock:
                 kept = self._idle.get(_origin(url))
@@ -169,7 +181,7 @@ class BoundedTransport(httpx.BaseTransport):
         for old in dropped:
             old.close()
 
-    def _connect(self, request: httpx.Request, until: float) -> _Connection:
+    def _connect(self, request: Request, until: float) -> _Connection:
         url, seconds = request.url, _timeout(request, "connect")
         if until < math.inf:
             seconds = min(seconds, max(until - self._clock(), 0.0))
@@ -182,9 +194,9 @@ class BoundedTransport(httpx.BaseTransport):
                 tls = self._trust.context(str(url)) if secure else None
                 connected = dial(url.host, port, seconds=seconds, check=self._check, tls=tls)
         except TimeoutError as exc:
-            raise httpx.ConnectTimeout("no connection in time", request=request) from exc
+            raise ConnectTimeout("no connection in time") from exc
         except OSError as exc:
-            raise httpx.ConnectError(str(exc), request=request) from exc
+            raise ConnectError(str(exc)) from exc
         return _Connection(connected, _origin(url))
 
 
@@ -206,17 +218,17 @@ class _Answer:
         # An error needs no more room than a message, whatever the request may have asked for.
         limit = self.bounds.limit if self.status in (200, 202, 206) else MAX_ANSWER
         if _value(self.fields, b"content-encoding") not in (b"", b"identity"):
-            raise httpx.RemoteProtocolError("a packed body, which wasn't asked for")
+            raise RemoteProtocolError("a packed body, which wasn't asked for")
         coding, size = _value(self.fields, b"transfer-encoding"), _value(self.fields, b"content-length")
         if self.status == 204:
             # It ends with its head (RFC 9112, section 6.3); what names a body all the same hides another answer.
             if coding or size not in (b"", b"0"):
-                raise httpx.RemoteProtocolError("a body where none may be")
+                raise RemoteProtocolError("a body where none may be")
             return iter(())
         if coding:
             if self.bounds.plain or size or coding.lower() != b"chunked":
                 # With both, two readers would find two ends (RFC 9112, section 6.1).
-                raise httpx.RemoteProtocolError("chunks where none were asked for, or beside a length")
+                raise RemoteProtocolError("chunks where none were asked for, or beside a length")
             return _chunks(self.file, limit, self.what)
         # More digits are no length, and Python would count with them for long.
         if size.isdigit() and len(size) < 20:
@@ -224,7 +236,7 @@ class _Answer:
         if self.bounds.plain:
             return _to_the_end(self.file, self.bounds.piece or _BUFFER, limit, self.what)
         # A head that was cut off looks like this too.
-        raise httpx.RemoteProtocolError("the body has no length, so its end couldn't be told")
+        raise RemoteProtocolError("the body has no length, so its end couldn't be told")
 
 
 class _Connection:
@@ -247,7 +259,7 @@ class _Connection:
         looking.register(self._socket, select.POLLIN)
         return not looking.poll(0)
 
-    def ask(self, request: httpx.Request, bounds: Bounds, until: float, clock: Callable[[], float]) -> _Answer:
+    def ask(self, request: Request, bounds: Bounds, until: float, clock: Callable[[], float]) -> _Answer:
         """Send a request and read the head of its answer, until `until` of the clock."""
         try:
             idle = _timeout(request, "read")
@@ -260,24 +272,24 @@ class _Connection:
             file = cast(BinaryIO, io.BufferedReader(raw, _BUFFER))
             status, fields, closes = _head(file)
         except TimeoutError as exc:
-            raise httpx.ReadTimeout("no answer in time", request=request) from exc
+            raise ReadTimeout("no answer in time") from exc
         except OSError as exc:
-            raise httpx.ReadError(str(exc), request=request) from exc
+            raise ReadError(str(exc)) from exc
         what = f"{request.url.host} to {request.url.path}"
         return _Answer(status, fields, file, bounds, what, reusable=sent_all and not bounds.plain and not closes)
 
-    def _send(self, request: httpx.Request, bounds: Bounds, seconds: float, clock: Callable[[], float]) -> bool:
+    def _send(self, request: Request, bounds: Bounds, seconds: float, clock: Callable[[], float]) -> bool:
         """Send a request, and tell whether the node took all of it."""
         version = b"HTTP/1.0" if bounds.plain else b"HTTP/1.1"
         lines = [b"%b %b %b" % (request.method.encode(), request.url.raw_path, version)]
         lines += [name + b": " + value for name, value in request.headers.raw]
         if any(b"\r" in line or b"\n" in line for line in lines):
-            raise httpx.LocalProtocolError("a line of the request holds another one")
+            raise LocalProtocolError("a line of the request holds another one")
         head = b"\r\n".join(lines) + b"\r\n\r\n"
         until = clock() + seconds
         sent = 0
         try:
-            pieces = iter(cast(httpx.SyncByteStream, request.stream))
+            pieces = iter(request.stream)
             # In one packet with the beginning of the body, where there is one: most requests are small.
             self._socket.sendall(head + next(pieces, b""))
             for piece in pieces:
@@ -334,7 +346,7 @@ class _Bounded(io.RawIOBase):
         return count
 
 
-class _Body(httpx.SyncByteStream):
+class _Body:
     """The body of an answer. Its connection serves again when all of it was read."""
 
     def __init__(self, answer: _Answer, give_back: Callable[[], None], drop: Callable[[], None]) -> None:
@@ -349,9 +361,9 @@ class _Body(httpx.SyncByteStream):
         try:
             yield from self._pieces
         except TimeoutError as exc:
-            raise httpx.ReadTimeout("the answer came too slowly") from exc
+            raise ReadTimeout("the answer came too slowly") from exc
         except OSError as exc:
-            raise httpx.ReadError(str(exc)) from exc
+            raise ReadError(str(exc)) from exc
         self._whole = True
 
     def close(self) -> None:
@@ -366,10 +378,10 @@ class _Body(httpx.SyncByteStream):
             self._drop()
 
 
-def read_whole(response: httpx.Response) -> bytes:
+def read_whole(response: Whole) -> bytes:
     """Return a body of which the transport bounds the size, and close the response."""
     try:
-        return b"".join(cast(httpx.SyncByteStream, response.stream))
+        return b"".join(response.stream)
     finally:
         response.close()
 
@@ -379,13 +391,13 @@ def _head(file: BinaryIO) -> tuple[int, Fields, bool]:
     for _ in range(_MAX_INTERIM):
         found = _STATUS.fullmatch(file.readline(_MAX_LINE))
         if found is None:
-            raise httpx.RemoteProtocolError("the answer isn't HTTP")
+            raise RemoteProtocolError("the answer isn't HTTP")
         status, fields = int(found[2]), _fields(file)
         if status >= 200:
             # RFC 9112, section 9.3. A server of HTTP/1.0 that keeps it open anyway is asked on another one.
             closes = found[1] == b"0" or _value(fields, b"connection").lower() == b"close"
             return status, fields, closes
-    raise httpx.RemoteProtocolError(f"{_MAX_INTERIM} answers came before the answer")
+    raise RemoteProtocolError(f"{_MAX_INTERIM} answers came before the answer")
 
 
 def _fields(file: BinaryIO) -> Fields:
@@ -401,7 +413,7 @@ def _fields(file: BinaryIO) -> Fields:
         if found is None or size > _MAX_HEAD:
             break
         fields.append((found[1], found[2]))
-    raise httpx.RemoteProtocolError("the head or the trailer of the answer has no proper end")
+    raise RemoteProtocolError("the head or the trailer of the answer has no proper end")
 
 
 def _value(fields: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:
@@ -418,11 +430,11 @@ def _chunks(file: BinaryIO, limit: int, what: str) -> Iterator[bytes]:
         if total > limit:
             raise _too_large(what, limit)
         if count > _MIN_CHUNKS + total // _MIN_CHUNK:
-            raise httpx.RemoteProtocolError("the body comes in crumbs")
+            raise RemoteProtocolError("the body comes in crumbs")
         # With its line end: Kubo cuts a block into 256 chunks, and each call counts.
         data = file.read(size + 2)
         if data[size:] != b"\r\n":
-            raise httpx.RemoteProtocolError("a chunk was cut off")
+            raise RemoteProtocolError("a chunk was cut off")
         yield data[:size]
     failure = _value(_fields(file), b"x-stream-error")
     if failure:
@@ -434,7 +446,7 @@ def _counted(file: BinaryIO, size: int, limit: int, what: str) -> Iterator[bytes
         raise _too_large(what, limit)
     body = file.read(size)
     if len(body) < size:
-        raise httpx.RemoteProtocolError(f"the body has {len(body)} of {size} bytes")
+        raise RemoteProtocolError(f"the body has {len(body)} of {size} bytes")
     yield body
 
 
@@ -451,7 +463,7 @@ def _to_the_end(file: BinaryIO, piece: int, limit: int, what: str) -> Iterator[b
 def _chunk_size(line: bytes) -> int:
     found = _CHUNK_SIZE.fullmatch(line)
     if found is None:
-        raise httpx.RemoteProtocolError("the body isn't made of chunks")
+        raise RemoteProtocolError("the body isn't made of chunks")
     return int(found[1], 16)
 
 
@@ -459,12 +471,12 @@ def _too_large(what: str, limit: int) -> IntegrityError:
     return IntegrityError(f"the answer of {what} has more than {limit} bytes; none of it was used")
 
 
-def _timeout(request: httpx.Request, kind: str) -> float:
-    """Return one of the timeouts that httpx gives each request, in seconds."""
+def _timeout(request: Request, kind: str) -> float:
+    """Return one of the timeouts that a request carries, in seconds."""
     value = request.extensions.get("timeout", {}).get(kind)
     # No wait is endless: a caller that names no time gets a minute.
     return 60.0 if value is None else float(value)
 
 
-def _origin(url: httpx.URL) -> _Origin:
+def _origin(url: Url) -> _Origin:
     return url.scheme, url.host, url.port

@@ -38,6 +38,7 @@ from panachain.sdk.grant_journal import GrantJournal
 from panachain.sdk.patient import Patient
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.revocations import RevocationReport
+from panachain.wire.messages import ReadError
 from tests.twin.chains import TwinSender
 from tests.twin.world import PROXIES, World, resource, running_world
 from tests.unit.storage.memory_store import MemoryStore
@@ -86,7 +87,7 @@ def burning(world: World, fuse: Fuse) -> Iterator[None]:
             return original_answer(request) if request.url.path == "/readyz" else fuse.effect(original_answer, request)
         except EndedError:
             # In a thread of the client's: the program itself notices at its next effect.
-            raise httpx.ReadError("no answer", request=request) from None
+            raise ReadError("no answer") from None
 
     def ends(thread: threading.ExceptHookArgs) -> None:
         # A thread of the program's ends with it.

@@ -56,6 +56,7 @@ from panachain.service.proxy.run import Chains
 from panachain.service.proxy.service import ProxyService
 from panachain.service.proxy.store import ProxyStore
 from panachain.wire.endpoints import Reach
+from panachain.wire.messages import ConnectError
 from panachain.wire.transport import BoundedTransport
 from tests.twin.chains import TwinMainchain, TwinSidechain
 from tests.unit.storage.memory_store import MemoryStore
@@ -383,7 +384,7 @@ class World:
         """Answer a request to a proxy."""
         proxy = self._hosts[request.url.host]
         if not proxy.up:
-            raise httpx.ConnectError("refused", request=request)
+            raise ConnectError("refused")
         status, body = proxy.answer(request.url.path, request.read())
         return httpx.Response(status, stream=_Body(body), request=request)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from panachain.errors import Omission
-from panachain.model.actors import Address
+if TYPE_CHECKING:
+    from panachain.errors import Omission
+    from panachain.model.actors import Address
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from panachain.model.actors import Address, Role
-from panachain.sdk.results.people import People
 from panachain.sdk.times import iso
+
+if TYPE_CHECKING:
+    from panachain.sdk.results.people import People
 
 
 def _when(seconds: int) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from panachain.model.actors import Address, PolicyId
-from panachain.model.policy import Receipt
 from panachain.sdk.times import iso, utc
+
+if TYPE_CHECKING:
+    from panachain.model.actors import Address, PolicyId
+    from panachain.model.policy import Receipt
 
 LIED: Final = "lied"
 """Kind of a line about a proxy whose answer isn't what it may sign; what the others signed stands beside it."""

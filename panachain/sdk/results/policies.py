@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from panachain.model.actors import Address, PolicyId, Role
 from panachain.model.policy import PolicyStatus
-from panachain.sdk.results.people import People
 from panachain.sdk.times import iso, utc
+
+if TYPE_CHECKING:
+    from panachain.sdk.results.people import People
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Protocol
 from panachain.errors import InputError, IntegrityError, Omission, TooLargeError
 from panachain.model.actors import Address, PolicyId, Role
 from panachain.model.records import Past, RecordInfo
-from panachain.records.content import Content
-from panachain.sdk.results.people import People
 from panachain.sdk.times import iso
 
 if TYPE_CHECKING:
+    from panachain.records.content import Content
     from panachain.records.version_list import VersionList
     from panachain.records.versions import Bundle
+    from panachain.sdk.results.people import People
 
 
 @dataclass(frozen=True)

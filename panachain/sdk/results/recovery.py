@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from panachain.errors import Omission
-from panachain.model.actors import Address
+if TYPE_CHECKING:
+    from panachain.errors import Omission
+    from panachain.model.actors import Address
 
 DRILL_AFTER = 180 * 86_400
 """Seconds after which a drill is due again: paper is lost, and people move, within half a year."""

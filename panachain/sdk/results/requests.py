@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from panachain.model.actors import Address, Role
-from panachain.sdk.results.people import People
 from panachain.sdk.times import iso, utc
+
+if TYPE_CHECKING:
+    from panachain.sdk.results.people import People
 
 
 @dataclass(frozen=True)

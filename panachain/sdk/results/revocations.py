@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from panachain.errors import Omission
-from panachain.model.actors import Address, PolicyId
-from panachain.model.policy import Receipt
 from panachain.sdk.times import iso
+
+if TYPE_CHECKING:
+    from panachain.errors import Omission
+    from panachain.model.actors import Address, PolicyId
+    from panachain.model.policy import Receipt
 
 UNPROVEN: Final = "sent, not proven yet"
 """Stage of a revocation that the chain doesn't prove."""

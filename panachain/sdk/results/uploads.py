@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from panachain.errors import Omission
-from panachain.model.actors import Address
-from panachain.model.records import RecordInfo
-from panachain.sdk.results.people import People
 from panachain.sdk.results.records import record_json
+
+if TYPE_CHECKING:
+    from panachain.errors import Omission
+    from panachain.model.actors import Address
+    from panachain.model.records import RecordInfo
+    from panachain.sdk.results.people import People
 
 
 @dataclass(frozen=True)

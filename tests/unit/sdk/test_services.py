@@ -14,6 +14,7 @@ from panachain.model.actors import Address
 from panachain.proxy import messages
 from panachain.sdk import services as subject
 from panachain.sdk.services import look
+from panachain.wire.messages import ConnectError
 from panachain.wire.transport import BoundedTransport
 from tests.twin.world import World
 from tests.unit.sdk.helpers import grant, opened, upload
@@ -135,7 +136,7 @@ def test_a_gate_must_refuse_strangers(world: World) -> None:
 
     def answers(request: httpx.Request) -> httpx.Response | None:
         if request.url.host == "gone.test":
-            raise httpx.ConnectError("refused", request=request)
+            raise ConnectError("refused")
         status = {"shut.test": 401, "open.test": 200}.get(request.url.host)
         return None if status is None else given(request, b"{}", status)
 

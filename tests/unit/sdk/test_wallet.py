@@ -17,6 +17,7 @@ from panachain.model.actors import PolicyId
 from panachain.model.transactions import Grant
 from panachain.sdk.relay import RemoteRelay
 from panachain.sdk.wallet import BATCH, TokenIssuer
+from panachain.wire.messages import ConnectError
 from tests.unit.service.issuer.world import KEY, NAME, PERIOD, RELAY, IssuerWorld
 
 
@@ -121,7 +122,7 @@ def test_an_issuer_that_signs_with_another_key_is_found_out(world: IssuerWorld) 
 
 def test_an_issuer_that_is_down_is_named(world: IssuerWorld) -> None:
     def fail() -> httpx.Response:
-        raise httpx.ConnectError("down")
+        raise ConnectError("down")
 
     world.lie = fail
     with pytest.raises(UnavailableError, match=r"the issuer http://issuer\.test gives no tokens: ConnectError"):

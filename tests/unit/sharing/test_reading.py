@@ -24,6 +24,7 @@ from panachain.sharing.link import Link
 from panachain.sharing.reading import Linked, LinkReader
 from panachain.wire.client import Client
 from panachain.wire.endpoints import Reach
+from panachain.wire.messages import ConnectError
 
 KEY = bytes(range(32))
 URL = "https://links.example/shl/secret-of-the-link"
@@ -187,7 +188,7 @@ def test_how_long_to_wait_is_told() -> None:
 
 def test_a_server_that_does_not_answer_is_told() -> None:
     def fails(_: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError(f"at {URL}")
+        raise ConnectError(f"at {URL}")
 
     with pytest.raises(UnavailableError) as caught:
         follow(Host(fails))

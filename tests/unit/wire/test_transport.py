@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from panachain.errors import IntegrityError
+from panachain.wire.below_httpx import BelowHttpx
 from panachain.wire.transport import (
     MAX_ANSWER,
     MIN_RATE,
@@ -45,8 +46,16 @@ def answering(*answers: bytes) -> Iterator[str]:
         thread.join(20)
 
 
+def over(transport: BoundedTransport) -> httpx.Client:
+    """Return httpx's client with ours below it."""
+    return httpx.Client(transport=BelowHttpx(transport), trust_env=False)
+
+
 def asked(answer: bytes, bounds: Bounds | None = None, clock: Callable[[], float] = lambda: 0.0) -> tuple[int, bytes]:
-    with answering(answer) as url, httpx.Client(transport=BoundedTransport(clock=clock), trust_env=False) as client:
+    with (
+        answering(answer) as url,
+        over(BoundedTransport(clock=clock)) as client,
+    ):
         request = client.build_request("POST", url, extensions=(bounds or Bounds()).extension(), timeout=20)
         response = client.send(request, stream=True)
         return response.status_code, read_whole(response)
@@ -178,7 +187,7 @@ def test_a_connection_serves_again_only_when_its_answer_was_read_whole() -> None
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-        with httpx.Client(transport=BoundedTransport(), trust_env=False) as client:
+        with over(BoundedTransport()) as client:
             for leave in (False, True, False):
                 response = client.send(client.build_request("GET", url), stream=True)
                 response.close() if leave else read_whole(response)
@@ -191,7 +200,10 @@ def test_a_connection_serves_again_only_when_its_answer_was_read_whole() -> None
 
 def test_a_server_of_http_1_0_is_asked_on_a_connection_of_its_own_each_time() -> None:
     answer = b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello"
-    with answering(answer, answer) as url, httpx.Client(transport=BoundedTransport(), trust_env=False) as client:
+    with (
+        answering(answer, answer) as url,
+        over(BoundedTransport()) as client,
+    ):
         for _ in range(2):
             assert read_whole(client.send(client.build_request("GET", url), stream=True)) == b"hello"
 
@@ -199,10 +211,13 @@ def test_a_server_of_http_1_0_is_asked_on_a_connection_of_its_own_each_time() ->
 def test_a_refused_connection_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    with httpx.Client(transport=BoundedTransport(), trust_env=False) as client, pytest.raises(httpx.ConnectError):
+    with (
+        over(BoundedTransport()) as client,
+        pytest.raises(httpx.ConnectError),
+    ):
         client.get(f"http://127.0.0.1:{port}/")
     with (
-        httpx.Client(transport=BoundedTransport(uds="/nowhere/api.sock"), trust_env=False) as client,
+        over(BoundedTransport(uds="/nowhere/api.sock")) as client,
         pytest.raises(httpx.ConnectError),
     ):
         client.get("http://localhost/")
