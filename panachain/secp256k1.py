@@ -25,13 +25,21 @@ import threading
 from collections.abc import Iterable
 from typing import Any, Final
 
+from panachain.errors import ConfigurationError
 from panachain.model.sizes import PUBLIC_SIZE, UMBRAL_SIGNATURE_SIZE
+
+INSTALL: Final = "pip install coincurve; with Python 3.14 and later: pip install btclib-secp256k1"
+"""What brings libsecp256k1."""
 
 # Two packages bring the same library: coincurve, and the other where that has no wheel (Python 3.14).
 try:
     from coincurve._libsecp256k1 import ffi, lib
 except ImportError:
-    from btclib_secp256k1 import ffi, lib
+    try:
+        from btclib_secp256k1 import ffi, lib
+    except ImportError as exc:
+        # Accounts, seals and signatures stand on it, whichever implementation of Umbral is set.
+        raise ConfigurationError(f"libsecp256k1 can't be loaded: {exc}", hint=INSTALL) from None
 
 ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 """Of the curve's group, SEC 2 section 2.4.1."""
@@ -49,6 +57,17 @@ SECRET_TAKERS: Final = frozenset(
     }
 )
 """Functions of libsecp256k1 that take the same time for each secret scalar."""
+
+NEEDED: Final = SECRET_TAKERS | {
+    *("secp256k1_context_create", "secp256k1_context_randomize", "secp256k1_ec_pubkey_combine"),
+    *("secp256k1_ec_pubkey_parse", "secp256k1_ec_pubkey_serialize", "secp256k1_ec_pubkey_tweak_mul"),
+    *("secp256k1_ecdsa_recover", "secp256k1_ecdsa_recoverable_signature_parse_compact", "secp256k1_ecdsa_verify"),
+    "secp256k1_ecdsa_recoverable_signature_serialize_compact",
+    *("secp256k1_ecdsa_signature_parse_compact", "secp256k1_ecdsa_signature_serialize_compact"),
+}
+"""Functions without which nothing here works; a build of the library may lack a module of it."""
+if missing := sorted(name for name in NEEDED if not hasattr(lib, name)):
+    raise ConfigurationError(f"this libsecp256k1 was built without {', '.join(missing)}", hint=INSTALL)
 
 _LAST: Final = (ORDER - 1).to_bytes(SCALAR_SIZE, "big")
 _ONE: Final = (1).to_bytes(SCALAR_SIZE, "big")

@@ -74,10 +74,10 @@ class Pairing:
             emergency: as `path_of`.
 
         Raises:
-            IntegrityError: the pairing doesn't cover the year.
+            IntegrityError: the pairing doesn't cover the year, or has a lane that nothing can be sealed to.
         """
         try:
-            return [(scope, self.lanes[scope]) for scope in path_of(category, year, emergency=emergency)]
+            found = [(scope, self.lanes[scope]) for scope in path_of(category, year, emergency=emergency)]
         except KeyError:
             if Scope.of(category) not in self.lanes:
                 raise IntegrityError(
@@ -86,6 +86,10 @@ class Pairing:
             raise IntegrityError(
                 f"the pairing covers {FIRST_YEAR} to {self.last_year}, not {year}: ask the patient to pair again"
             ) from None
+        # Here, so that whoever publishes finds it before a batch is begun: of 2,000 lanes a record needs five.
+        for _, lane in found:
+            umbral.check_public(lane.public)
+        return found
 
 
 _CONTEXT: Final = labels.PAIRING

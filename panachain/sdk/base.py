@@ -5,6 +5,7 @@ Holds the unlocked seed until the session is closed, and shows nothing of it. Fo
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
@@ -252,12 +253,18 @@ class ActorSession:
         def changed() -> None:
             self._looked = _NEVER
 
-        owner = Owner(self.profile.actor, self._seed, self._registered, sender, self._sealed_to, changed)
+        owner = Owner(
+            self.profile.actor, self._seed, self._registered, sender, self._sealed_to, self._unfinished, changed
+        )
         return OwnKeys(self.network, owner)
 
     def _sealed_to(self) -> list[tuple[str, int]]:
         """Return what is sealed to this actor's key blocks, and how much, as far as it can be counted quickly."""
         return []
+
+    def _unfinished(self) -> AbstractContextManager[int]:
+        """Keep this actor from publishing while it is entered, and say how many batches aren't on chain yet."""
+        return nullcontext(0)
 
     @cached_property
     def _names(self) -> Names:

@@ -35,7 +35,7 @@ from panachain.ipld.cid import CID, DAG_CBOR
 from panachain.model.actors import Actor, Address
 from panachain.model.records import STATEMENT, PlainRecord, Reason
 from panachain.model.scope import UNDATED, Category
-from panachain.records.findings import Findings
+from panachain.records.findings import LEFT_OUT, Findings
 from panachain.records.header import Header
 from panachain.records.journal import JournalRecord
 from panachain.records.journal_erased import Erasing, ErasureState
@@ -309,7 +309,8 @@ class Erasures:
             (found,) = self._pairings.of([actor])
             if found is not None:
                 return found
-        except NotPairedError:
+        except (NotPairedError, *LEFT_OUT):
+            # The newest that can be read: what was erased is told there.
             pass
         return self._batches.history.newest_pairing(patient)
 
@@ -523,7 +524,13 @@ class Erasures:
         builder, attested = self._batches.begin(), list[str]()
         try:
             for (patient, category, year, emergency), states in places.items():
-                pairing = self._pairing(patient)
+                try:
+                    pairing = self._pairing(patient)
+                except NotPairedError as exc:
+                    # Of others it is attested all the same.
+                    for state in states:
+                        done.findings.left_out("", f"record {state.erasing.header}", exc)
+                    continue
                 for start in range(0, len(states), MOST_REPLACED):
                     part = states[start : start + MOST_REPLACED]
                     said = Statement(
@@ -540,7 +547,8 @@ class Erasures:
                     )
                     builder.add(record, pairing, sequence=builder.sequence)
                     attested += [state.erasing.header for state in part]
-            done.transactions.append(self._batches.send(builder, attested=attested).tx)
+            if attested:
+                done.transactions.append(self._batches.send(builder, attested=attested).tx)
         finally:
             builder.close()
         done.gone |= set(attested)

@@ -11,7 +11,8 @@ keys of every generation follow from the seed. Follows docs/adr/0058 and docs/sp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -54,6 +55,8 @@ class Owner:
     """Returns what sends in the account's name."""
     sealed: Callable[[], Sequence[tuple[str, int]]] = tuple
     """Returns what is sealed to the actor, and how much."""
+    unfinished: Callable[[], AbstractContextManager[int]] = lambda: nullcontext(0)
+    """Keeps the actor from publishing while it is entered, and says how many batches are signed and not on chain."""
     changed: Callable[[], None] = lambda: None
     """Called after a change: what was known of one's own keys isn't true any more."""
 
@@ -110,7 +113,8 @@ class OwnKeys:
         Raises:
             UsageError, UnknownActorError, SuspendedError, IntegrityError: as `rotate`.
         """
-        return self._planned(self._known(), compromised_since, overlap)
+        with self._nothing_begun(compromised=compromised_since is not None):
+            return self._planned(self._known(), compromised_since, overlap)
 
     def rotate(self, *, compromised_since: Moment | None = None, overlap: timedelta = OVERLAP) -> KeyRotationReport:
         """Replace the key block; what was sealed to the earlier ones still opens with their keys.
@@ -124,13 +128,18 @@ class OwnKeys:
 
         Raises:
             UsageError: the role's keys never change, the time is in the future or too long ago, or the overlap isn't
-                between an hour and 30 days.
+                between an hour and 30 days. Or others may know the keys, and a batch that they signed isn't on chain yet:
+                what it holds would be published for nobody.
             UnknownActorError: the actor isn't registered.
             SuspendedError: the actor is suspended.
             IntegrityError: the registry has keys that aren't this seed's, or the store gives another block back.
             StoreUnavailableError: the store doesn't take the block; nothing was said on chain.
             TransactionError: the chain refuses it, such as when the keys were changed meanwhile.
         """
+        with self._nothing_begun(compromised=compromised_since is not None):
+            return self._rotate(compromised_since, overlap)
+
+    def _rotate(self, compromised_since: Moment | None, overlap: timedelta) -> KeyRotationReport:
         owner, network = self._owner, self._network
         # 1. The registry.
         known = self._known()
@@ -156,6 +165,24 @@ class OwnKeys:
                 hint="panachain key history",
             )
         return KeyRotationReport(**(vars(report) | {"tx": sent.tx_hash}))
+
+    @contextmanager
+    def _nothing_begun(self, *, compromised: bool) -> Iterator[None]:
+        """Check that no batch is left that no key would verify, and let none be begun meanwhile.
+
+        After an ordinary change what is signed with the earlier keys counts for the overlap.
+        """
+        if not compromised:
+            yield
+            return
+        with self._owner.unfinished() as unfinished:
+            if unfinished:
+                raise UsageError(
+                    f"batches that the present keys signed and that aren't on chain yet: {unfinished}. After this"
+                    " change nobody could verify them; nothing was changed",
+                    hint="panachain settle sends them; what counts for nobody afterwards is uploaded again",
+                )
+            yield
 
     def store_again(self) -> None:
         """Put and pin own key blocks that the store lacks: what was signed with their keys is verified with them."""

@@ -11,7 +11,7 @@ from functools import reduce
 from typing import TypeVar
 
 from panachain.crypto.hpke import SealingKey
-from panachain.errors import AccessDeniedError, NotPairedError
+from panachain.errors import AccessDeniedError, NotPairedError, PanaChainError, UnknownActorError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.choices import Choices
@@ -49,16 +49,22 @@ class Pairings:
             IntegrityError: a pairing isn't its patient's.
         """
         findings = findings or Strict()
+        found: list[Pairing | None] = []
+        for patient, one in zip(patients, self._each(patients), strict=True):
+            if isinstance(one, PanaChainError):
+                findings.left_out("", f"patient {patient.handle}", one)
+            found.append(None if isinstance(one, PanaChainError) else one)
+        return found
+
+    def _each(self, patients: Sequence[Actor]) -> Iterator[Pairing | PanaChainError]:
+        """Yield the pairing with each of some patients, or what keeps it from being one."""
         accounts = [patient.address for patient in patients]
         digests = self._network.sidechain.identities.pairings_of(accounts, self._hospital.address)
-        found: list[Pairing | None] = []
         for patient, digest in zip(patients, digests, strict=True):
             try:
-                found.append(self._open(patient, digest))
+                yield self._open(patient, digest)
             except (*LEFT_OUT, AccessDeniedError) as exc:
-                findings.left_out("", f"patient {patient.handle}", exc)
-                found.append(None)
-        return found
+                yield exc
 
     def ways(self, patients: Sequence[Actor], findings: Findings) -> list[list[tuple[Actor, Pairing]]]:
         """Return for each of some patients to whose lanes their records go: of a ward also to the carer's.
@@ -69,7 +75,8 @@ class Pairings:
 
         Returns:
             Accounts with their pairings, which say what they take; none for whoever has no good one. Both of a ward say
-            the same choices, so that each record goes one of the two ways.
+            the same choices, so that each record goes one of the two ways. If what a ward closes can't be read, nothing
+            of theirs goes to the carer; that ward is named, and nobody else waits.
         """
         wardships, now = in_care(self._network)
         wanted: list[list[tuple[Actor, frozenset[Category], Address]]] = []
@@ -83,20 +90,23 @@ class Pairings:
                         findings.left_out("", f"patient {actor.handle}", _moved(actor, person))
                         continue
                     wanted[-1].append((actor, categories, person))
-            except (*LEFT_OUT, AccessDeniedError) as exc:
+            except (*LEFT_OUT, AccessDeniedError, UnknownActorError) as exc:
                 findings.left_out("", f"patient {patient.handle}", exc)
         # One look-up for all of them.
-        opened = iter(self.of([actor for parts in wanted for actor, _, _ in parts], findings))
-        return [
-            _sorted_alike(
-                [
-                    (actor, replace(pairing, takes=None if len(takes) == len(Category) else takes, person=person))
-                    for actor, takes, person in parts
-                    if (pairing := next(opened)) is not None
-                ]
-            )
-            for parts in wanted
-        ]
+        opened = self._each([actor for parts in wanted for actor, _, _ in parts])
+        found: list[list[tuple[Actor, Pairing]]] = []
+        for asked in wanted:
+            good, is_unread = [], False
+            for (actor, takes, person), one in zip(asked, opened, strict=False):
+                if not isinstance(one, PanaChainError):
+                    part = replace(one, takes=None if len(takes) == len(Category) else takes, person=person)
+                    good.append((actor, part))
+                    continue
+                findings.left_out("", f"patient {actor.handle}", one)
+                # Whoever hasn't paired closes nothing; what somebody closes who has may be in what can't be read.
+                is_unread |= actor.address == person and not isinstance(one, NotPairedError)
+            found.append(_sorted_alike([] if is_unread else good))
+        return found
 
     def all(self, findings: Findings) -> Iterator[tuple[Actor, Pairing]]:
         """Yield every patient who is paired with this hospital now, and the pairing.

@@ -88,19 +88,26 @@ class ProvenKeys:
                 raise
             raise forged from exc
 
-    def verifying(self, actor: Actor) -> list[bytes]:
+    def verifying(self, actor: Actor) -> tuple[list[bytes], list[str]]:
         """Return the keys that verify what an actor signed and no chain dates, newest first, 33 bytes each.
 
         Those of earlier key blocks count unless the actor said that others may know them. All are proven.
 
+        Returns:
+            The keys, and what is wrong with earlier blocks that can't be read: what was signed with those can't be
+            verified, and all else can.
+
         Raises:
             IntegrityError, BlockNotFoundError, SuspendedError, ChainUnavailableError: as `check_grantable`.
         """
-        found = [self.check_grantable(actor).verifying_key]
+        found, unread = [self.check_grantable(actor).verifying_key], []
         for digest in reversed(actor.earlier_keys):
             if not actor.is_ended(digest):
-                found.append(self._blocks.find(digest, actor.handle).verifying)
-        return found
+                try:
+                    found.append(self._blocks.find(digest, actor.handle).verifying)
+                except UNREADABLE as exc:
+                    unread.append(f"an earlier key block of {actor.handle} can't be read: {exc}")
+        return found, unread
 
     def signed(self, actor: Actor, what: str, opens: Callable[[bytes], _Opened]) -> _Opened:
         """Return what an actor signed.

@@ -7,7 +7,7 @@ records/jitter.py.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from panachain.errors import DiskError, InputError, Omission
+from panachain.errors import DiskError, InputError, IntegrityError, Omission
 from panachain.model.actors import Address
 from panachain.model.progress import Progress
 from panachain.model.records import PlainRecord, RecordInfo
@@ -362,7 +362,7 @@ class Upload:
             if not new:
                 self._tally.skip(0, 1)
                 continue
-            if not _may_go(self._persons, self._tally, source):
+            if not (_may_go(self._persons, self._tally, source) and self._has_lanes(new, pairing, source)):
                 break
             self._tally.take()
             # 3. Decide whether the record goes, and with it what follows it.
@@ -392,6 +392,20 @@ class Upload:
         # A source of which a record waits, or that can't be published, isn't done: the next run must read it again.
         if whole and len(self._tally.unread) == unread:
             self._done.append(name)
+
+    def _has_lanes(self, records: Sequence[PlainRecord], pairing: Pairing, source: Source) -> bool:
+        """Tell whether records can be sealed to their patient's lanes; the source is left out if not, and no other.
+
+        Raises:
+            InputError: they can't, and `strict` is set.
+        """
+        try:
+            for record in records:
+                pairing.path(record.category, record.year, emergency=record.emergency)
+        except IntegrityError as exc:
+            self._tally.leave_out(source, InputError(f"it can't be sealed to its patient's lanes: {exc}"))
+            return False
+        return True
 
     def _is_claimed(self, name: _Name, record: PlainRecord) -> bool:
         """Tell whether the record was published before the journal was lost, and note of which source it is."""

@@ -99,11 +99,14 @@ def check_bundle(network: Network, content: bytes) -> ViewerView:
 def _standing(network: Network, signed: SignedBundle, actor: Actor | None) -> tuple[Standing, str]:
     if actor is None or actor.role not in PUBLISHERS:
         return Standing.UNKNOWN, "no hospital and no researcher is registered under the address that it names"
+    unread: list[str] = []
     try:
         # Not only with the keys that an event shows: one node alone could make a publisher of anybody.
-        signed.check(*network.keys.verifying(actor))
+        keys, unread = network.keys.verifying(actor)
+        signed.check(*keys)
     except SuspendedError:
         return Standing.SUSPENDED, "its publisher is suspended"
     except IntegrityError as exc:
-        return Standing.FORGED, f"its publisher didn't sign it as it is: {exc}"
+        # Whoever signed it with a key that can't be read is no forger, and is no more believed than one.
+        return Standing.FORGED, "; ".join([f"its publisher didn't sign it as it is: {exc}", *unread])
     return Standing.VERIFIED, ""

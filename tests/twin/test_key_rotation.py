@@ -6,10 +6,12 @@ account's.
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -24,6 +26,7 @@ from panachain.errors import (
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, PolicyId, Role
 from panachain.model.key_block import PublicKeys
+from panachain.sdk.batches import Batches
 from panachain.sdk.key_rotation import Owner, OwnKeys
 from tests.twin.world import TwinProxy, World, resource, running_world, seed_of
 
@@ -446,6 +449,66 @@ def test_a_bundle_that_was_signed_before_is_verified_unless_others_may_know_the_
 
     assert [world.patient.viewers.check(one).is_verified for one in (old, new)] == [True, False]
     assert world.hospital.keys.plan(compromised_since=world.now - 5).newest_spared is True
+
+
+def test_a_bad_block_of_before_costs_what_is_signed_with_it_and_is_named(world: World, tmp_path: Any) -> None:
+    """One key block of a history is lost: bundles of the blocks before and after it are verified all the same."""
+    (tmp_path / "viewer.json").write_text('{"name": "List", "version": "1.0", "wants": ["laboratory"]}')
+    (tmp_path / "index.html").write_text("<h1>Values</h1>")
+    (tmp_path / "program.js").write_text("")
+    bundles = []
+    for _ in range(3):
+        bundles.append(world.hospital.viewers.pack(tmp_path))
+        world.hospital.keys.rotate()
+        world.advance(2 * DAY)
+    bad = world.hospital.whoami().earlier_keys[1]
+    world.network.store.delete_blocks([CID(RAW, bad)])
+    world.network.key_blocks._read.clear()
+    (world.home / "key-blocks" / bad.hex()).unlink()
+    checked = [world.patient.viewers.check(one) for one in bundles]
+    assert [one.is_verified for one in checked] == [True, False, True]
+    assert "an earlier key block of" in checked[1].reason
+
+
+def test_nobody_says_that_others_may_know_the_keys_before_each_batch_is_on_chain(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Batches, "_store", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            world.upload("hospital", [resource("laboratory", 2024, 2)])
+    keys = world.hospital.keys
+    before = world.hospital.whoami().key_digest
+    for change in (keys.plan, keys.rotate):
+        with pytest.raises(UsageError, match="aren't on chain yet: 1") as refused:
+            change(compromised_since=world.now)
+        assert "panachain settle" in refused.value.hint
+    assert world.hospital.whoami().key_digest == before
+    # An ordinary change leaves time to finish it.
+    assert keys.plan().generation == 1
+    world.hospital.settle()
+    world.advance(10)
+    keys.rotate(compromised_since=world.now - 1)
+    policy_id = grant(world, "clinician")
+    assert opened(world, "clinician", policy_id) == 2
+
+
+def test_no_batch_is_begun_while_keys_are_ended(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[bool] = []
+    real = OwnKeys._rotate
+
+    def rotate(*args: Any) -> Any:
+        with open(world.hospital.profile.folder / "journal.lock", "wb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held.append(False)
+            except BlockingIOError:
+                held.append(True)
+        return real(*args)
+
+    monkeypatch.setattr(OwnKeys, "_rotate", rotate)
+    world.hospital.keys.rotate(compromised_since=world.now - 1)
+    assert held == [True]
 
 
 def test_a_lost_block_of_before_costs_what_is_signed_with_it_alone_and_register_puts_it_again(world: World) -> None:

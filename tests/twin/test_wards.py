@@ -6,6 +6,7 @@ The patient is the ward; the parent cares for them through an account of its own
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -28,6 +29,7 @@ from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Address, Role, Status
 from panachain.model.choices import Choices
 from panachain.model.scope import Category
+from panachain.records import pairing
 from panachain.records.findings import Strict
 from panachain.sdk import base, care, wards
 from panachain.sdk.patient import Patient
@@ -149,6 +151,81 @@ class TestActing:
         assert "hasn't paired" in str(failed.value.omissions[0].error)
         assert kinds(world.patient) == ["mental-health"]
         assert kinds(account) == []
+
+
+class TestOneOfSeveralWards:
+    """A carer of two: what is wrong with one of them costs the other nothing."""
+
+    @pytest.fixture
+    def sibling(self, world: World) -> tuple[World, Patient, Patient, Patient]:
+        """The world, the first ward's account, the other ward, and that one's account."""
+        parent, first, _ = start(world, **KEEPS)
+        other = person(world, "sibling")
+        account = account_for(world, parent, other.address)
+        made = account.wards.propose(other.address, parent.address, PAPERS, until=world.now + YEARS, **KEEPS)
+        parent.wards.accept(made)
+        world.registrar.wards.start(made.number)
+        for one in (account, other):
+            one.pair(world.hospital.address)
+        return world, first, other, account
+
+    def both(self, world: World, other: Patient) -> PartlyDoneError:
+        """Publish the same for both wards in one call, and return what was left out."""
+        assigned = []
+        for whom in (world.patient.address, other.address):
+            folder = world.home / f"for-{whom}"
+            folder.mkdir()
+            for number, one in enumerate(("laboratory", "mental-health")):
+                (folder / f"{number}.json").write_text(json.dumps(resource(one, 2025, 1000) | {"id": f"x{number}"}))
+            assigned.append((folder, whom))
+        with pytest.raises(PartlyDoneError) as failed:
+            world.hospital.upload_many(assigned)
+        return failed.value
+
+    @pytest.mark.parametrize("damage", ["lost", "nonsense"])
+    @pytest.mark.parametrize("whose", ["ward", "carer"])
+    def test_a_pairing_that_cannot_be_read_stops_nobody_elses_records(
+        self, sibling: tuple[World, Patient, Patient, Patient], damage: str, whose: str
+    ) -> None:
+        world, first, other, account = sibling
+        broken = world.patient if whose == "ward" else first
+        identities = world.network.sidechain.identities
+        if damage == "nonsense":
+            block = os.urandom(500)
+            cid = CID.of(RAW, block)
+            world.network.store.put_block(cid, block)
+            identities.pair(broken._person(), world.hospital.address, cid.digest)
+        else:
+            digest = identities.pairing_of(broken.address, world.hospital.address)
+            assert digest is not None
+            world.network.store.delete_block(CID(RAW, digest))
+
+        failed = self.both(world, other)
+
+        assert [one.what for one in failed.omissions] == [f"patient {broken.profile.handle}"]
+        assert (kinds(account), kinds(other)) == (["laboratory"], ["mental-health"])
+        # What the ward closes isn't known, so the carer gets nothing of theirs; what the carer closes is no business
+        # of the ward's own lanes.
+        published = sorted(one.category.value for one in failed.result.records)
+        assert published == ["laboratory", "mental-health", *([] if whose == "ward" else ["mental-health"])]
+
+    def test_a_lane_that_is_no_key_stops_nobody_elses_records(
+        self, sibling: tuple[World, Patient, Patient, Patient], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A dishonest program signs a pairing whose lanes can't be sealed to."""
+        world, _, other, account = sibling
+        true = pairing.hospital_lane
+
+        def bad(seed: Seed, hospital: Address, scope: Any, generation: int) -> Any:
+            return replace(true(seed, hospital, scope, generation), public=b"\x02" + bytes(32))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(pairing, "hospital_lane", bad)
+            world.patient.pair(world.hospital.address)
+        failed = self.both(world, other)
+        assert len(failed.omissions) == 1
+        assert (kinds(account), kinds(other)) == (["laboratory"], ["mental-health"])
+        assert kinds(world.patient) == []
 
 
 class TestKept:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pickle
 import random
+import re
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import coincurve
@@ -325,3 +327,8 @@ def test_no_secret_of_a_whole_trip_is_seen_by_a_function_whose_time_tells_it(mon
     assert {"secp256k1_ec_pubkey_tweak_mul", "secp256k1_ecdsa_recover"} <= set(others)
     assert {lane.to_be_bytes(), grantee.to_be_bytes(), *(bytes(one)[73:105] for one in kfrags)} <= taken
     assert {name for name, seen in others.items() if seen & (taken - public)} == set()
+
+
+def test_each_function_of_the_library_that_is_used_is_looked_for_at_the_start() -> None:
+    used = set(re.findall(r"\blib\.(secp256k1_\w+)", Path(secp256k1.__file__).read_text()))
+    assert used == secp256k1.NEEDED

@@ -421,6 +421,15 @@ def _check_points(capsule: bytes) -> None:
         raise IntegrityError("the capsule's points cancel out")
 
 
+def check_public(compressed: bytes) -> None:
+    """Check that something can be wrapped to a public key, 33 bytes.
+
+    Raises:
+        IntegrityError: it is no point of the curve, or not in canonical form.
+    """
+    _public(compressed)
+
+
 def _public(compressed: bytes) -> _umbral.PublicKey:
     _check_size(compressed, PUBLIC_SIZE, "public key")
     return _point(compressed)

@@ -1,7 +1,8 @@
 """Which implementation of Umbral the wrapper stands on: libsecp256k1, or nucypher_core by setting.
 
-The only file that imports nucypher_core, and only when it is asked for or libsecp256k1 isn't there. Both make the same
-bytes and derive the same keys, so people on either read each other's. Never falls back from a setting that was made.
+The only file that imports nucypher_core, and only when it is asked for. Both make the same bytes and derive the same
+keys, so people on either read each other's. Never falls back to another one: accounts and seals stand on libsecp256k1
+too, so that nothing works where it is missing, and panachain/secp256k1.py says what to install.
 Follows ADR 63.
 
     PANACHAIN_UMBRAL = libsecp256k1 (the default) | nucypher-core
@@ -49,19 +50,15 @@ def chosen(setting: str | None = None) -> Backend:
             f"{VARIABLE} is {name!r}, expected {LIBSECP256K1} or {NUCYPHER_CORE}", hint=f"unset {VARIABLE}"
         )
     if name != NUCYPHER_CORE:
-        try:
-            from panachain.crypto.umbral import scheme
-        except (ImportError, AttributeError) as exc:
-            # A build of the library without one of the functions raises AttributeError.
-            if name == LIBSECP256K1:
-                raise ConfigurationError(f"{VARIABLE} is {name}, which can't be loaded: {exc}") from None
-        else:
-            return Backend(LIBSECP256K1, scheme, scheme, parallel=True)
+        from panachain.crypto.umbral import scheme
+
+        return Backend(LIBSECP256K1, scheme, scheme, parallel=True)
     try:
         import nucypher_core
         from nucypher_core import umbral
     except ImportError as exc:
         raise ConfigurationError(
-            f"no implementation of Umbral can be loaded: {exc}", hint="pip install coincurve, or nucypher-core"
+            f"{VARIABLE} is {name}, which can't be loaded: {exc}",
+            hint=f"pip install nucypher-core (Python 3.12 and earlier), or unset {VARIABLE}",
         ) from None
     return Backend(NUCYPHER_CORE, umbral, nucypher_core, parallel=False)

@@ -33,22 +33,74 @@ def test_a_setting_that_names_none_is_an_error(name: str) -> None:
     assert caught.value.hint
 
 
-def test_without_libsecp256k1_it_is_nucypher_core_unless_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    hide(monkeypatch, "panachain.crypto.umbral.scheme")
-    assert backend.chosen("").name == backend.NUCYPHER_CORE
-    with pytest.raises(ConfigurationError, match="can't be loaded"):
-        backend.chosen(backend.LIBSECP256K1)
-    hide(monkeypatch, "nucypher_core")
-    with pytest.raises(ConfigurationError, match="no implementation") as caught:
-        backend.chosen("")
-    assert "pip install" in caught.value.hint
+def test_nucypher_core_that_is_set_and_missing_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nucypher_core", None)
+    with pytest.raises(ConfigurationError, match="can't be loaded") as caught:
+        backend.chosen(backend.NUCYPHER_CORE)
+    assert "pip install nucypher-core" in caught.value.hint
+    assert backend.chosen("").name == backend.LIBSECP256K1
 
 
-def hide(patch: pytest.MonkeyPatch, name: str) -> None:
-    patch.setitem(sys.modules, name, None)
-    package, _, last = name.rpartition(".")
-    if package:
-        patch.delattr(sys.modules[package], last, raising=False)
+HIDING = """
+import sys
+for name in ("coincurve", "coincurve._libsecp256k1", "btclib_secp256k1"):
+    sys.modules[name] = None
+from panachain.cli.main import main
+sys.argv[0] = "panachain"
+sys.exit(main())
+"""
+"""The command line on a machine where neither package has a library."""
+LACKING = """
+import sys, types
+import coincurve._libsecp256k1 as real
+class Lib:
+    def __getattr__(self, name):
+        if name == "secp256k1_ecdh":
+            raise AttributeError(name)
+        return getattr(real.lib, name)
+sys.modules["coincurve._libsecp256k1"] = types.SimpleNamespace(ffi=real.ffi, lib=Lib())
+from panachain.cli.main import main
+sys.argv[0] = "panachain"
+sys.exit(main())
+"""
+"""The same with a library that was built without a module."""
+
+
+@pytest.mark.parametrize("setting", ["", backend.NUCYPHER_CORE])
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [(HIDING, "libsecp256k1 can't be loaded"), (LACKING, "was built without secp256k1_ecdh")],
+    ids=["hidden", "lacking"],
+)
+def test_a_machine_without_libsecp256k1_is_told_what_to_install(
+    tmp_path: Path, program: str, said: str, setting: str
+) -> None:
+    done = run_hidden(tmp_path, program, setting, "--profile", "me", "init", "--role", "patient")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert "pip install coincurve" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "profiles").exists()
+
+
+def test_help_needs_no_library(tmp_path: Path) -> None:
+    done = run_hidden(tmp_path, HIDING, "", "--help")
+    assert (done.returncode, "panachain" in done.stdout) == (0, True)
+
+
+def run_hidden(home: Path, program: str, setting: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    (home / "pass").write_text("a passphrase that is long\n")
+    environment: dict[str, Any] = {**os.environ, backend.VARIABLE: setting, "PANACHAIN_HOME": str(home)}
+    environment |= {"PYTHONPATH": str(ROOT), "PANACHAIN_PASSPHRASE_FILE": str(home / "pass")}
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=home,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def run_on_nucypher_core(*arguments: str) -> subprocess.CompletedProcess[str]:
