@@ -6,6 +6,8 @@ share its chain with workers, and beside it the others under pytest-xdist, a fil
 cores busy, because tests of whole networks wait for processes most of the time. Files come in the order of
 tests/collecting.py, which begins with the longest: by itself xdist begins with those of the most tests, so that a file
 with one test of minutes would be the last, and two workers would wait for it.
+Where ape doesn't run, which is from Python 3.13 on, the tests of contracts are left out, and it says so: everything
+else needs no ape.
 With `--deep` the long runs, and only them, the same way. With other arguments pytest runs once, with them.
 
     scripts/run_tests.py [--deep] [PYTEST ARGUMENTS]
@@ -17,6 +19,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +30,11 @@ OTHERS: Final = [
     *("tests", "--ignore=tests/contracts", "-p", "no:ape_test"),
     *("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder"),
 ]
+
+WITHOUT_APE: Final = (
+    "ape has no packages for Python {}.{}: the tests of tests/contracts are left out, and run on Python 3.11 and 3.12. "
+    "All others follow."
+)
 
 
 def pytest(*arguments: str) -> list[str]:
@@ -45,9 +53,14 @@ def environment() -> dict[str, str]:
 def run_all(*more: str) -> int:
     """Run both halves side by side, print one after the other, and return the first code that isn't 0.
 
+    Where ape isn't installed the half of the contracts is left out, with a sentence.
+
     Args:
         more: arguments of pytest for either half.
     """
+    if find_spec("ape") is None:
+        print(WITHOUT_APE.format(*sys.version_info), flush=True)
+        return subprocess.run(pytest(*OTHERS, *more), cwd=ROOT, env=environment(), check=False).returncode
     with tempfile.TemporaryFile() as output:
         contracts = subprocess.Popen(
             pytest(*CONTRACTS, *more), cwd=ROOT, env=environment(), stdout=output, stderr=subprocess.STDOUT

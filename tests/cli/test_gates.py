@@ -72,9 +72,22 @@ class TestRunTests:
         plain = ["-p", "no:cacheprovider", f"--rootdir={tmp_path}", "-c", "/dev/null"]
         monkeypatch.setattr(run_tests, "CONTRACTS", [*plain, str(tmp_path / "test_contracts.py")])
         monkeypatch.setattr(run_tests, "OTHERS", [*plain, str(tmp_path / "test_others.py")])
+        monkeypatch.setattr(run_tests, "find_spec", lambda name: name)
 
         assert run_tests.main([]) == code
         assert len(sum_tests.closing_lines(capfd.readouterr().out)) == 2
+
+    def test_without_ape_the_others_run_and_it_says_so(
+        self, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(run_tests, "find_spec", lambda name: None)
+        assert run_tests.main(["--deep"]) == 0
+        assert commands == [[*run_tests.OTHERS, "-m", "deep"]]
+        version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        assert (
+            f"ape has no packages for Python {version}: the tests of tests/contracts are left out"
+            in capfd.readouterr().out
+        )
 
 
 class TestSum:
@@ -115,17 +128,26 @@ class TestCi:
         program(tmp_path / ".venv/bin/python", f'exec {sys.executable} "$@"')
         # Nothing is installed for a test.
         program(tmp_path / "bin/chromium", "exit 1")
+        # A machine without a newer Python, unless a test gives it one.
+        for name in ("python3.13", "python3.14"):
+            program(tmp_path / "bin" / name, "exit 1")
         program(
             tmp_path / "pana",
             'case "$*" in\n'
             '  "test --deep") [ "$CI" = true ] || exit 1; echo "$DEEP"; echo "$DEEP"; exit "${DEEP_CODE:-0}" ;;\n'
             '  test) echo "$QUICK"; echo "$QUICK"; exit "${QUICK_CODE:-0}" ;;\n'
+            '  "test tests/unit"*) echo "on $PANA_PYTHON in $PANA_VENV"; echo "$NEWER"; exit "${NEWER_CODE:-0}" ;;\n'
             '  lint) exit "${LINT_CODE:-0}" ;;\n'
             "esac",
         )
 
         def run(**environment: str) -> subprocess.CompletedProcess[str]:
-            usual = {"QUICK": PASSED, "DEEP": PASSED, "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+            usual = {
+                "QUICK": PASSED,
+                "DEEP": PASSED,
+                "PYENV_ROOT": str(tmp_path),
+                "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            }
             return start("bash", tmp_path / ".ci/run", folder=tmp_path, **usual | environment)
 
         return run
@@ -134,6 +156,31 @@ class TestCi:
         done = run()
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines()[-1] == "=== 12 passed, 4 skipped in 10.00s ==="
+
+    def test_names_a_newer_python_where_there_is_none(
+        self, run: Callable[..., subprocess.CompletedProcess[str]]
+    ) -> None:
+        assert re.search(r"^ci: this machine lacks: .*\bpython3\.13$", run().stdout, re.MULTILINE)
+
+    @pytest.mark.parametrize(("line", "code", "ends"), [(PASSED, 0, 0), (FAILED, 1, 1), (PASSED, 3, 1), ("", 0, 1)])
+    def test_a_newer_python_runs_its_part_and_its_line_comes_before_the_sum(
+        self,
+        run: Callable[..., subprocess.CompletedProcess[str]],
+        tmp_path: Path,
+        line: str,
+        code: int,
+        ends: int,
+    ) -> None:
+        program(tmp_path / "bin/python3.13", 'case "$*" in *print*) echo 3.13 ;; esac')
+        done = run(NEWER=line, NEWER_CODE=str(code))
+        assert done.returncode == ends, done.stdout
+        assert "on python3.13 in .venv-3.13" in done.stdout
+        assert "lacks: python3.13" not in done.stdout
+        if line:
+            said = done.stdout.splitlines()
+            assert said[-3] == f"ci: the tests on Python 3.13 exited with {code}:"
+            assert said[-2] == sum_tests.summed(sum_tests.closing_lines(line))
+            assert said[-1] == sum_tests.summed(sum_tests.closing_lines("\n".join([PASSED] * 4 + [line])))
 
     @pytest.mark.parametrize(
         "change",
@@ -343,6 +390,27 @@ class TestSkips:
         assert len(skips.ALLOWED) == 2
         assert all(skips.ALLOWED.values())
         assert any(re.search(pattern, why) for pattern in skips.ALLOWED)
+
+    @pytest.mark.parametrize("has", [True, False])
+    def test_what_an_oracle_lacks_is_no_failure_where_it_has_no_wheels(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has: bool
+    ) -> None:
+        rules = tmp_path / "rules.md"
+        rules.write_text("- `made::test_it`\n")
+        monkeypatch.setattr(skips, "RULES", rules)
+        monkeypatch.setattr(skips, "has_wheels", lambda: has)
+        monkeypatch.setenv("CI", "true")
+        skips._named.cache_clear()
+        try:
+            for why, outcome in (
+                ("nucypher-core has no wheel for this Python", "failed" if has else "skipped"),
+                ("no", "failed"),
+            ):
+                report = pytest.CollectReport("made", "skipped", ("file", 1, f"Skipped: {why}"), [])
+                skips.judge(report)
+                assert report.outcome == outcome
+        finally:
+            skips._named.cache_clear()
 
     @pytest.mark.parametrize("skipped", ["the test", "its file"])
     def test_a_rules_test_may_be_skipped_nowhere(

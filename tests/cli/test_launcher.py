@@ -50,7 +50,7 @@ def test_shell_accepts_the_scripts() -> None:
 def test_says_when_there_is_no_fitting_python(checkout: Path) -> None:
     done = launch(checkout / "pana", "--help", folder=checkout, PANA_PYTHON="/bin/false")
     assert done.returncode == 1
-    assert "not a Python 3.11 or 3.12" in done.stderr
+    assert "not a Python from 3.11 to 3.14" in done.stderr
     assert not (checkout / ".venv").exists()
 
 
@@ -63,14 +63,14 @@ def test_says_when_python_can_make_no_environments(checkout: Path) -> None:
     assert "python3-venv" in done.stderr
 
 
-class TestNewerPython:
-    """A machine whose only Python is 3.13, which Umbral and ape have no wheels for."""
+class TestOtherPython:
+    """A machine whose only Python is one that the packages have no wheels for yet."""
 
     TOOLS = ("bash", "cat", "cmp", "cp", "dirname", "find", "head", "ln", "mkdir", "mv", "readlink", "rm", "sed")
 
     @pytest.fixture
     def path(self, tmp_path: Path) -> Path:
-        """A path that holds a Python which says that it is 3.13, and no other."""
+        """A path that holds a Python which says that it is 3.15, and no other."""
         path = tmp_path / "bin"
         path.mkdir()
         for name in self.TOOLS:
@@ -79,7 +79,7 @@ class TestNewerPython:
             path / "python3",
             'case "$*" in\n'
             '  *"(3, 11) <="*) exit 1 ;;\n'
-            "  *python_version*) echo 3.13.1 ;;\n"
+            "  *python_version*) echo 3.15.1 ;;\n"
             '  "-m venv"*) exit 1 ;;\n'
             f'  *) exec {sys.executable} "$@" ;;\n'
             "esac",
@@ -97,7 +97,7 @@ class TestNewerPython:
         program(path / "found", 'case "$*" in *ensurepip*) exit 1 ;; *) exit 0 ;; esac')
         program(path / "uv", f'[ "$2 $3" = "python find" ] && echo {path / "found"}')
         done = self.launch(checkout, path)
-        assert "python3 is 3.13.1. uv is asked for one." in done.stderr
+        assert "python3 is 3.15.1. uv is asked for one." in done.stderr
         assert f"uv found {path / 'found'}" in done.stderr
         assert f"{path / 'found'} can't make environments" in done.stderr
 
@@ -129,6 +129,42 @@ class TestNewerPython:
         kept = checkout / "versions/3.12.7/bin/python"
         program(kept, 'case "$*" in *ensurepip*) exit 1 ;; *) exit 0 ;; esac')
         assert f"{kept} can't make environments" in self.launch(checkout, path).stderr
+
+    @pytest.mark.parametrize(
+        ("there", "taken"),
+        [
+            (["3.13", "3.14"], "3.13"),
+            (["3.14"], "3.14"),
+            (["3.13", "3.12"], "3.12"),
+            (["3.14", "3.11"], "3.11"),
+            (["3.10", "3.15"], None),
+        ],
+    )
+    def test_takes_one_that_ape_runs_on_before_a_newer_one(
+        self, checkout: Path, path: Path, there: list[str], taken: str | None
+    ) -> None:
+        for version in there:
+            # It answers what is asked of its version, and is known again by what it can't do.
+            numbers = tuple(map(int, version.split(".")))
+            program(
+                checkout / f"versions/{version}.7/bin/python",
+                'case "$*" in\n'
+                f'  *"< (3, 13)"*) exit {int(not (3, 11) <= numbers < (3, 13))} ;;\n'
+                f'  *"< (3, 15)"*) exit {int(not (3, 11) <= numbers < (3, 15))} ;;\n'
+                "  *ensurepip*) exit 1 ;;\n"
+                "esac",
+            )
+        said = self.launch(checkout, path).stderr
+        if taken is None:
+            assert "none was found" in said
+        else:
+            assert f"versions/{taken}.7/bin/python can't make environments" in said
+
+    @pytest.mark.parametrize("name", ["venv", "../.venv", ".venv-", ".venv-x.y", "/tmp/.venv-3.13"])
+    def test_an_environment_lies_beside_the_launcher_only(self, checkout: Path, name: str) -> None:
+        done = launch(checkout / "pana", "--help", folder=checkout, PANA_VENV=name)
+        assert done.returncode == 2
+        assert "no folder for an environment" in done.stderr
 
     @pytest.mark.deep
     def test_installs_uv_where_it_is_missing(self, checkout: Path, path: Path) -> None:

@@ -19,9 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import nucypher_core
 import pytest
-from nucypher_core import umbral as library
 
 from panachain.consent.grant import PreparedGrant, prepare_grant
 from panachain.consent.offer import Offer
@@ -39,8 +37,11 @@ from panachain.records import header
 from panachain.records.locate import HospitalHeads, content_of, locate_all, open_manifests
 from panachain.records.pairing import Pairing, make_pairing
 from panachain.records.publish import BatchBuilder
+from tests import oracles
 from tests.unit.crypto import umbral_oracle as oracle
 from tests.unit.storage.memory_store import MemoryStore
+
+nucypher_core, library = oracles.nucypher()
 
 GRANTS = 1000
 FEW_GRANTS = 24

@@ -11,6 +11,7 @@ import pytest
 from panachain.crypto import umbral
 from panachain.errors import IntegrityError, UsageError
 from panachain.secp256k1 import HALF_ORDER
+from tests import oracles
 from tests.support import shared
 
 LANE, GRANTEE = umbral.SecretKey.random(), umbral.SecretKey.random()
@@ -207,8 +208,7 @@ NAMES = {"verifying": "signing", "delegating": "delegating", "receiving": "recei
 
 
 def test_signatures_are_checked_as_umbral_checks_them() -> None:
-    from nucypher_core import umbral as library
-
+    _, library = oracles.nucypher()
     signer = SIGNER
     for number in range(40):
         message = os.urandom(number * 7)

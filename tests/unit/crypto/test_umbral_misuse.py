@@ -12,16 +12,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import nucypher_core
 import pytest
-from nucypher_core import umbral as library
 
 import panachain
 from panachain.crypto import keys, umbral
 from panachain.crypto.keys import Seed
 from panachain.errors import IntegrityError, UsageError
 from panachain.model.scope import Category, Scope
+from tests import oracles
 from tests.unit.crypto import umbral_oracle as oracle
+
+nucypher_core, library = oracles.nucypher()
 
 SECRETS = {name: random.Random(name).randrange(1, oracle.ORDER) for name in ("lane", "grantee", "signer", "stranger")}
 KEY = bytes(range(32))

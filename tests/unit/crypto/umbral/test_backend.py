@@ -13,11 +13,13 @@ import pytest
 from panachain.crypto import umbral
 from panachain.crypto.umbral import backend
 from panachain.errors import ConfigurationError
+from tests import oracles
 
 ROOT = Path(__file__).parents[4]
 
 
 def test_libsecp256k1_is_the_default_and_nucypher_core_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    oracles.nucypher()
     monkeypatch.delenv(backend.VARIABLE, raising=False)
     assert backend.chosen().name == backend.LIBSECP256K1
     for name in (backend.LIBSECP256K1, backend.NUCYPHER_CORE):
@@ -129,6 +131,7 @@ MISUSE = "tests/unit/crypto/test_umbral_misuse.py"
 
 @pytest.mark.deep
 def test_all_of_rule_8_holds_on_nucypher_core_too() -> None:
+    oracles.nucypher()
     files = (MISUSE, "tests/unit/crypto/test_umbral.py", "tests/vectors/test_umbral_cross.py")
     done = run_on_nucypher_core(*files)
     assert done.returncode == 0, done.stdout

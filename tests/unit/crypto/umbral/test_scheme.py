@@ -13,13 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
-import nucypher_core
 import pytest
-from nucypher_core import umbral as nucypher
 
 from panachain.crypto.umbral import scheme
 from panachain.secp256k1 import ORDER, Scalar
+from tests import oracles
 from tests.unit.crypto import umbral_oracle as oracle
+
+nucypher_core, nucypher = oracles.nucypher()
 
 OURS = SimpleNamespace(name="ours", library=scheme, kits=scheme)
 THEIRS = SimpleNamespace(name="theirs", library=nucypher, kits=nucypher_core)
