@@ -128,8 +128,8 @@ class OwnKeys:
 
         Raises:
             UsageError: the role's keys never change, the time is in the future or too long ago, or the overlap isn't
-                between an hour and 30 days. Or others may know the keys, and a batch that they signed isn't on chain yet:
-                what it holds would be published for nobody.
+                between an hour and 30 days. Or others may know the keys, and a batch that they signed isn't on chain
+                yet: what it holds would be published for nobody.
             UnknownActorError: the actor isn't registered.
             SuspendedError: the actor is suspended.
             IntegrityError: the registry has keys that aren't this seed's, or the store gives another block back.
