@@ -19,6 +19,9 @@ PACKAGE = Path(panachain.__file__).parent
 INSIDE = {
     # What a store's transport raises and its client catches; storage/kubo.py makes errors of the tree.
     *("Refused", "_BrokenAnswerError", "LateFailureError"),
+    # What the wire raises, in httpx's names; its clients make errors of the tree (ADR 68).
+    *("WireError", "ConnectError", "ConnectTimeout", "ReadError", "ReadTimeout"),
+    *("LocalProtocolError", "RemoteProtocolError", "UnsupportedProtocol"),
     # Which page a request of a browser gets: nobody but the portal's application sees them.
     *("RefusedError", "LockedPageError"),
     # What a security key says that whoever asks it foresaw.

@@ -16,7 +16,8 @@ import panachain
 
 PACKAGE = Path(panachain.__file__).parent
 MOST_METHODS = 20
-MOST_LINES = {"sdk/patient.py": 250, "sdk/hospital.py": 250}
+MOST_LINES = {"sdk/patient.py": 270, "sdk/hospital.py": 270}
+"""Some twenty of them are imports inside methods (ADR 68)."""
 SESSIONS = {
     "patient",
     "hospital",

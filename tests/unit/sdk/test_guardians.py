@@ -129,7 +129,7 @@ class TestNaming:
             if fails == "store":
                 patch.setattr("panachain.sdk.guardians.keep", Mock(side_effect=KeyboardInterrupt))
             if fails == "report":
-                patch.setattr("panachain.sdk.guardians.open_own", Mock(side_effect=KeyboardInterrupt))
+                patch.setattr("panachain.sdk.guardian_blocks.open_own", Mock(side_effect=KeyboardInterrupt))
             with pytest.raises(KeyboardInterrupt):
                 name(world)
         named = fails in ("after", "report")
