@@ -243,7 +243,7 @@ def _encodings(code: str) -> Iterator[Edit]:
         commas = [place for place, _ in _top_level(code, match.end(), close, ",")]
         if commas:
             yield Edit("encoding", match.end(), commas[0] + 1, "")
-        for before, after in zip(commas, [*commas[1:], close], strict=True):
+        for before, after in pairwise([*commas, close]):
             yield Edit("encoding", before, after, "")
 
 

@@ -68,6 +68,7 @@ FOLDERS: Final = (
     "panachain/sdk/kept_headers.py",
     "panachain/sdk/proven_keys.py",
     "panachain/sdk/reader.py",
+    "panachain/model/emergencies.py",
     "panachain/model/key_block.py",
     "panachain/chain",
 )
@@ -116,6 +117,7 @@ MORE: Final[dict[str, tuple[str, ...]]] = {
     "panachain/sdk/key_blocks.py": ("tests/twin/test_key_blocks.py", "tests/unit/sdk/test_resolve.py"),
     "panachain/sdk/kept_headers.py": ("tests/unit/sdk/test_own_history.py",),
     "panachain/sdk/proven_keys.py": ("tests/unit/sdk/test_pairings.py", "tests/unit/sdk/test_network.py"),
+    "panachain/model/emergencies.py": ("tests/twin/test_emergency.py",),
     "panachain/model/key_block.py": ("tests/unit/model/test_actors.py", "tests/unit/sdk/test_key_blocks.py"),
     "panachain/proxy": ("tests/unit/proxy", "tests/unit/sdk/test_proxies.py", "tests/unit/sdk/test_reader.py"),
     "panachain/sdk/reader.py": (

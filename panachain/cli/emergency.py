@@ -6,6 +6,7 @@ and no name or key. Follows docs/spec/cli.md and docs/spec/emergency.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from html import escape
 from pathlib import Path
@@ -22,6 +23,7 @@ from panachain.model.actors import Role
 from panachain.model.scope import EMERGENCY, Category
 
 if TYPE_CHECKING:
+    from panachain.model.actors import Actor
     from panachain.sdk.granted_records import GrantedOpening
     from panachain.sdk.patient import Patient
     from panachain.sdk.practitioner import Practitioner
@@ -153,6 +155,11 @@ def status() -> None:
         found = part.due() if hasattr(part, "due") else part.all()
         app.output.many(found, empty="There was no emergency.", columns=COLUMNS, titles=_TITLES)
         if hasattr(part, "policies"):
+            for other in part.beside():
+                app.output.warn(
+                    f"records lie under {other.handle}, too, because of a wardship: an emergency of this account opens"
+                    " nothing of it, so that one needs desks and a card of its own"
+                )
             prepared = len(part.policies())
             app.output.say(
                 f"{words.count(prepared, 'emergency desk')} could open your emergency lane in an emergency."
@@ -178,6 +185,7 @@ def request(patient: str, reason: str, colleague: str) -> None:
     with app.acting(Role.PRACTITIONER) as practitioner:
         made = practitioner.emergency.request(patient, reason, colleague=colleague)
         _show(app, made)
+        _tell_beside(app, practitioner.emergency.beside(made.patient))
     app.output.say(
         f"Within an hour your colleague types: panachain --profile COLLEAGUE emergency cosign {made.emergency_id}"
     )
@@ -224,6 +232,7 @@ def open_(number: int, folder: Path) -> None:
 def _opening(practitioner: Practitioner, number: int) -> GrantedOpening:
     """Return the opening of an emergency, and say when more opens; what it is isn't said."""
     opening = practitioner.emergency.open(number)
+    _tell_beside(current(), practitioner.emergency.beside(practitioner.emergency.find(number).patient))
     if at := practitioner.emergency.more_at(number):
         current().output.warn(f"the patient lets something wait: more opens at {words.when(at)}, by the same command")
     return opening
@@ -257,6 +266,14 @@ def enforce(number: int) -> None:
     acting: Any
     with app.acting(Role.PRACTITIONER, Role.REGISTRAR) as acting:
         _show(app, acting.emergency.enforce(number))
+
+
+def _tell_beside(app: App, others: Sequence[Actor]) -> None:
+    for one in others:
+        app.output.warn(
+            f"this patient is in care: what else is known of them lies under {one.handle}, and this emergency opens"
+            f" nothing of it; panachain emergency request {one.handle} asks for it"
+        )
 
 
 def warn_of_unreviewed(app: App, patient: Patient) -> None:

@@ -52,6 +52,7 @@ _CANNOT: Final = (
 @click.option("--refuse", metavar="WHY", help="Hospital: don't erase RECORD, and tell its patient why.")
 @click.option("--finish", is_flag=True, help="Hospital: finish what an interrupted run began, and begin nothing.")
 @click.option("--done", is_flag=True, help="Hospital: list what was erased.")
+@click.option("--shares", is_flag=True, help="Patient: end what opens nothing any more; proxies delete its shares.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
 def erase(
     records: tuple[str, ...],
@@ -60,6 +61,7 @@ def erase(
     refuse: str | None,
     finish: bool,
     done: bool,
+    shares: bool,
     yes: bool,
 ) -> None:
     """Erase records for ever: header and content, from every store of their hospital.
@@ -69,18 +71,25 @@ def erase(
     with RECORD alone. Each store is asked afterwards; what is gone is attested on chain, what isn't is named.
     """
     app = current()
+    if shares and (records or asked or patient or refuse is not None or finish or done):
+        raise UsageError("--shares stands alone")
     chosen = (refuse is not None) + finish + done
     if chosen + asked > 1 or (patient and not asked) or ((finish or done) and records):
         raise UsageError("--asked (with --patient), --refuse, --finish and --done stand each alone")
     if refuse is not None and not records:
         raise UsageError("--refuse names the records: panachain erase RECORD --refuse WHY")
-    if (records or asked) and refuse is None:
+    if (records or asked or shares) and refuse is None:
         app.check_can_confirm(yes=yes)
     with app.acting(Role.PATIENT, Role.HOSPITAL) as actor:
         if actor.role is Role.PATIENT:
             if asked or chosen:
                 raise UsageError("a patient asks with RECORD alone; the other options are a hospital's")
-            _as_patient(app, cast("Patient", actor), records, yes=yes)
+            if shares:
+                _drop_shares(app, cast("Patient", actor), yes=yes)
+            else:
+                _as_patient(app, cast("Patient", actor), records, yes=yes)
+        elif shares:
+            raise UsageError("--shares is a patient's: hospitals grant nothing")
         elif refuse is not None:
             tx = cast("Hospital", actor).erasures.refuse(records, refuse)
             app.output.one({"schema": "panachain/refuse-erasure/1", "records": list(records), "why": refuse, "tx": tx})
@@ -107,6 +116,26 @@ def _as_patient(app: App, patient: Patient, records: Sequence[str], *, yes: bool
             " panachain erase shows it. Until then they lie where they lay."
         )
         app.output.say("Who opened them before: panachain log --record ID. Links that you made: panachain share list.")
+    end(app, partly)
+
+
+def _drop_shares(app: App, patient: Patient, *, yes: bool) -> None:
+    from panachain.sdk.results.erasures import DroppedShares
+
+    idle = patient.erasures.all().idle
+    if not idle:
+        app.output.one(DroppedShares(()), fields=("policies", "shares"))
+        app.output.say("Every permission that holds still opens something, or not all of it could be looked at.")
+        return
+    app.confirm(
+        f"{words.count(len(idle), 'permission')} opened only what was erased. They end, also for what hospitals publish"
+        " later. Go on?",
+        yes=yes,
+    )
+    report, partly = as_far_as_done(DroppedShares, patient.erasures.drop_shares)
+    app.output.one(report, fields=("policies", "shares"))
+    app.output.say(f"The proxies' logs were asked afterwards: {words.count(report.shares, 'share')} deleted.")
+    app.output.left_out(report.omissions)
     end(app, partly)
 
 
@@ -157,7 +186,7 @@ def _list(app: App, found: Erasures, *, empty: str, whose: str) -> None:
     app.output.left_out(found.omissions)
     for policy in found.idle:
         app.output.say(
-            f"Policy {policy} opens nothing any more: `panachain revoke {policy}` has the proxies delete their shares."
+            f"Policy {policy} opens nothing any more: `panachain erase --shares` has the proxies delete their shares."
         )
 
 

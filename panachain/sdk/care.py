@@ -158,6 +158,20 @@ def check_terms(network: Network, terms: Terms) -> None:
             )
 
 
+def beside(network: Network, patient: Address) -> tuple[Address, ...]:
+    """Return the other account under which records of the same person lie while they are in care; none for others.
+
+    For a ward it is the account through which their carer acts, and for that account the ward's own. Nobody opens both
+    at once: what is granted by one account opens nothing of the other.
+    """
+    found, now = in_care(network)
+    same = accounts_of(network, patient)
+    for one in found:
+        if one.is_in_force(now) and (one.ward in same or one.account == patient):
+            return (one.ward,) if one.account == patient else (one.account,)
+    return ()
+
+
 def in_care(network: Network) -> tuple[list[Wardship], int]:
     """Return all wardships as of now, and the time by which they are judged, Unix seconds: for many patients at once.
 

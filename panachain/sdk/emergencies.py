@@ -73,6 +73,13 @@ def number_of(emergency: AnyEmergency) -> int:
     return emergency if isinstance(emergency, int) else emergency.emergency_id
 
 
+def _beside(network: Network, patient: Address) -> tuple[Actor, ...]:
+    # Imported here: most networks have no wards.
+    from panachain.sdk.care import beside
+
+    return tuple(network.resolve(one, Role.PATIENT) for one in beside(network, patient))
+
+
 def _now(network: Network) -> int:
     # A development chain makes no block by itself: what is over mustn't be shown as active because nothing happened.
     return max(network.sidechain.emergency.now(), int(network.clock()))
@@ -236,6 +243,13 @@ class OwnEmergencies:
         """Return the policies by which desks could open the emergency lane now, in an emergency."""
         return self._names.fill(own.view() for own in self._active())
 
+    def beside(self) -> tuple[Actor, ...]:
+        """Return the other account under which records of this patient lie, if they are in care: with desks of its own.
+
+        For a ward it is the account of their carer, and for that one the ward's own.
+        """
+        return _beside(self._network, self._patient)
+
     def veto(self) -> list[RevocationReport]:
         """Take every such policy back: proxies refuse from the next block on, and delete their shares."""
         return [self._revoke(own.policy_id) for own in self._active()]
@@ -382,6 +396,17 @@ class BreakGlass(_AtWork):
             "the patient lets no emergency desk of yours open anything: they prepared none, or vetoed it",
             hint="panachain request asks the patient, or whoever acts for them",
         )
+
+    def beside(self, patient: str) -> tuple[Actor, ...]:
+        """Return the other account of a patient who is in care: what a carer is responsible for lies there.
+
+        An emergency is of one account: it opens nothing of the other, for which another one is asked for.
+
+        Args:
+            patient: profile name, handle or address; a ward, or the account through which their carer acts.
+        """
+        who = self._network.resolve(patient, Role.PATIENT).address
+        return _beside(self._network, who)
 
     def more_at(self, emergency: AnyEmergency) -> int:
         """Return when more opens than now in an active emergency of one's own, Unix seconds; 0 for never.

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from panachain.errors import PartlyDoneError
-from panachain.model.actors import Address, PolicyId
+from panachain.errors import Omission, PartlyDoneError, ProxiesUnavailableError
+from panachain.model.actors import Address, PolicyId, Role, handle_of
 from panachain.model.records import STATEMENT
 from panachain.model.scope import Category, path_of
 from panachain.records.findings import Findings
@@ -19,11 +19,12 @@ from panachain.records.rewrap import Reseal
 from panachain.sdk.opening import check_envelopes
 from panachain.sdk.recategorizing import Recategorizing
 from panachain.sdk.results.choices import RecategorizeReport
-from panachain.sdk.results.erasures import AskErasureReport, Erasures, ErasureView
+from panachain.sdk.results.erasures import AskErasureReport, DroppedShares, Erasures, ErasureView
 
 if TYPE_CHECKING:
     from panachain.sdk.lanes import OwnLanes
     from panachain.sdk.policies import OwnPolicy
+    from panachain.sdk.results.log import LogEntry
     from panachain.storage.blocks import BlobStore
 
 
@@ -37,13 +38,31 @@ class OwnErasures:
     """
 
     def __init__(
-        self, store: BlobStore, patient: Address, lanes: OwnLanes, policies: Callable[[], Iterable[OwnPolicy]]
+        self,
+        store: BlobStore,
+        patient: Address,
+        lanes: OwnLanes,
+        policies: Callable[[], Iterable[OwnPolicy]],
+        *,
+        revoke: Callable[[PolicyId], object],
+        told: Callable[[PolicyId], Iterable[LogEntry]],
     ) -> None:
-        """Take the store, the patient with their lanes, and what lists the policies whose terms can be read."""
+        """Take what of the patient's is looked at and changed.
+
+        Args:
+            store: with their records.
+            patient: their account.
+            lanes: theirs.
+            policies: lists the policies whose terms can be read.
+            revoke: takes a policy back.
+            told: asks a policy's proxies for what they signed.
+        """
         self._store = store
         self._patient = patient
         self._lanes = lanes
         self._policies = policies
+        self._revoke = revoke
+        self._told = told
 
     def ask(self, record_ids: Iterable[str]) -> AskErasureReport:
         """Ask the hospitals that published records to erase them: header and content, from all their stores.
@@ -105,6 +124,44 @@ class OwnErasures:
         # What couldn't be read may lie in any lane: then of none it is said that nothing is left.
         idle = self._idle(present.values()) if life.erased and not findings.omissions else ()
         return Erasures(tuple(ordered), tuple(findings.omissions), idle)
+
+    def drop_shares(self) -> DroppedShares:
+        """End the policies in whose lanes nothing is left, and have the proxies delete their shares of them.
+
+        Each proxy is asked afterwards for its log: only what that says is told as deleted. What hospitals publish later
+        to those lanes isn't granted to anybody any more.
+
+        Raises:
+            PartlyDoneError: a proxy doesn't say that all of its shares are gone; `result` has the rest.
+            RelaysUnavailableError: nobody took a revocation; the next command sends it again.
+        """
+        dropped: list[PolicyId] = []
+        left: list[Omission] = []
+        shares = 0
+        chosen = set(self.all().idle)
+        for own in [one for one in self._policies() if one.policy_id in chosen]:
+            self._revoke(own.policy_id)
+            dropped.append(own.policy_id)
+            # What a proxy answered to the order isn't enough: its log is asked for, which other proxies cosign.
+            deleted = {one.proxy: one.count for one in self._told(own.policy_id) if one.kind == "deleted"}
+            for proxy in own.terms.proxies:
+                count = deleted.get(proxy.address, 0)
+                shares += count
+                if count < len(own.terms.lanes):
+                    error = ProxiesUnavailableError(
+                        f"its log tells of {count} deleted shares of {len(own.terms.lanes)}",
+                        answered=0,
+                        needed=1,
+                        hint=f"panachain revoke {own.policy_id} asks it again",
+                    )
+                    where = handle_of(proxy.address, Role.PROXY)
+                    left.append(Omission("", f"shares of policy {own.policy_id} at {where}", error))
+        report = DroppedShares(tuple(dropped), shares, tuple(left))
+        if left:
+            raise PartlyDoneError(
+                f"{len(left)} proxies may still have shares", omissions=left, result=report, hint=left[0].error.hint
+            )
+        return report
 
     def _idle(self, present: Iterable[ErasureView]) -> tuple[PolicyId, ...]:
         """Return the policies in force in whose lanes nothing is left."""

@@ -47,7 +47,14 @@ class PatientPairing(PatientParts):
         # Imported here: most sessions erase nothing.
         from panachain.sdk.own_erasures import OwnErasures
 
-        return OwnErasures(self.network.store, self.address, self._lanes, self._policies.readable)
+        return OwnErasures(
+            self.network.store,
+            self.address,
+            self._lanes,
+            self._policies.readable,
+            revoke=lambda policy_id: self._revocations.revoke(policy_id, rotate=False, progress=None),
+            told=self._log.entries,
+        )
 
     @property
     def emergency(self) -> OwnEmergencies:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from panachain.cli import emergency as commands
 from panachain.cli.app import App
 from panachain.cli.emergency import card_page, warn_of_unreviewed
 from panachain.cli.output import Output
 from panachain.model.actors import Address
+from panachain.model.scope import Category
 from panachain.sdk.patient import Patient
 from panachain.sdk.results.emergencies import EmergencyView
 from tests.cli.twin import Outcome, Twin
@@ -37,10 +40,13 @@ def part(twin: Twin) -> Part:
 
 
 def test_a_practitioner_asks_with_a_reason_and_a_colleague(run: Run, part: Part) -> None:
-    part.answers["request"] = ASKED
+    part.answers |= {"request": ASKED, "beside": [SimpleNamespace(handle="pat-other")]}
     outcome = run("emergency", "request", "pat-x", "--reason", "found unconscious", "--colleague", "nurse")
     assert outcome.code == 0
-    assert part.calls == [("request", ("pat-x", "found unconscious"), {"colleague": "nurse"})]
+    asked = ("request", ("pat-x", "found unconscious"), {"colleague": "nurse"})
+    assert part.calls == [asked, ("beside", (WHO,), {})]
+    # The patient is in care: what their carer is responsible for lies elsewhere.
+    assert "panachain emergency request pat-other" in " ".join(outcome.err.split())
     assert "\x1b" not in outcome.out
     assert "emergency cosign 4" in outcome.err
 
@@ -63,10 +69,13 @@ def test_a_number_is_signed_reviewed_and_enforced(run: Run, part: Part, command:
 
 
 def test_status_lists_a_patients_own_and_says_what_desks_could(run: Run, twin: Twin) -> None:
-    twin.__dict__["emergency"] = SimpleNamespace(all=lambda: [ASKED], policies=list)
+    twin.__dict__["emergency"] = SimpleNamespace(
+        all=lambda: [ASKED], policies=list, beside=lambda: [SimpleNamespace(handle="pat-other")]
+    )
     outcome = run("emergency", "status")
     assert "asked" in outcome.out
     assert "No emergency desk can open anything" in outcome.err
+    assert "records lie under pat-other, too" in " ".join(outcome.err.split())
 
 
 def test_status_lists_what_the_registrar_has_to_review(run: Run, twin: Twin) -> None:
@@ -77,8 +86,36 @@ def test_status_lists_what_the_registrar_has_to_review(run: Run, twin: Twin) -> 
 def test_desks_are_prepared(run: Run, part: Part) -> None:
     part.answers["prepare"] = [VIEW]
     assert run("emergency", "prepare", "gro-a", "gro-b", "--until", "2030-01-01").code == 0
-    ((name, arguments, _),) = part.calls
+    ((name, arguments, more),) = part.calls
     assert (name, arguments) == ("prepare", (("gro-a", "gro-b"),))
+    assert (more["later"], more["delay"]) == ((), None)
+
+
+def test_what_waits_is_named_with_its_delay(run: Run, part: Part) -> None:
+    part.answers["prepare"] = [VIEW]
+    more = ("--later", "conditions,mental-health", "--delay", "30m")
+    outcome = run("emergency", "prepare", "gro-a", "--until", "2030-01-01", *more)
+    assert outcome.code == 0
+    ((_, _, asked),) = part.calls
+    assert (asked["later"], asked["delay"]) == (("conditions", "mental-health"), timedelta(minutes=30))
+    assert "Blood groups of laboratory results wait as long" in outcome.err
+    assert run("emergency", "prepare", "gro-a", "--until", "2030-01-01", "--later", "x", "--delay", "30m").code == 2
+
+
+def test_a_reader_is_told_when_more_opens_and_not_what(
+    part: Part, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = object.__new__(App)
+    app.output = Output()
+    monkeypatch.setattr(commands, "current", lambda: app)
+    part.answers |= {"open": "opening", "find": ASKED, "beside": (), "more_at": 1_800_001_800}
+    assert commands._opening(SimpleNamespace(emergency=part), 4) == "opening"  # type: ignore[arg-type, comparison-overlap]
+    told = capsys.readouterr().err
+    assert "more opens at" in told
+    assert not [one for one in Category if one.value in told]
+    part.answers["more_at"] = 0
+    commands._opening(SimpleNamespace(emergency=part), 4)  # type: ignore[arg-type]
+    assert "more opens" not in capsys.readouterr().err
 
 
 def test_a_veto_is_asked_about_and_ends_with_3_until_it_is_final(run: Run, part: Part) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from panachain.errors import Omission, PartlyDoneError, StoreUnavailableError
-from panachain.model.actors import Address, Role
-from panachain.sdk.results.erasures import AskErasureReport, EraseReport, Erasures, ErasureView
+from panachain.model.actors import Address, PolicyId, Role
+from panachain.sdk.results.erasures import AskErasureReport, DroppedShares, EraseReport, Erasures, ErasureView
 from tests.cli.twin import Outcome, Twin
 
 WHO = Address("0x52908400098527886E0F7030069857D2E4169EE7")
@@ -88,6 +88,29 @@ class TestAPatient:
     def test_gets_json(self, run: Run, patient: list[Any]) -> None:
         assert json.loads(run("erase", "--json").out) == Erasures((DONE, REFUSED)).to_json()
         assert json.loads(run("erase", "bafkreih", "--yes", "--json").out) == AskErasureReport((ONE,)).to_json()
+
+    def test_ends_what_opens_nothing_any_more_and_is_asked_before(
+        self, run: Run, patient: list[Any], twin: Twin
+    ) -> None:
+        omission = Omission("", "shares at pro-x", StoreUnavailableError("its log says nothing"))
+        report = DroppedShares((PolicyId("0x" + "a1" * 20),), 2, (omission,))
+        partly = PartlyDoneError.of((omission,), done="2 shares were deleted", result=report)
+        calls: list[str] = []
+
+        def drop_shares() -> DroppedShares:
+            calls.append("drop")
+            raise partly
+
+        idle = Erasures((), idle=report.policies)
+        twin.erasures = SimpleNamespace(all=lambda: idle, drop_shares=drop_shares)  # type: ignore[attr-defined]
+        assert "panachain erase --shares" in run("erase").err
+        assert (run("erase", "--shares").code, calls) == (2, [])
+        outcome = run("erase", "--shares", "--yes")
+        assert (outcome.code, calls) == (3, ["drop"])
+        assert "its log says nothing" in outcome.err
+        assert run("erase", "--shares", "bafkreih", "--yes").code == 2
+        twin.erasures.all = lambda: Erasures(())  # type: ignore[attr-defined]
+        assert (run("erase", "--shares", "--yes").code, calls) == (0, ["drop"])
 
     @pytest.mark.parametrize("option", [["--asked"], ["--finish"], ["--done"], ["x", "--refuse", "why"]])
     def test_has_no_option_of_a_hospitals(self, run: Run, patient: list[Any], option: list[str]) -> None:

@@ -12,6 +12,7 @@ import pytest
 from panachain.errors import AccessDeniedError, OutOfScopeError, PanaChainError, SuspendedError, UsageError
 from panachain.model.actors import Address, Role
 from panachain.model.policy import PolicyStatus
+from panachain.model.scope import Category
 from panachain.sdk.emergencies import open_reason
 from tests.support import chain_refuses
 from tests.twin.world import World, resource, running_world
@@ -395,8 +396,10 @@ class TestWaiting:
         self.prepare(world, desk, "conditions")
         number = broken(world)
         assert self.kinds(world, number) == ["allergies"]
-        made = world.clinician.emergency.open(number).summary(now=float(world.now))
+        opening = world.clinician.emergency.open(number)
+        made = opening.summary(now=float(world.now))
         assert faults(made.content) == []
+        assert Category.CONDITIONS in opening.withheld
         assert {"conditions", "mental-health"} <= set(made.withheld)
         assert world.clinician.emergency.more_at(number) == world.now + 1800
         world.advance(1799)

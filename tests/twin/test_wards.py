@@ -453,6 +453,44 @@ class TestMoved:
         assert kinds(account) == ["vitals"]
 
 
+class TestInAnEmergency:
+    """A ward has two accounts while they are in care, and an emergency is of one of them."""
+
+    def broken(self, world: World, whom: Address) -> int:
+        asked = world.clinician.emergency.request(whom, "unconscious", colleague=world.nurse.address)
+        world.nurse.emergency.cosign(asked)
+        return asked.emergency_id
+
+    def test_each_account_is_opened_by_its_own_and_both_are_named(self, world: World) -> None:
+        _, account, number = start(world, categories=["allergies"])
+        group = world.clinician.create_group()
+        world.clinician.add_member(group.group, world.nurse.address)
+        world.nurse.accept_group(group.group)
+        publish(world, "allergies", "medications")
+        for patient in (world.patient, account):
+            patient.emergency.prepare([group.group], until=world.now + DAY)
+            assert len(patient.emergency.beside()) == 1
+        ward, theirs = world.patient.address, account.address
+
+        own = self.broken(world, ward)
+        opened = [one.info.category.value for one in world.clinician.emergency.open(own)]
+        assert "allergies" not in opened
+        (other,) = world.clinician.emergency.beside(ward)
+        assert other.address == theirs
+        again = self.broken(world, other.handle)
+        assert [one.info.category.value for one in world.clinician.emergency.open(again)] == ["allergies"]
+        assert [one.address for one in world.clinician.emergency.beside(theirs)] == [ward]
+        assert world.clinician.emergency.beside(world.registrar.wards.find(number).carer) == ()
+
+    def test_nobody_is_named_before_and_after_the_care(self, world: World) -> None:
+        _, account, number = propose(world)
+        assert world.clinician.emergency.beside(world.patient.address) == ()
+        world.registrar.wards.start(number)
+        assert len(world.clinician.emergency.beside(world.patient.address)) == 1
+        world.registrar.wards.end(number)
+        assert world.clinician.emergency.beside(world.patient.address) == account.emergency.beside() == ()
+
+
 class TestEnd:
     def test_at_the_date_control_passes_and_nobody_did_anything(self, world: World) -> None:
         _, account, number = start(world)

@@ -56,11 +56,13 @@ async def emergencies(request: Request, seat: _Patient, page: str = "1") -> Resp
     """Show who may open in an emergency, and every emergency that anybody asked for."""
     prepared: list[PolicyView] = await seat.run(lambda patient: patient.emergency.policies())
     found: list[EmergencyView] = await seat.run(lambda patient: patient.emergency.all())
+    beside: tuple[Actor, ...] = await seat.run(lambda patient: patient.emergency.beside())
     return render(
         request,
         "patient/emergency.html",
         title=_("Emergencies"),
         prepared=prepared,
+        beside=[one.handle for one in beside],
         part=part_of(list(reversed(found)), page),
         states=states(),
         years=YEARS,

@@ -135,6 +135,7 @@ async def open_(request: Request, seat: _Practitioner, form: _Form) -> Response:
         done, records = Opened(view.patient), dict[str, OpenedRecord]()
         failure = take(actor.emergency.open(number), done, records)
         done.more_at = actor.emergency.more_at(number)
+        done.beside = tuple(one.handle for one in actor.emergency.beside(view.patient))
         if failure is not None:
             raise failure
         return shelve(seat, view.patient_name or view.patient, done, records, progress)

@@ -136,6 +136,8 @@ class Opened:
     """How many resources don't count any more."""
     more_at: int = 0
     """When more opens in an emergency, Unix seconds; 0 for nothing that waits."""
+    beside: tuple[str, ...] = ()
+    """Handles of the other account of a patient who is in care, of which an emergency opened nothing."""
 
 
 @dataclass(frozen=True)

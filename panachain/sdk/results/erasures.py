@@ -63,7 +63,7 @@ class Erasures:
     """Lanes, pairings and orders that couldn't be read: what they say is missing here."""
     idle: tuple[PolicyId, ...] = ()
     """For a patient who had something erased: policies in whose lanes nothing is left. Proxies keep their shares until
-    they are revoked."""
+    they are revoked (`drop_shares`)."""
 
     def to_json(self) -> dict[str, object]:
         """Return it as JSON, schema `panachain/erasures/1`."""
@@ -72,6 +72,32 @@ class Erasures:
             "records": [one.to_json() for one in self.records],
             "omissions": [omission.to_json() for omission in self.omissions],
             "idle": list(self.idle),
+        }
+
+
+@dataclass(frozen=True)
+class DroppedShares:
+    """Policies that were ended because nothing was left in their lanes, and what proxies deleted of them.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     patient.erasures.drop_shares().policies
+        ()
+    """
+
+    policies: tuple[PolicyId, ...]
+    shares: int = 0
+    """Kfrags whose deletion the proxies' logs say, when they were asked for it afterwards."""
+    omissions: tuple[Omission, ...] = ()
+    """Proxies that may still have theirs."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON, schema `panachain/dropped-shares/1`."""
+        return {
+            "schema": "panachain/dropped-shares/1",
+            "policies": list(self.policies),
+            "shares": self.shares,
+            "omissions": [omission.to_json() for omission in self.omissions],
         }
 
 

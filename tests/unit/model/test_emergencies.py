@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from panachain.model.actors import Address
-from panachain.model.emergencies import DELAYS, LASTS, delay_of, waiting_account
+from panachain.model.emergencies import DELAYS, LASTS, STEP, delay_of, waiting_account
 
 PATIENT = Address("0x" + "a1" * 20)
 OTHER = Address("0x" + "a2" * 20)
@@ -16,6 +16,7 @@ def account(patient: Address, delay: int) -> Address:
 
 
 def test_the_patient_stands_for_at_once_and_each_delay_has_an_account() -> None:
+    assert (LASTS, STEP, DELAYS[0], DELAYS[-1], len(DELAYS)) == (14_400, 900, 900, 13_500, 15)
     assert delay_of(PATIENT, PATIENT) == 0
     assert [delay_of(PATIENT, account(PATIENT, delay)) for delay in DELAYS] == list(DELAYS)
     assert len({waiting_account(patient, delay) for patient in (PATIENT, OTHER) for delay in DELAYS}) == 2 * len(DELAYS)

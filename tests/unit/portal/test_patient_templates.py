@@ -244,6 +244,7 @@ def pages(text: str) -> dict[str, dict[str, Any]]:
             "part": part_of([emergency], "1"),
             "states": EMERGENCIES,
             "years": (1, 2),
+            "beside": ["pat-x"],
         },
         "emergency_card.html": {"handle": "pat-x", "code": ""},
         "emergency_prepared.html": {"result": view},

@@ -39,11 +39,12 @@ from panachain.records.word_list import WordList
 from panachain.sdk import erasing
 from panachain.sdk.batches import Batches
 from panachain.sdk.own_history import OwnHistory
+from panachain.sdk.results.erasures import DroppedShares
 from panachain.storage import erasing as storage_erasing
 from panachain.storage.blocks import BlobStore
 from panachain.storage.embedded import EmbeddedStore
 from panachain.storage.replicated import ReplicatedStore
-from tests.twin.world import World
+from tests.twin.world import World, resource
 from tests.unit.sdk.helpers import again, grant
 from tests.unit.sdk.test_changes import bundle, publish, stamped
 from tests.unit.sdk.test_recategorizing import observation, opening, own, published, values
@@ -318,6 +319,56 @@ def test_a_policy_that_opens_nothing_any_more_is_named(world: World, tmp_path: P
     assert again(world).erasures.all().idle == (left,)
     published(world, tmp_path / "2", observation(2, "w"))
     assert again(world).erasures.all().idle == ()
+
+
+def shares(world: World, policy_id: Any) -> list[int]:
+    """Return how many kfrags of a policy each proxy's database has."""
+    question = "SELECT count(*) FROM kfrag WHERE policy_id = {}"
+    return [int(proxy.service._store._read(question, policy_id)[0][0]) for proxy in world.proxies]
+
+
+class TestShares:
+    def test_of_lanes_with_nothing_left_are_deleted_and_the_proxies_logs_are_asked(
+        self, world: World, tmp_path: Path
+    ) -> None:
+        published(world, tmp_path / "1", observation(1, "v"))
+        left = grant(world, categories=("laboratory",)).policy_id
+        other = grant(world, "clinician", ("laboratory", "vitals")).policy_id
+        erased(world, record_of(world, "v"))
+        published(world, tmp_path / "2", resource("vitals", 2025, 2))
+        assert shares(world, left) == [1, 1, 1]
+
+        report = again(world).erasures.drop_shares()
+
+        assert (report.policies, report.shares, report.omissions) == ((left,), 3, ())
+        assert (shares(world, left), shares(world, other)) == ([0, 0, 0], [2, 2, 2])
+        assert again(world).erasures.drop_shares().policies == ()
+
+    def test_stay_where_something_is_left(self, world: World, tmp_path: Path) -> None:
+        published(world, tmp_path / "1", observation(1, "v"), observation(2, "w"))
+        kept = grant(world, categories=("laboratory",)).policy_id
+        erased(world, record_of(world, "v"))
+        assert again(world).erasures.drop_shares().policies == ()
+        assert shares(world, kept) == [1, 1, 1]
+
+    def test_a_proxy_whose_log_does_not_say_so_is_named(
+        self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        published(world, tmp_path / "1", observation(1, "v"))
+        left = grant(world, categories=("laboratory",)).policy_id
+        erased(world, record_of(world, "v"))
+        patient = again(world)
+        erasures = patient.erasures
+        silent = world.proxies[0].actor.address
+        told = erasures._told
+        monkeypatch.setattr(erasures, "_told", lambda one: [line for line in told(one) if line.proxy != silent])
+        with pytest.raises(PartlyDoneError) as partly:
+            erasures.drop_shares()
+        assert [one.what for one in partly.value.omissions] == [
+            f"shares of policy {left} at {world.proxies[0].actor.handle}"
+        ]
+        assert isinstance(partly.value.result, DroppedShares)
+        assert (partly.value.result.policies, partly.value.result.shares) == ((left,), 2)
 
 
 class TestOfItsOwnAccord:

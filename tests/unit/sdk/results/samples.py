@@ -11,7 +11,7 @@ from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
 from panachain.sdk.results.choices import AskedRecord, ChoicesReport, RecategorizeReport
 from panachain.sdk.results.emergencies import EmergencyView
-from panachain.sdk.results.erasures import AskErasureReport, EraseReport, Erasures, ErasureView
+from panachain.sdk.results.erasures import AskErasureReport, DroppedShares, EraseReport, Erasures, ErasureView
 from panachain.sdk.results.groups import GroupView, InvitationView
 from panachain.sdk.results.guardians import (
     GuardedView,
@@ -122,6 +122,7 @@ RECORDS = [
     ERASURE,
     Erasures((ERASURE,)),
     AskErasureReport((ERASURE,)),
+    DroppedShares((POLICY,), 3),
     EraseReport((ERASURE,), blocks=5, stores=1, transactions=("0x01", "0x02"), kept=1),
     ConvictionReport(POLICY, ("0x01",)),
     GroupView(WHO, "grp-x", Status.SUSPENDED, "", WHO, (WHO,)),
