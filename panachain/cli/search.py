@@ -96,17 +96,20 @@ def show(app: App, found: SearchResult) -> None:
         )
     if found.total > len(found.records):
         app.output.say(f"{found.total:,} records have that; --limit names more than {len(found.records):,} of them.")
+    lacking = {omission.hospital for omission in found.omissions}
     for proof in found.proofs:
         hospital = app.output.who(proof.hospital, Role.HOSPITAL)
-        held = f"all that its {say.count(proof.transactions, 'storage transaction')} hold for you"
+        whole = "not all" if proof.hospital in lacking else "all"
+        holds = "holds" if proof.transactions == 1 else "hold"
+        held = f"{whole} that its {say.count(proof.transactions, 'storage transaction')} {holds} for you"
         app.output.say(f"Looked through {say.count(proof.records, 'record')} of {hospital}: {held}.")
     if found.mute:
-        why = "images, too long, or published by an older program"
+        why = "nothing written, too long, or by an older program"
         app.output.say(f"{say.count(found.mute, 'record')} had no words to look through: {why}.")
     app.output.left_out(found.omissions, found.notices)
     if found.omissions:
         app.unchanged = "what could be searched is shown"
-        raise PartlyDoneError.of(found.omissions, done=f"{len(found.records)} records were found")
+        raise PartlyDoneError.of(found.omissions, done=f"{say.count(len(found.records), 'record')} found")
 
 
 def _shown(record: dict[str, object]) -> dict[str, object]:

@@ -16,6 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from panachain.errors import IntegrityError, UsageError
+from panachain.records.words import LONGEST
 
 if TYPE_CHECKING:
     import Stemmer
@@ -163,7 +164,8 @@ class Lexicon:
 
 def _has_forms(word: str) -> bool:
     """Tell whether a word is one of three letters or more, and nothing else."""
-    return len(word) > 2 and (word.isalpha() or not (word.isascii() or any(map(str.isdigit, word))))
+    # What is longer than any word that is cut from a text was put into a list by hand.
+    return 2 < len(word) <= LONGEST and (word.isalpha() or not (word.isascii() or any(map(str.isdigit, word))))
 
 
 def _by_script(word: str) -> str | None:

@@ -37,13 +37,13 @@ def answering(twin: Twin) -> None:
 
 
 def test_shows_what_was_found_and_what_was_looked_through(run: Run, twin: Twin) -> None:
-    outcome = run("search", "glucose>126", "chest pain", "--limit", "1", "--category", "laboratory")
+    outcome = run("search", "glucose>126", "chest pain", "--limit", "1", "--category", "laboratory", "--language", "de")
     assert outcome.code == 0
     assert twin.calls[1:] == [
         (
             "search",
             (("glucose>126", "chest pain"),),
-            {"categories": ("laboratory",), "since": None, "until": None, "limit": 1},
+            {"categories": ("laboratory",), "since": None, "until": None, "limit": 1, "languages": ("de",)},
         )
     ]
     assert "131 mg/dL" in outcome.out
@@ -74,11 +74,15 @@ def test_a_practitioner_names_a_policy_first(run: Run, twin: Twin) -> None:
 
 def test_what_could_not_be_searched_ends_it_with_3(run: Run, twin: Twin) -> None:
     twin.answers["search"] = SearchResult(
-        (), 0, (), (Omission(HOSPITAL, "storage transaction 3", IntegrityError("torn")),)
+        (RECORD,), 1, (PROOF,), (Omission(HOSPITAL, "storage transaction 3", IntegrityError("torn")),)
     )
     outcome = run("search", "glucose")
     assert outcome.code == 3
-    assert "torn" in outcome.err
+    told = " ".join(outcome.err.split())
+    assert "torn" in told
+    assert "1 record found, and this was left out" in told
+    # What is named as left out isn't called complete beside it.
+    assert "not all that its 12 storage transactions hold for you" in told
 
 
 def test_a_lie_ends_it_with_6(run: Run, twin: Twin) -> None:

@@ -72,7 +72,8 @@ class SearchProof:
     records: int
     """How many records they hold."""
     mute: int = 0
-    """How many of these have no words: images, and what was published before there were lists of words."""
+    """How many of these have no words: nothing is written in them, such as in an image, they are too long, or they were
+    published before there were lists of words."""
 
     def to_json(self) -> dict[str, object]:
         """Return the proof as JSON, schema `panachain/search-proof/1`."""

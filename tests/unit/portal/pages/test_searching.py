@@ -9,6 +9,7 @@ from datetime import date, timedelta
 import pytest
 
 from panachain.model.actors import Role
+from panachain.portal.pages import searching
 from tests.portal.conftest import Client, Portal, text_of
 from tests.twin.world import World, running_world
 from tests.unit.sdk.helpers import grant
@@ -95,3 +96,23 @@ def test_a_practitioner_searches_in_a_grant(portal: Portal, world: World) -> Non
 def test_what_cannot_be_looked_for_is_refused_at_once(portal: Portal, world: World) -> None:
     client = portal.client_of(Role.PATIENT)
     client.submit("/search", status=400, words="gl*")
+
+
+def test_a_hospital_whose_words_cannot_be_read_is_not_called_complete(portal: Portal, world: World) -> None:
+    publish(world, lab(1, "fasting"))
+    (cid,) = words_cids(world)
+    publish(world, lab(2, "fasting"), where="clinic")
+    world.network.store.held.pop(cid)
+    page = text_of(looked(portal.client_of(Role.PATIENT), words="fasting"))
+    assert page.count("not all that it holds for you") == 1
+    assert page.count("all that its one storage transaction holds for you") == 1
+
+
+def test_whoever_reads_german_finds_german_plurals(
+    portal: Portal, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(world, lab(1, "Untersuchungen"))
+    client = portal.client_of(Role.PATIENT)
+    assert "No record has that." in text_of(looked(client, words="Untersuchung"))
+    monkeypatch.setattr(searching, "current", lambda: "de")
+    assert "One record" in text_of(looked(client, words="Untersuchung"))
