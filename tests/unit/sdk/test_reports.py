@@ -130,6 +130,7 @@ def test_a_patients_report_of_a_real_log(world: World) -> None:
     assert not report.complete
     for proxy in world.proxies:
         proxy.up = False
+    elsewhere = replace(world.patient.profile, folder=world.home / "x")
+    stranger = type(world.patient)(world.network, elsewhere, "")
     with pytest.raises(UnavailableError):
-        elsewhere = replace(world.patient.profile, folder=world.home / "x")
-        type(world.patient)(world.network, elsewhere, "").auditing.report(year)
+        stranger.auditing.report(year)
