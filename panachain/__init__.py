@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from panachain.sdk.exporting import BundleExport
     from panachain.sdk.key_rotation import OwnKeys
     from panachain.sdk.opening import Opening
+    from panachain.sdk.own_shares import OwnShare
     from panachain.sdk.readings import Dissent, Reading
     from panachain.sdk.recovery import Recovery, RecoveryShare
     from panachain.sdk.report_pdf import Report
@@ -37,9 +38,12 @@ if TYPE_CHECKING:
     from panachain.sdk.results.log import ConvictionReport, LogEntry, LogProof
     from panachain.sdk.results.policies import PolicyView
     from panachain.sdk.results.records import (
+        HandedIn,
         LeftBehind,
         OpenedRecord,
         OwnReading,
+        OwnReceipt,
+        ProvenReading,
         RecordProvenance,
         ResourceHistory,
         ResourceVersion,
@@ -102,6 +106,10 @@ _PLACES: Final = {
     "Opening": "sdk.opening",
     "OwnKeys": "sdk.key_rotation",
     "OwnReading": "sdk.results.records",
+    "OwnReceipt": "sdk.results.records",
+    "OwnShare": "sdk.own_shares",
+    "HandedIn": "sdk.results.records",
+    "ProvenReading": "sdk.results.records",
     "PairingReport": "sdk.results.uploads",
     "PanaChainError": "errors",
     "PartlyDoneError": "errors",
@@ -179,6 +187,7 @@ __all__ = [
     "EmergencyView",
     "FoundRecord",
     "GroupView",
+    "HandedIn",
     "Hospital",
     "InvitationView",
     "KeyBlockView",
@@ -194,6 +203,8 @@ __all__ = [
     "Opening",
     "OwnKeys",
     "OwnReading",
+    "OwnReceipt",
+    "OwnShare",
     "PairingReport",
     "PanaChainError",
     "PartlyDoneError",
@@ -205,6 +216,7 @@ __all__ = [
     "Practitioner",
     "Progress",
     "Proposal",
+    "ProvenReading",
     "PublishedView",
     "Purpose",
     "QueryProvenance",

@@ -72,6 +72,7 @@ COMMANDS: Final = {
     "rewrap": (f"{_COMMANDS}hospital:rewrap", "Move records where patients ask for it."),
     "submit": (f"{_COMMANDS}submit:submit", "Submit a patient's signed revocation."),
     "inbox": (f"{_COMMANDS}practitioner:inbox", "List the policies that were granted to you."),
+    "readings": (f"{_COMMANDS}own_readings:readings", "Show what you opened, and for whom."),
     "open": (f"{_COMMANDS}practitioner:open_", "Open the records of a policy into a folder."),
     "emergency": (f"{_COMMANDS}emergency:emergency", "Prepare for an emergency, or break the glass."),
     "ward": (f"{_COMMANDS}ward:ward", "Act for a minor or an adult under care."),
@@ -110,13 +111,13 @@ SECTIONS: Final = {
     ),
     "Hospitals": (
         *("classify", "assign", "upload", "records", "withdraw", "erase", "rewrap", "settle", "viewer"),
-        "storage",
+        *("readings", "storage"),
     ),
     "Practitioners": (
         *("inbox", "open", "search", "summary", "request", "refer", "requests", "policy", "group", "emergency"),
-        "block",
+        *("readings", "block"),
     ),
-    "Researchers": ("query", "inbox", "open", "search", "policy", "viewer", "block"),
+    "Researchers": ("query", "inbox", "open", "search", "readings", "policy", "viewer", "block"),
     "Operators": (
         *("devnet", "deploy", "network", "proxy", "relay", "gate", "sidechain", "index", "storage", "backup"),
         *("trace", "suspend"),

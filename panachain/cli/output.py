@@ -69,6 +69,7 @@ _ACTING: Final = frozenset(
         "trace",
         "notify",
         "watch",
+        "readings",
         "suspend",
         "assign",
         "upload",

@@ -268,6 +268,7 @@ class GrantedRecords:
         # 5. Ask proxies in parallel until t cfrags per capsule, each verified.
         wraps = envelope_wraps(store, headers, findings)
         unwrapped = self._proxies.unwrap(asked.reader, asked.terms, number, wraps, asked.purpose)
+        self._opening.receipts.update(unwrapped.receipts)
         for one in headers:
             cid = one.info.envelope_cid
             if cid in unwrapped.bad:

@@ -35,6 +35,7 @@ from panachain.sdk.words import category_of, reason_of
 
 if TYPE_CHECKING:
     from panachain.sdk.hospital_erasures import HospitalErasures
+    from panachain.sdk.report_pdf import Report
     from panachain.sdk.watching import Watching
 
 
@@ -196,6 +197,32 @@ class Hospital(HospitalRouting):
 
         sources = of_hospital(self, lambda: Proxies(self.network, ca=self.network.proxy_ca))
         return Watching(self.profile.folder, self._seed, sources, clock=self.network.clock)
+
+    def report(self, year: int, shares: Sequence[tuple[str, bytes]], *, name: str = "") -> Report:
+        """Return what this hospital's practitioners opened in a year, for whom, by the shares that they handed in.
+
+        It says who of them handed in nothing, and what doesn't count, and what the proxies' logs prove of the rest.
+
+        Args:
+            year: by UTC.
+            shares: files as a practitioner's `share.hand_in` makes them, each with a name for the report.
+            name: what the report calls the hospital; empty for the profile's name.
+
+        Raises:
+            UsageError: there is no such year yet.
+        """
+        # Imported here: most commands of a hospital report nothing.
+        from panachain.sdk.own_shares import report_of_house
+        from panachain.sdk.proxies import Proxies
+
+        proxies = Proxies(self.network, ca=self.network.proxy_ca)
+        try:
+            called = name or self.profile.name
+            return report_of_house(
+                self.network, proxies, year, shares, house=self.address, name=called, names=self._names
+            )
+        finally:
+            proxies.close()
 
     def settle(self) -> SettleReport:
         """Finish what an interrupted upload began, and send again what a reorganisation took off the chain."""

@@ -16,6 +16,7 @@ from panachain.config import Config
 from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import IntegrityError, Omission, PanaChainError, PartlyDoneError, TooLargeError, UsageError
 from panachain.ipld.cid import CID
+from panachain.model.actors import Address
 from panachain.model.progress import Progress
 from panachain.model.records import STATEMENT, Past, Reason, RecordInfo
 from panachain.model.scope import Category
@@ -137,6 +138,8 @@ class Opening(Iterator[OpenedRecord]):
         """How much was left out because it doesn't count any more, so far, by the fields of `LeftBehind`."""
         self.withdrawn: list[WithdrawnRecord] = []
         """Records that their hospitals withdrew, so far; they are never yielded."""
+        self.receipts: dict[tuple[Address, int], bytes] = {}
+        """What proxies signed of it so far: proxy and place in its log, and the hash of the leaf there, 32 bytes."""
         self._kept: list[OpenedRecord] = []
         self.found = 0
         """Records that were found so far; 0 where they aren't counted before they are opened."""

@@ -1,25 +1,33 @@
-"""What a reader opened, as their own machine remembers it: kept sealed beside the profile, newest last.
+"""What a reader opened, as their own machine remembers it: kept sealed beside the profile, a file for each year.
 
-The patient's log is what counts, and only the patient can read it; this is the reader's own memory of the same. It can
-be lost, and then is lost: nothing depends on it. Never holds a record, or what one tells. Follows docs/spec/cli.md,
-section "State on disk".
+The patient's log is what counts, and only the patient can read it; this is the reader's own memory of the same, with
+the places in the proxies' logs where what they signed stands (sdk/own_shares.py). It can be lost, and then is lost:
+nothing depends on it. Never holds a record, or what one tells. Follows docs/spec/cli.md, section "State on disk".
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from panachain.crypto.keys import Seed
+from panachain.ethereum import parse_address
 from panachain.model.actors import Address, PolicyId
-from panachain.sdk.kept import Kept
-from panachain.sdk.results.records import OwnReading
+from panachain.model.sizes import HASH_SIZE
+from panachain.sdk.kept import Kept, kept_names
+from panachain.sdk.results.records import OwnReading, OwnReceipt
 
-MOST: Final = 1000
-"""Openings that are remembered; the oldest ones go first."""
+MOST: Final = 5000
+"""Openings of one year that are remembered; the oldest ones go first, and how many is remembered too."""
+MOST_RECEIPTS: Final = 200
+"""Receipts of one opening that are remembered: those of so many proxies, lanes and hospitals are proof enough."""
+_EARLIER: Final = "readings"
+"""The file of programs that knew no years."""
 _VERSION: Final = 1
+_MALFORMED: Final = (TypeError, KeyError, ValueError, AttributeError)
 
 
 class OwnReadings:
@@ -27,40 +35,70 @@ class OwnReadings:
 
     def __init__(self, profile: Path, seed: Seed) -> None:
         """Take the reader's profile folder and seed; nothing is read yet."""
-        self._kept = Kept(profile, seed, "readings")
+        self._profile = profile
+        self._seed = seed
 
     def all(self) -> list[OwnReading]:
         """Return them, oldest first."""
-        content = self._kept.read()
-        try:
-            return [_read(one) for one in content["readings"]] if content["v"] == _VERSION else []
-        except (TypeError, KeyError, ValueError, AttributeError):
-            return []
+        names = kept_names(self._profile, _EARLIER)
+        # The earlier file's name is the beginning of all others, and is the first.
+        return [one for name in names for one in self._read(name)[0]]
+
+    def dropped(self, year: int) -> int:
+        """Return how many openings of a year aren't remembered any more, because there were too many."""
+        return self._read(f"{_EARLIER}-{year}")[1]
 
     def begin(self, reading: OwnReading) -> None:
         """Remember that an opening was begun: from then on proxies may sign something of it."""
-        self._write([*self.all(), reading])
+        name = _name(reading)
+        known, dropped = self._read(name)
+        self._write(name, [*known, reading], dropped)
 
     def end(self, begun: OwnReading, ended: OwnReading) -> None:
         """Remember what came of an opening in place of its beginning."""
-        known = self.all()
+        name = _name(begun)
+        known, dropped = self._read(name)
         # The newest that is like it: two of the same second are as good as each other.
         places = [place for place, one in enumerate(known) if one == begun]
         if places:
             del known[places[-1]]
-        self._write([*known, ended])
+        self._write(name, [*known, ended], dropped)
 
-    def _write(self, readings: Sequence[OwnReading]) -> None:
-        self._kept.write({"v": _VERSION, "readings": [_fields(one) for one in readings[-MOST:]]})
+    def _read(self, name: str) -> tuple[list[OwnReading], int]:
+        content = Kept(self._profile, self._seed, name).read()
+        try:
+            if content["v"] != _VERSION:
+                return [], 0
+            return [read_reading(one) for one in content["readings"]], int(content.get("dropped", 0))
+        except _MALFORMED:
+            return [], 0
+
+    def _write(self, name: str, readings: Sequence[OwnReading], dropped: int) -> None:
+        dropped += max(len(readings) - MOST, 0)
+        fields = [_fields(one) for one in readings[-MOST:]]
+        Kept(self._profile, self._seed, name).write({"v": _VERSION, "readings": fields, "dropped": dropped})
+
+
+def _name(reading: OwnReading) -> str:
+    return f"{_EARLIER}-{datetime.fromtimestamp(reading.at, UTC).year}"
 
 
 def _fields(reading: OwnReading) -> dict[str, Any]:
-    fields = asdict(reading) | {"categories": list(reading.categories), "years": list(reading.years)}
+    fields = asdict(replace(reading, receipts=())) | {
+        "categories": list(reading.categories),
+        "years": list(reading.years),
+        "receipts": [[bytes.fromhex(one.proxy[2:]), one.sequence, one.leaf] for one in reading.receipts],
+    }
     del fields["patient_name"]
     return fields
 
 
-def _read(fields: Mapping[str, Any]) -> OwnReading:
+def read_reading(fields: Mapping[str, Any]) -> OwnReading:
+    """Return an opening from what was kept, or from a share that somebody handed in.
+
+    Raises:
+        TypeError, KeyError, ValueError: it is none.
+    """
     return OwnReading(
         policy_id=PolicyId(str(fields["policy_id"])),
         patient=Address(str(fields["patient"])),
@@ -70,4 +108,11 @@ def _read(fields: Mapping[str, Any]) -> OwnReading:
         left_out=int(fields["left_out"]),
         categories=tuple(map(str, fields["categories"])),
         years=tuple(map(int, fields["years"])),
+        receipts=tuple(_receipt(*row) for row in fields.get("receipts", ())),
     )
+
+
+def _receipt(proxy: bytes, sequence: int, leaf: bytes) -> OwnReceipt:
+    if len(leaf) != HASH_SIZE or sequence < 1:
+        raise ValueError("no place in a log")
+    return OwnReceipt(parse_address(f"0x{proxy.hex()}"), int(sequence), bytes(leaf))

@@ -16,8 +16,8 @@ from typing import Final, TypeVar
 from panachain.chain.receipts import check_head as check_log_head
 from panachain.chain.signing import Account
 from panachain.chain.typed import proxy_domain, sign_request
-from panachain.consent.log_checkpoint import open_checkpoint
-from panachain.consent.log_proof import Share
+from panachain.consent.log_checkpoint import Cosigned, open_checkpoint
+from panachain.consent.log_proof import Share, leaf_hash
 from panachain.consent.log_tree import hashes_of, tile_path
 from panachain.consent.receipts import check_receipt
 from panachain.consent.times import MAX_DIFFERENCE
@@ -331,6 +331,16 @@ class Proxies:
         reply = self._channels.get(proxy.endpoint, f"/v1/log/{tile_path(level, number, width)}", timeout=TIMEOUT)
         return hashes_of(read_bytes(reply))
 
+    def checkpoint(self, proxy: ProxyRef) -> Cosigned:
+        """Return the newest checkpoint of a proxy's log that it shows everybody, with who cosigned it.
+
+        Raises:
+            UnavailableError: it doesn't answer.
+            IntegrityError: its answer is no checkpoint of its log.
+        """
+        reply = self._channels.get(proxy.endpoint, "/v1/log/checkpoint", timeout=TIMEOUT)
+        return open_checkpoint(read_bytes(reply), proxy=proxy.address, domain=self._domains.log)
+
     def cosigned(self, proxy: ProxyRef) -> int:
         """Return up to which receipt other proxies of the network cosigned a proxy's log; 0 for none.
 
@@ -338,8 +348,7 @@ class Proxies:
             UnavailableError: it doesn't answer.
             IntegrityError: its answer is no checkpoint of its log.
         """
-        reply = self._channels.get(proxy.endpoint, "/v1/log/checkpoint", timeout=TIMEOUT)
-        opened = open_checkpoint(read_bytes(reply), proxy=proxy.address, domain=self._domains.log)
+        opened = self.checkpoint(proxy)
         others = {one.address for one in self._network.mainchain.actors.find(Role.PROXY)} - {proxy.address}
         return opened.checkpoint.size if others & set(opened.witnesses) else 0
 
@@ -455,6 +464,8 @@ class Unwrapped:
     """What the wraps hold, by their names: of an envelope, the masked key (crypto/commit.py)."""
     bad: dict[str, PanaChainError] = field(default_factory=dict)
     """Why the other wraps opened to nothing: whoever made them is to blame, and no proxy."""
+    receipts: dict[tuple[Address, int], bytes] = field(default_factory=dict, repr=False)
+    """What the proxies that helped signed of it: proxy and place in its log, and the hash of the leaf there."""
 
 
 @dataclass(frozen=True)
@@ -465,6 +476,7 @@ class _Served:
     request: ReencryptRequest
     body: bytes
     cfrags: tuple[bytes, ...]
+    receipt: Receipt
 
 
 class _Opening:
@@ -525,7 +537,7 @@ class _Opening:
             # Kept before it is raised: the race goes on with others, and nobody would come back to it.
             self._keep(proxy, request, body, exc)
             raise
-        return _Served(proxy, request, body, answer.cfrags)
+        return _Served(proxy, request, body, answer.cfrags, answer.receipt)
 
     def combine(self, piece: int, answers: Mapping[Address, _Served]) -> dict[Address, PanaChainError]:
         """Open one piece with `threshold` answers, and return who of them lied and how."""
@@ -548,6 +560,9 @@ class _Opening:
                     return liars
                 # Every cfrag is good, so the wrap isn't.
                 bad[name] = exc
+        for address, served in answers.items():
+            leaf = leaf_hash(messages.canonical(messages.receipt_fields(served.receipt)))
+            self.unwrapped.receipts[address, served.receipt.sequence] = leaf
         self.unwrapped.messages.update(opened)
         self.unwrapped.bad.update(bad)
         return {}

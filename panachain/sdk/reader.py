@@ -33,17 +33,18 @@ from panachain.sdk.kept import Kept
 from panachain.sdk.kept_headers import KeptHeaders
 from panachain.sdk.notices import Notices
 from panachain.sdk.opening import Opening
-from panachain.sdk.own_readings import OwnReadings
+from panachain.sdk.own_readings import MOST_RECEIPTS, OwnReadings
 from panachain.sdk.policies import policy_view
 from panachain.sdk.proxies import Proxies, Reader
 from panachain.sdk.results.listings import LeftOut, Listed, Listing
 from panachain.sdk.results.policies import AnyPolicy, PolicyView, id_of
-from panachain.sdk.results.records import OpenedRecord, OwnReading, Survey
+from panachain.sdk.results.records import OpenedRecord, OwnReading, OwnReceipt, Survey
 from panachain.sdk.searching import KeptSearchables, Searchable, searched
 from panachain.sdk.times import Moment, seconds
 from panachain.sdk.words import Categories, category_of, category_words, purpose_of
 
 if TYPE_CHECKING:
+    from panachain.sdk.own_shares import OwnShare
     from panachain.sdk.watching import Watching
 
 _LOG: Final = logging.getLogger(__name__)
@@ -176,6 +177,14 @@ class ReadingSession(ActorSession):
         """This actor's own openings that this machine remembers, oldest first."""
         return self._names.fill(OwnReadings(self.profile.folder, self._seed).all())
 
+    @property
+    def share(self) -> OwnShare:
+        """What this actor opened, with what the proxies' logs prove of it, as a report or for their hospital."""
+        # Imported here: most sessions report nothing.
+        from panachain.sdk.own_shares import OwnShare
+
+        return OwnShare(self.network, self.profile, self._seed, self._proxies, self._names)
+
     def _survey(
         self,
         policy_id: PolicyId,
@@ -239,7 +248,10 @@ class ReadingSession(ActorSession):
             yield from GrantedRecords(self.network, self._proxies, asked, opening, kept).records()
         finally:
             # Also of one that failed or was ended early.
-            ended = replace(begun, records=opening.delivered, left_out=len(opening.omissions))
+            receipts = tuple(OwnReceipt(*place, leaf) for place, leaf in sorted(opening.receipts.items()))
+            ended = replace(
+                begun, records=opening.delivered, left_out=len(opening.omissions), receipts=receipts[:MOST_RECEIPTS]
+            )
             readings.end(begun, ended)
 
     def _asked(

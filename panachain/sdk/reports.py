@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from panachain.consent.explain import PURPOSES
 from panachain.errors import UsageError
@@ -20,7 +20,11 @@ from panachain.sdk.readings import Reading
 from panachain.sdk.report_pdf import MOST, Part, Report
 from panachain.sdk.results.listings import LeftOut
 from panachain.sdk.results.log import LogProof
+from panachain.sdk.results.records import HandedIn, ProvenReading
 from panachain.sdk.times import iso
+
+if TYPE_CHECKING:
+    from panachain.sdk.names import Names
 
 FIRST: Final = 2020
 """Years before had no openings."""
@@ -128,6 +132,177 @@ _PATIENT_NOT: Final = (
     "who accepted that. Roles and organisations are those of the registry on the day on which this was made. This "
     "file is no proof by itself: the proofs are files of their own (panachain log --verify --proofs FOLDER)."
 )
+
+
+_OWN_PROVES: Final = (
+    "Each opening that is listed as proven stands in the logs of as many proxies as are named, at the places that "
+    "they signed, and these logs are signed, too. The patients' own logs show the same openings."
+)
+_OWN_NOT: Final = (
+    "It doesn't prove that nothing is missing: it is what the readers' machines remember, and only the patients "
+    "can read the whole logs. What was opened on another machine isn't here. It doesn't show what was done with "
+    "what was opened."
+)
+_OWN_COLUMNS: Final = ("When (UTC)", "Patient", "What", "Why", "Records", "Permission", "Proven by the logs")
+_OWN_WIDTHS: Final = (13, 20, 20, 13, 8, 10, 24)
+
+
+def of_reader(
+    year: int,
+    readings: Sequence[ProvenReading],
+    *,
+    dropped: int,
+    reader: Address,
+    role: Role,
+    name: str,
+    now: int,
+) -> Report:
+    """Return what one reader opened in a year.
+
+    Args:
+        year: by UTC.
+        readings: those of the year, with what the logs prove of each.
+        dropped: how many of the year aren't remembered any more.
+        reader: who.
+        role: what they are.
+        name: what the report calls them.
+        now: when it is made, Unix seconds.
+    """
+    patients = {one.reading.patient for one in readings}
+    table = Part(
+        "What I opened",
+        (_beyond(readings),) * (len(readings) > MOST) or ("This machine remembers no opening.",) * (not readings),
+        _OWN_COLUMNS,
+        _OWN_WIDTHS,
+        tuple(_own_row(one) for one in readings[:MOST]),
+    )
+    return Report(
+        f"What I opened in {year}, and for whom",
+        year,
+        now,
+        len(readings),
+        (("Reader", _called(name, reader, role)), ("Made", f"{iso(now)} by PanaChain")),
+        (f"{_many(len(readings), 'opening')} of {_many(len(patients), 'patient')}.", *_own_summary(readings, dropped)),
+        (table, _meaning(_OWN_PROVES, _OWN_NOT)),
+        complete=_own_complete(readings, dropped),
+    )
+
+
+def of_house(
+    year: int,
+    shares: Sequence[tuple[HandedIn, Sequence[ProvenReading]]],
+    left_out: Sequence[LeftOut],
+    *,
+    absent: Sequence[Address],
+    house: Address,
+    name: str,
+    names: Names,
+    now: int,
+) -> Report:
+    """Return what a hospital's practitioners opened in a year, by what they handed in.
+
+    Args:
+        year: by UTC.
+        shares: what each handed in, with what the logs prove of it.
+        left_out: what was handed in and doesn't count.
+        absent: practitioners of the hospital who handed in nothing.
+        house: the hospital.
+        name: what the report calls it.
+        names: what this machine calls people.
+        now: when it is made, Unix seconds.
+    """
+    rows = sorted(
+        ((share.reader, one) for share, several in shares for one in several), key=lambda row: row[1].reading.at
+    )
+    readings = [one for _, one in rows]
+    dropped = sum(share.dropped for share, _ in shares)
+    people = {share.reader: names.of(share.reader, Role.PRACTITIONER) for share, _ in shares}
+    table = Part(
+        "What we opened",
+        (_beyond(rows),) * (len(rows) > MOST) or ("Nobody handed in an opening.",) * (not rows),
+        ("Who", *_OWN_COLUMNS),
+        (15, *_OWN_WIDTHS),
+        tuple((_named(people[who], who, Role.PRACTITIONER.value), *_own_row(one)) for who, one in rows[:MOST]),
+    )
+    missing = [_named(names.of(one, Role.PRACTITIONER), one, Role.PRACTITIONER.value) for one in absent]
+    handed = Part(
+        "Who handed in their share",
+        (
+            *(("Nothing was handed in by: " + ", ".join(missing) + ".",) * bool(missing)),
+            *(f"Not counted: {one}" for one in left_out),
+        ),
+        ("Practitioner", "Made (UTC)", "Openings", "Not remembered any more"),
+        (30, 20, 15, 20),
+        tuple(
+            (
+                _named(people[share.reader], share.reader, Role.PRACTITIONER.value),
+                _when(share.made_at),
+                str(len(several)),
+                str(share.dropped),
+            )
+            for share, several in shares
+        ),
+    )
+    lacking = (
+        f"{_many(len(absent), 'practitioner')} of ours handed in nothing: what they opened isn't here."
+        if absent
+        else ""
+    )
+    patients = {one.reading.patient for one in readings}
+    return Report(
+        f"What we opened in {year}, and for whom",
+        year,
+        now,
+        len(rows),
+        (("Hospital", _called(name, house, Role.HOSPITAL)), ("Made", f"{iso(now)} by PanaChain")),
+        (
+            f"{_many(len(rows), 'opening')} of {_many(len(patients), 'patient')} "
+            f"by {_many(len(shares), 'practitioner')}.",
+            *([lacking] * bool(lacking)),
+            *_own_summary(readings, dropped),
+        ),
+        (table, handed, _meaning(_OWN_PROVES, _OWN_NOT)),
+        complete=not absent and not left_out and _own_complete(readings, dropped),
+    )
+
+
+def _own_row(one: ProvenReading) -> tuple[str, ...]:
+    reading = one.reading
+    parts = [*reading.categories, *("undated" if year == 0 else str(year) for year in reading.years)]
+    left = f", {reading.left_out} left out" if reading.left_out else ""
+    return (
+        _when(reading.at),
+        _named(reading.patient_name, reading.patient, Role.PATIENT.value),
+        ", ".join(parts) or "all that the permission opens",
+        purpose_words(reading.purpose),
+        f"{reading.records}{left}",
+        _short(reading.policy_id),
+        _own_proof(one),
+    )
+
+
+def _own_proof(one: ProvenReading) -> str:
+    told = [f"yes, by {_many(len(one.proven), 'proxy', 'proxies')}"] * bool(one.proven)
+    told += [f"not in the log of {', '.join(handle_of(proxy, Role.PROXY) for proxy in one.missing)}"] * bool(
+        one.missing
+    )
+    told += [f"{_many(len(one.open), 'proxy', 'proxies')} can't tell now"] * bool(one.open)
+    return "; ".join(told) or "no place in a log is remembered"
+
+
+def _own_summary(readings: Sequence[ProvenReading], dropped: int) -> list[str]:
+    proven = sum(bool(one.proven) and not one.missing for one in readings)
+    missing = sum(bool(one.missing) for one in readings)
+    return [
+        f"{proven:,} of {len(readings):,} are proven by the proxies' logs. "
+        "Only the patients' own logs show whether there were others.",
+        *([f"{_many(missing, 'opening')} isn't in a log whose proxy signed it: tell the registrar."] * bool(missing)),
+        *([f"{_many(dropped, 'earlier opening')} of the year isn't remembered any more."] * bool(dropped)),
+    ]
+
+
+def _own_complete(readings: Sequence[ProvenReading], dropped: int) -> bool:
+    return not dropped and all(one.proven and not one.missing for one in readings)
 
 
 def purpose_words(code: str) -> str:

@@ -136,7 +136,7 @@ def test_every_command_that_acts_on_a_chain_is_among_those_above() -> None:
     ours |= {"backup", "classify", "deploy", "gate", "index", "key", "lock", "network", "portal", "recovery"}
     ours |= {"restore", "unlock", "viewer"}
     others = {"policy", "share", "export", "upload", "open", "request", "refer", "storage", "submit", "suspend"}
-    others |= {"notify", "trace", "watch"}
+    others |= {"notify", "readings", "trace", "watch"}
     assert set(COMMANDS) - ours - others <= {command.split()[0] for command in COMMANDS_RUN}
 
 

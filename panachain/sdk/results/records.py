@@ -419,6 +419,27 @@ class Survey:
 
 
 @dataclass(frozen=True)
+class OwnReceipt:
+    """What one proxy signed of an opening of one's own: where in its log it stands, so that the log can prove it.
+
+    Examples:
+        >>> with connect("doctor", role="practitioner") as doctor:
+        ...     receipts = [one for reading in doctor.readings for one in reading.receipts]
+        >>> all(len(one.leaf) == 32 for one in receipts)
+        True
+    """
+
+    proxy: Address
+    sequence: int
+    leaf: bytes
+    """SHA-256 of the leaf (RFC 6962), 32 bytes."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON, within `panachain/own-reading/1`."""
+        return {"proxy": self.proxy, "sequence": self.sequence, "leaf": self.leaf.hex()}
+
+
+@dataclass(frozen=True)
 class OwnReading:
     """An opening of one's own, as this machine remembers it: the patient's log has what the proxies signed.
 
@@ -444,6 +465,8 @@ class OwnReading:
     """Which ones alone were asked for; empty for all that the policy opens."""
     years: tuple[int, ...] = ()
     """Which ones alone were asked for; empty for all that the policy opens."""
+    receipts: tuple[OwnReceipt, ...] = field(default=(), compare=False, repr=False)
+    """What the proxies that helped signed of it."""
     patient_name: str = field(default="", compare=False)
     """What the reader of this result calls the patient (sdk/names.py): for people; a program takes `patient`."""
 
@@ -467,4 +490,44 @@ class OwnReading:
             "left_out": self.left_out,
             "categories": list(self.categories),
             "years": list(self.years),
+            "receipts": [one.to_json() for one in self.receipts],
         }
+
+
+@dataclass(frozen=True)
+class ProvenReading:
+    """An opening of one's own, and what the proxies' logs say of it.
+
+    Examples:
+        >>> with connect("doctor", role="practitioner") as doctor:
+        ...     proven = doctor.share.prove(2026)
+        >>> all(not one.missing for one in proven)
+        True
+    """
+
+    reading: OwnReading
+    proven: tuple[Address, ...]
+    """Proxies whose logs have what they signed of it."""
+    missing: tuple[Address, ...]
+    """Proxies whose logs have something else there."""
+    open: tuple[Address, ...] = ()
+    """Proxies that don't answer now, or whose newest checkpoint is from before it."""
+
+
+@dataclass(frozen=True)
+class HandedIn:
+    """A share that a reader signed for their hospital.
+
+    Examples:
+        >>> with connect("doctor", role="practitioner") as doctor:
+        ...     len(doctor.share.hand_in(2026)) > 0
+        True
+    """
+
+    reader: Address
+    year: int
+    made_at: int
+    """Unix seconds, as the reader says."""
+    dropped: int
+    """How many openings of the year the reader's machine doesn't remember any more."""
+    readings: tuple[OwnReading, ...]

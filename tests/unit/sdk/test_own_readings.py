@@ -1,4 +1,4 @@
-"""Own openings: remembered sealed, the newest thousand, and lost without harm."""
+"""Own openings: remembered sealed, a file for each year and the newest of it, and lost without harm."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from panachain.model.actors import Address, PolicyId
 from panachain.sdk import own_readings
 from panachain.sdk.kept import Kept
 from panachain.sdk.own_readings import OwnReadings
-from panachain.sdk.results.records import OwnReading
+from panachain.sdk.results.records import OwnReading, OwnReceipt
 from tests.twin.world import seed_of
 
 READING = OwnReading(
@@ -52,6 +52,20 @@ def test_the_oldest_ones_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for at in range(4):
         kept.begin(replace(READING, at=at))
     assert [one.at for one in kept.all()] == [2, 3]
+    assert (kept.dropped(1970), kept.dropped(1971)) == (2, 0)
+
+
+def test_each_year_has_its_own_and_what_earlier_programs_kept_comes_first(tmp_path: Path) -> None:
+    year = 365 * 86_400
+    kept = OwnReadings(tmp_path, seed_of("clinician"))
+    fields = own_readings._fields(replace(READING, at=1))
+    del fields["receipts"]
+    Kept(tmp_path, seed_of("clinician"), "readings").write({"v": 1, "readings": [fields]})
+    for at in (year * 2, year):
+        kept.begin(replace(READING, at=at, receipts=(OwnReceipt(READING.patient, 4, bytes(32)),)))
+    assert [one.at for one in kept.all()] == [1, year, year * 2]
+    assert [len(one.receipts) for one in kept.all()] == [0, 1, 1]
+    assert kept.all()[1].receipts[0].sequence == 4
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,6 @@ def test_a_patients_report_of_a_real_log(world: World) -> None:
     for proxy in world.proxies:
         proxy.up = False
     elsewhere = replace(world.patient.profile, folder=world.home / "x")
-    another = type(world.patient)(world.network, elsewhere, "")
+    stranger = type(world.patient)(world.network, elsewhere, "")
     with pytest.raises(UnavailableError):
-        another.auditing.report(year)
+        stranger.auditing.report(year)
