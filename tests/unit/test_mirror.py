@@ -35,6 +35,7 @@ ELSEWHERE = {
     "portal/app.py": "../portal/test_failures.py",
     "portal/pages/practitioner_emergency.py": "portal/pages/test_patient_emergency.py",
     "portal/pages/registrar_reviews.py": "portal/pages/test_patient_emergency.py",
+    "portal/pages/registrar_wards.py": "../portal/test_ward_proposals.py",
     "portal/pages/hospital_erasures.py": "portal/pages/test_patient_erasures.py",
     "portal/failures.py": "../portal/test_failures.py",
     "portal/holding.py": "../portal/test_leaks.py",

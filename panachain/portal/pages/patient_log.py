@@ -7,7 +7,7 @@ docs/spec/proxy.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Annotated, Final
 from urllib.parse import urlencode
 
@@ -26,7 +26,6 @@ from panachain.portal.pages.patient_grants import own_policy
 from panachain.portal.paging import Part, part_of
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.sdk.log_exports import audit_events, rows
-from panachain.sdk.names import Names
 from panachain.sdk.patient import Patient
 from panachain.sdk.readings import Reading, readings
 from panachain.sdk.results.listings import LeftOut
@@ -83,11 +82,18 @@ def ask(patient: Patient, progress: JobProgress) -> Log:
     """Ask the proxies for what they signed."""
     progress.stage(_("The proxies of your grants are asked what they signed"))
     entries = patient.receipts(progress=progress)
-    found = readings(entries)
-    names = Names(patient.network.home, patient.network.resolver)
-    names.learn(reading.requester for reading in found)
-    named = [replace(reading, who=names.of(reading.requester)) for reading in found]
+    progress.stage(_("The registries are asked who the readers are"))
+    named = patient.auditing.named(readings(entries))
     return Log(entries, named[::-1], entries.left_out, int(patient.network.clock()))
+
+
+def is_doubtful(reading: Reading) -> bool:
+    """Tell whether the proxies don't agree on a reading, or fewer of them signed it than an opening takes."""
+    return bool(reading.dissents or reading.unconfirmed)
+
+
+def _about(reading: Reading) -> tuple[str, ...]:
+    return reading.who, reading.requester, reading.organisation_name, reading.organisation
 
 
 @dataclass(frozen=True)
@@ -95,14 +101,14 @@ class Wanted:
     """What of the log is shown."""
 
     who: str = ""
-    """A part of a name or of an address."""
+    """A part of a name, of an organisation or of an address."""
     category: str = ""
     since: str = ""
     """The first day, as a date; empty for any."""
     until: str = ""
     """The last day."""
     only: str = ""
-    """`refused` or `late`; empty for all."""
+    """`refused`, `late` or `doubtful`; empty for all."""
     policy: str = ""
 
     def chosen(self, found: Iterable[Reading]) -> list[Reading]:
@@ -116,12 +122,13 @@ class Wanted:
         return [
             reading
             for reading in found
-            if (not name or name in reading.who.casefold() or name in reading.requester.casefold())
+            if (not name or any(name in text.casefold() for text in _about(reading)))
             and (not self.category or any(what.partition("/")[0] == self.category for what in reading.what))
             and (first is None or reading.at >= first)
             and (last is None or reading.at < last)
             and (self.only != "refused" or not reading.permitted)
             and (self.only != "late" or reading.late)
+            and (self.only != "doubtful" or is_doubtful(reading))
             and (not self.policy or reading.policy_id == self.policy)
         ]
 

@@ -1,6 +1,6 @@
 """Whom a patient cares for, and who cares for them: in what, until when, and what was done; accepting it, and its end.
 
-Proposing takes a profile more, which commands make. Follows docs/spec/wards.md.
+Proposing takes a profile more: ward_proposals.py. Follows docs/spec/wards.md.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import pytest
 from panachain.errors import PanaChainError, UsageError
 from panachain.model.actors import Role
 from panachain.portal.pages.patient_log import Log, Wanted
-from panachain.sdk.readings import Reading
+from panachain.sdk.readings import Dissent, Reading
 from panachain.sdk.results.log import LogEntry
 from tests.portal.conftest import Client, Portal, text_of
 from tests.unit.portal.hostile import TEXTS, harmless, label, seat_of
@@ -34,6 +34,10 @@ def test_the_log_asks_shows_and_proves(portal: Portal, client: Client) -> None:
     text = text_of(page)
     assert "clinician" in text
     assert "laboratory (treatment)" in text
+    assert "practitioner, hospital" in text
+    assert re.search(r"[23] proxies signed it, 2 must help", text)
+    assert "clinician" in text_of(client.page("/log", who="hospit"))
+    assert "No reading fits." in text_of(client.page("/log", only="doubtful"))
     proof = client.page("/log/1")
     assert "Who signed it" in proof
     answer = client.get("/log/1/receipts.json")
@@ -130,6 +134,15 @@ def test_hostile_texts_in_the_log_are_shown_as_text(portal: Portal, client: Clie
         "what": (text,),
         "purpose": text,
         "who": text,
+        "role": text,
+        "organisation": text,
+        "organisation_name": text,
+        "needed": 2,
+        "unconfirmed": 1,
+        "silent": (text,),
+        "dissents": tuple(
+            Dissent(NURSE, says, text) for says in ("refused", "served", "requester", "granted_to", "purpose", text)
+        ),
     }
     fault = LogEntry(1, "lied", "0x" + "01" * 20, DOCTOR, 0, reason=str(PanaChainError(text)))  # type: ignore[arg-type]
     silent = replace(fault, kind="silent", proxy=NURSE)
@@ -138,6 +151,23 @@ def test_hostile_texts_in_the_log_are_shown_as_text(portal: Portal, client: Clie
     assert harmless(client.page("/log/1"))
     assert harmless(client.get("/log", params={"who": text, "category": text, "policy": text, "page": text}).text)
     assert harmless(client.get("/log", params={"since": text}).text)
+
+
+def test_where_proxies_do_not_agree_the_log_says_so(portal: Portal, client: Client) -> None:
+    client.finish(client.get("/log"))
+    agreed = reading(DAY, who="doctor", needed=2, proxies=(DOCTOR, NURSE))
+    doubted = replace(agreed, at=2 * DAY, ended_at=2 * DAY, dissents=(Dissent(NURSE, "purpose", "HRESCH"),))
+    few = replace(agreed, at=3 * DAY, ended_at=3 * DAY, proxies=(DOCTOR,), unconfirmed=1)
+    seat_of(portal).put("log", Log([], [few, doubted, agreed], (), 5))
+    text = text_of(client.page("/log"))
+    assert text.count("2 proxies signed it, 2 must help") == 2
+    assert "1 proxy signed otherwise" in text
+    assert "said to be read, by too few proxies" in text
+    assert text_of(client.page("/log", only="doubtful")).count("must help") == 2
+    proof = text_of(client.page("/log/2"))
+    assert "The proxies don't agree on this." in proof
+    assert "names another purpose: research" in proof
+    assert "fewer proxies signed than an opening takes" in text_of(client.page("/log/3"))
 
 
 def test_evidence_is_submitted_once_that_is_confirmed(portal: Portal, client: Client) -> None:
