@@ -8,9 +8,11 @@ Follows SLIP-0039 (SatoshiLabs; one group, 256 bits, no passphrase, extendable) 
 
 from __future__ import annotations
 
+import hmac
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations, islice
 from typing import Final
 
 from panachain.errors import (
@@ -29,6 +31,8 @@ LEAST: Final = 2
 """Shares that are needed at least: whoever finds one that restores alone has the seed."""
 WORDS: Final = 33
 """Words of a share of 256 bits: 4 that say which one it is, 26 of its value, 3 of its checksum."""
+_TRIES: Final = 200
+"""Subsets that are tried where some of more shares than are needed are wrong: seconds, whoever gave them."""
 _LONGEST: Final = 1024
 """Characters that are looked at: 33 words of 8 letters take 296."""
 _EXPONENT: Final = 1
@@ -124,18 +128,27 @@ def combine(shares: Sequence[Share]) -> bytes:
         SharesMixedError: they are of different sets.
         SharesThresholdError: they disagree how many are needed.
         ShareRepeatedError: one is there twice.
-        SharesWrongError: they don't fit together, although their words and numbers do.
+        SharesWrongError: they don't fit together, although their words and numbers do. If enough of them do, the
+            message names the others: who was given more than are needed learns whose share is wrong.
     """
     check_together(shares)
     threshold = shares[0].threshold if shares else LEAST
     if len(shares) < threshold:
         raise SharesTooFewError(f"{len(shares)} of the {threshold} shares that are needed were given")
-    first, more = shares[:threshold], shares[threshold:]
-    secret = _combine(first)
-    for share in more:
-        if _combine([*first[1:], share]) != secret:
-            raise SharesWrongError(f"share {share.number} doesn't fit to the others")
-    return secret
+    for chosen in islice(combinations(shares, threshold), _TRIES):
+        try:
+            secret = _combine(chosen)
+        except SharesWrongError:
+            continue
+        wrong = [share for share in shares if share not in chosen and not _makes([*chosen[1:], share], secret)]
+        if wrong:
+            numbers, others = (", ".join(str(one.number) for one in some) for some in (wrong, chosen))
+            raise SharesWrongError(
+                f"not of the same secret as shares {others}: {numbers}; nothing was restored",
+                hint="leave those out, and tell whoever gave them",
+            )
+        return secret
+    raise SharesWrongError("the shares don't fit together: at least one of them isn't of this set")
 
 
 def check_together(shares: Sequence[Share]) -> None:
@@ -164,6 +177,13 @@ def spoken(data: bytes) -> tuple[str, ...]:
 
     pairs = (data[at : at + 2] for at in range(0, len(data), 2))
     return tuple(WORDLIST[int.from_bytes(pair, "big") % len(WORDLIST)] for pair in pairs)
+
+
+def _makes(shares: Sequence[Share], secret: bytes) -> bool:
+    try:
+        return hmac.compare_digest(_combine(shares), secret)
+    except SharesWrongError:
+        return False
 
 
 def _combine(shares: Sequence[Share]) -> bytes:

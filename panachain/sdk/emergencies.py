@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Final
 
 from panachain.chain.bound import Sends
 from panachain.consent.offer import Offer
-from panachain.crypto import box, labels
+from panachain.crypto import labels
 from panachain.crypto.hpke import SealingKey
 from panachain.crypto.keys import Seed
-from panachain.errors import AccessDeniedError, IntegrityError, OutOfScopeError, UnknownActorError, UsageError
-from panachain.ipld import dagcbor
+from panachain.errors import AccessDeniedError, OutOfScopeError, UnknownActorError, UsageError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, Address, PolicyId, Role
 from panachain.model.emergencies import DELAYS, STEP
@@ -31,6 +30,7 @@ from panachain.sdk.network import Network
 from panachain.sdk.offers import Offers
 from panachain.sdk.results.emergencies import EmergencyView
 from panachain.sdk.results.policies import PolicyView
+from panachain.sdk.sealed_texts import open_text, seal_text
 from panachain.sdk.times import Moment, iso
 from panachain.storage.blocks import keep
 
@@ -51,8 +51,7 @@ AnyEmergency = int | EmergencyView
 
 def seal_reason(reason: str, *, readers: Sequence[bytes]) -> bytes:
     """Return why somebody breaks the glass, sealed to three sealing keys (1,216 bytes each): patient first."""
-    body = {"v": 1, "purpose": Purpose.ETREAT.value, "reason": reason}
-    return box.seal_to_each(readers, dagcbor.encode(body), labels.EMERGENCY_REASON)
+    return seal_text(labels.EMERGENCY_REASON, "reason", reason, readers=readers, purpose=Purpose.ETREAT.value)
 
 
 def open_reason(block: bytes, secret: SealingKey) -> str:
@@ -61,11 +60,7 @@ def open_reason(block: bytes, secret: SealingKey) -> str:
     Raises:
         IntegrityError: it is sealed to others, or says nonsense.
     """
-    body = dagcbor.decode(box.open_shared(secret, block, labels.EMERGENCY_REASON, readers=READERS))
-    reason = body.get("reason") if isinstance(body, dict) else None
-    if not isinstance(body, dict) or body.get("v") != 1 or not isinstance(reason, str) or len(reason) > MAX_REASON:
-        raise IntegrityError("a reason of an emergency lacks a field or has one of the wrong type")
-    return reason
+    return open_text(block, secret, labels.EMERGENCY_REASON, "reason", readers=READERS, most=MAX_REASON)
 
 
 def number_of(emergency: AnyEmergency) -> int:

@@ -7,7 +7,6 @@ hospital can do; sdk/uploads.py, sdk/moves.py and sdk/batches.py do it. Follows 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -272,11 +271,6 @@ class Hospital(HospitalRouting):
     def _sealed_to(self) -> list[tuple[str, int]]:
         paired = self.network.sidechain.identities.paired(hospital=self.address)
         return [("pairings", sum(one.paired for one in paired))]
-
-    @contextmanager
-    def _unfinished(self) -> Iterator[int]:
-        with open_journal(self.profile.folder) as journal, journal.exclusive():
-            yield len(journal.pending())
 
     def records(self, *, history: bool = False) -> Iterator[PublishedView]:
         """Yield what this hospital published, from its journal; `history` is for patients, who can open it."""

@@ -5,7 +5,8 @@ Follows docs/spec/persons.md, section "Many patients at once".
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from panachain.model.scope import Category
 from panachain.records.publish import MAX_RECORDS
 from panachain.records.sources import NO_COPIES
 from panachain.sdk.base import ActorSession
+from panachain.sdk.batches import open_journal
 from panachain.sdk.kept_persons import KeptPersons
 from panachain.sdk.pairings import Pairings
 from panachain.sdk.publishing import Publishing
@@ -98,3 +100,8 @@ class HospitalRouting(ActorSession):
     @cached_property
     def _pairings(self) -> Pairings:
         return Pairings(self.network, self.profile.actor, self._seed.sealing())
+
+    @contextmanager
+    def _unfinished(self) -> Iterator[int]:
+        with open_journal(self.profile.folder) as journal, journal.exclusive():
+            yield len(journal.pending())

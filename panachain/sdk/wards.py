@@ -15,7 +15,6 @@ from panachain.crypto import box, kdf, keys, labels
 from panachain.crypto.hpke import SealingKey
 from panachain.crypto.keys import Seed
 from panachain.errors import IntegrityError, OutOfScopeError, UnknownActorError, UsageError
-from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Address, Role
 from panachain.model.scope import Category
@@ -26,6 +25,7 @@ from panachain.sdk.care import accounts_of, moment, stands_for, wardship_of
 from panachain.sdk.network import Network
 from panachain.sdk.profiles import Profile, create_profile
 from panachain.sdk.results.wards import WardAct, WardshipView
+from panachain.sdk.sealed_texts import open_text, seal_text
 from panachain.sdk.times import Moment, iso, seconds
 from panachain.sdk.words import Categories, category_of, category_words
 from panachain.storage.blocks import keep
@@ -49,7 +49,7 @@ AnyWardship = int | WardshipView
 
 def seal_papers(papers: str, *, readers: Sequence[bytes]) -> bytes:
     """Return what a carer's papers say, sealed to three sealing keys (1,216 bytes each): ward, carer and account."""
-    return box.seal_to_each(readers, dagcbor.encode({"v": 1, "papers": papers}), labels.WARD_PAPERS)
+    return seal_text(labels.WARD_PAPERS, "papers", papers, readers=readers)
 
 
 def open_papers(block: bytes, secret: SealingKey) -> str:
@@ -58,11 +58,7 @@ def open_papers(block: bytes, secret: SealingKey) -> str:
     Raises:
         IntegrityError: they are sealed to others, or say nonsense.
     """
-    body = dagcbor.decode(box.open_shared(secret, block, labels.WARD_PAPERS, readers=READERS))
-    papers = body.get("papers") if isinstance(body, dict) else None
-    if not isinstance(body, dict) or body.get("v") != 1 or not isinstance(papers, str) or len(papers) > MAX_PAPERS:
-        raise IntegrityError("the papers of a wardship lack a field or have one of the wrong type")
-    return papers
+    return open_text(block, secret, labels.WARD_PAPERS, "papers", readers=READERS, most=MAX_PAPERS)
 
 
 def seal_handover(seed: Seed, ward_key: bytes) -> bytes:

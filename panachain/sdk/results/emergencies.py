@@ -15,8 +15,8 @@ class EmergencyView:
 
     Examples:
         >>> with connect("me", role="patient") as patient:
-        ...     patient.emergency.all()
-        []
+        ...     all(one.patient_name == "me" for one in patient.emergency.all())
+        True
     """
 
     emergency_id: int

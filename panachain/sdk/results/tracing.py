@@ -12,8 +12,9 @@ class Traced:
     """Somebody whose key is in what leaked.
 
     Examples:
+        >>> from panachain.sdk.tracing import Tracing
         >>> with connect("registrar", role="registrar") as registrar:
-        ...     found = Tracing(registrar.network).trace(b"no key of anybody")
+        ...     found = Tracing(registrar.network).trace(bytes(33))
         >>> list(found)
         []
     """

@@ -76,8 +76,48 @@ def test_more_than_enough_are_all_checked() -> None:
     made = shares.split(SECRET, threshold=2, count=4)
     assert shares.combine(made) == SECRET
     forged = remade(made[3], value=bytes(32))
-    with pytest.raises(SharesWrongError, match=r"share 4|fit together"):
+    with pytest.raises(SharesWrongError, match=r"of the same secret as shares 1, 2: 4|fit together"):
         shares.combine([*made[:3], forged])
+
+
+class TestHostileShare:
+    """A guardian who gives back another share than they got: its words are right, and its set is that of the others."""
+
+    @pytest.fixture
+    def given(self) -> list[shares.Share]:
+        return shares.split(bytes(range(32)), threshold=2, count=5)
+
+    def forged(self, share: shares.Share) -> shares.Share:
+        return remade(share, value=bytes(32 * [share.number]))
+
+    @pytest.mark.parametrize("place", range(4))
+    def test_is_named_where_more_than_enough_are_given(self, given: list[shares.Share], place: int) -> None:
+        some = given[:4]
+        some[place] = self.forged(some[place])
+        with pytest.raises(SharesWrongError, match=rf"of the same secret as shares .*: {place + 1}; nothing") as caught:
+            shares.combine(some)
+        assert "leave those out" in caught.value.hint
+        assert shares.combine([one for one in some if one.number != place + 1]) == bytes(range(32))
+
+    def test_several_are_named(self, given: list[shares.Share]) -> None:
+        some = [self.forged(given[0]), given[1], self.forged(given[2]), given[3]]
+        with pytest.raises(SharesWrongError, match=r"as shares 2, 4: 1, 3; nothing"):
+            shares.combine(some)
+
+    def test_among_just_enough_is_told_and_makes_no_seed(self, given: list[shares.Share]) -> None:
+        with pytest.raises(SharesWrongError, match="fit together"):
+            shares.combine([given[0], self.forged(given[1])])
+
+    def test_however_many_are_wrong_the_tries_are_counted(
+        self, given: list[shares.Share], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(shares, "_TRIES", 3)
+        tried: list[int] = []
+        real = shares._combine
+        monkeypatch.setattr(shares, "_combine", lambda some: [tried.append(1), real(some)][1])
+        with pytest.raises(SharesWrongError, match="fit together"):
+            shares.combine([self.forged(one) for one in given])
+        assert len(tried) == 3
 
 
 class TestToldApart:
