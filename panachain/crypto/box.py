@@ -97,6 +97,25 @@ def aead_one(key: bytes, plain: bytes, context: bytes) -> bytes:
     return AESGCM(key).encrypt(_ZERO_NONCE, plain, context)
 
 
+def open_any(key: bytes, seals: Sequence[bytes], context: bytes, *, likely: int = 0) -> tuple[int, bytes] | None:
+    """Return which of several messages `aead_one` sealed under a key, and that message; None if it is none of them.
+
+    Args:
+        key: 32 bytes.
+        seals: of which at most one is meant for the key.
+        context: as `aead_one`.
+        likely: which one is tried first.
+    """
+    cipher = AESGCM(key)
+    for place in (likely, *(place for place in range(len(seals)) if place != likely)):
+        try:
+            return place, cipher.decrypt(_ZERO_NONCE, seals[place], context)
+        except (InvalidTag, ValueError):
+            # Another key's.
+            continue
+    return None
+
+
 def open_one(key: bytes, sealed: bytes, context: bytes) -> bytes:
     """Return what `aead_one` sealed.
 

@@ -96,6 +96,9 @@ def open_(stream: bytes, key: bytes, associated: bytes) -> bytes:
         IntegrityError: as `open_segments`.
     """
     view = memoryview(stream)
+    if 0 < len(stream) <= SEGMENT_SIZE:
+        # One segment, as of most records.
+        return SegmentOpener(stream[:HEADER_SIZE], key, associated).open(0, view[HEADER_SIZE:], last=True)
     pieces = (bytes(view[start : start + SEGMENT_SIZE]) for start in range(0, len(stream), SEGMENT_SIZE))
     return b"".join(open_segments(pieces, key, associated))
 

@@ -7,6 +7,7 @@ Follows the CID specification and the multiformats tables (github.com/multiforma
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,7 +24,10 @@ CODEC_NAMES: Final = {RAW: "raw", DAG_PB: "dag-pb", DAG_CBOR: "dag-cbor"}
 """What Kubo calls them."""
 _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"
 """Base32, RFC 4648 section 6, in lower case."""
-_PAIRS: Final = [first + second for first in _ALPHABET for second in _ALPHABET]
+_DIGITS: Final = bytes(_ALPHABET, "ascii") * 8
+"""What each byte below 32 is written as, for `bytes.translate`."""
+_GROUPS: Final = 64
+"""Digits of 5 bits that are spread at once, a power of two; a CID has 58 of them."""
 _TO_DIGITS: Final = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 """To the digits that Python reads numbers of base 32 in."""
 _LENGTH: Final = 59
@@ -34,7 +38,25 @@ _SHA2_256: Final = b"\x12\x20"
 """Multihash: function sha2-256, 32 bytes."""
 
 
-@dataclass(frozen=True, order=True)
+def _steps() -> Iterator[tuple[int, int, int]]:
+    """Yield how a number's digits of 5 bits are spread to a byte each: which stay, which move, and how far."""
+    # Halves move apart, then the halves of each half, and so on.
+    size = _GROUPS // 2
+    while size:
+        half = (1 << 5 * size) - 1
+        low = sum(half << 16 * size * place for place in range(_GROUPS // (2 * size)))
+        yield low, low << 5 * size, 3 * size
+        size //= 2
+
+
+_SPREAD: Final = tuple(_steps())
+
+
+_PREFIXES: Final = {codec: bytes([1, codec]) + _SHA2_256 for codec in CODEC_NAMES}
+"""What stands before the digest in the binary form."""
+
+
+@dataclass(frozen=True)
 class CID:
     """A content identifier."""
 
@@ -82,11 +104,30 @@ class CID:
         return cls(raw[1], raw[4:])
 
     def __bytes__(self) -> bytes:
-        return bytes([1, self.codec]) + _SHA2_256 + self.digest
+        return _PREFIXES[self.codec] + self.digest
 
     def __str__(self) -> str:
-        number = int.from_bytes(bytes(self), "big") << 2
-        return "b" + "".join([_PAIRS[number >> shift & 1023] for shift in range(280, -1, -10)])
+        # The same object is spelled again and again; nothing else than this fills the place.
+        known: str | None = self.__dict__.get("_text")
+        if known is None:
+            number = int.from_bytes(bytes(self), "big") << 2
+            # Six steps on one number in place of 58 on its digits: three times as fast.
+            for stay, move, by in _SPREAD:
+                number = number & stay | (number & move) << by
+            known = self.__dict__["_text"] = "b" + number.to_bytes(_LENGTH - 1, "big").translate(_DIGITS).decode()
+        return known
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __lt__(self, other: CID) -> bool:
+        # By what `bytes` gives, as all sorted lists of CIDs are; most differ in their digests alone.
+        if self.codec != other.codec:
+            return self.codec < other.codec
+        return self.digest < other.digest
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"codec": self.codec, "digest": self.digest}
 
     def check(self, data: bytes, origin: str) -> bytes:
         """Return `data` if it is the block of this CID.

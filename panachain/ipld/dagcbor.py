@@ -7,6 +7,7 @@ our formats, so both directions refuse them.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from panachain.errors import IntegrityError, UsageError
@@ -17,6 +18,8 @@ MAX_DEPTH: Final = 16
 MAX_SIZE: Final = 1 << 20
 """Bytes of one block."""
 _CID_TAG: Final = 42
+_CID_SIZE: Final = 36
+"""Bytes of a CID's binary form."""
 
 
 def encode(value: Any) -> bytes:
@@ -62,37 +65,81 @@ def _head(major: int, number: int, out: bytearray) -> None:
 
 
 def _encode(value: Any, out: bytearray) -> None:
-    if value is None:
-        out.append(0xF6)
-    # Before int, because a bool is one in Python.
-    elif isinstance(value, bool):
-        out.append(0xF5 if value else 0xF4)
-    elif isinstance(value, int):
-        _head(0, value, out) if value >= 0 else _head(1, -1 - value, out)
-    elif isinstance(value, bytes):
-        _head(2, len(value), out)
-        out += value
-    elif isinstance(value, str):
-        text = value.encode()
-        _head(3, len(text), out)
-        out += text
-    elif isinstance(value, CID):
-        _head(6, _CID_TAG, out)
-        # The zero is the multibase prefix of raw bytes, which the tag's definition asks for.
-        raw = b"\0" + bytes(value)
-        _head(2, len(raw), out)
-        out += raw
-    elif isinstance(value, list | tuple):
-        _head(4, len(value), out)
-        for item in value:
-            _encode(item, out)
-    elif isinstance(value, dict):
-        _head(5, len(value), out)
-        for key in sorted(value, key=_key_order):
-            _encode(key, out)
-            _encode(value[key], out)
-    else:
+    # By the very type, which is a look-up; what is derived from one is looked for among the bases.
+    writer = _WRITERS.get(type(value))
+    if writer is None:
+        writer = next((write for kind, write in _WRITERS.items() if isinstance(value, kind)), None)
+    if writer is None:
         raise UsageError(f"dag-cbor: no encoding for {type(value).__name__}")
+    writer(value, out)
+
+
+def _none(_: None, out: bytearray) -> None:
+    out.append(0xF6)
+
+
+def _bool(value: bool, out: bytearray) -> None:
+    out.append(0xF5 if value else 0xF4)
+
+
+def _int(value: int, out: bytearray) -> None:
+    if 0 <= value < 24:
+        out.append(value)
+    elif value >= 0:
+        _head(0, value, out)
+    else:
+        _head(1, -1 - value, out)
+
+
+def _bytes(value: bytes, out: bytearray) -> None:
+    size = len(value)
+    if 24 <= size < 256:
+        # A digest, a key, a signature: most of what we write.
+        out.append(0x58)
+        out.append(size)
+    else:
+        _head(2, size, out)
+    out += value
+
+
+def _str(value: str, out: bytearray) -> None:
+    text = value.encode()
+    _head(3, len(text), out)
+    out += text
+
+
+def _link(value: CID, out: bytearray) -> None:
+    out += _LINK
+    out += bytes(value)
+
+
+def _list(value: Sequence[Any], out: bytearray) -> None:
+    _head(4, len(value), out)
+    for item in value:
+        _encode(item, out)
+
+
+def _dict(value: dict[Any, Any], out: bytearray) -> None:
+    _head(5, len(value), out)
+    for key in sorted(value, key=_key_order):
+        _str(key, out)
+        _encode(value[key], out)
+
+
+_LINK: Final = b"\xd8\x2a\x58\x25\0"
+"""Tag 42, 37 bytes. The zero is the multibase prefix of raw bytes, which the tag's definition asks for."""
+# Bool before int, because a bool is one in Python.
+_WRITERS: Final[dict[type, Callable[[Any, bytearray], None]]] = {
+    type(None): _none,
+    bool: _bool,
+    int: _int,
+    bytes: _bytes,
+    str: _str,
+    CID: _link,
+    list: _list,
+    tuple: _list,
+    dict: _dict,
+}
 
 
 def _key_order(key: Any) -> tuple[int, bytes]:
@@ -111,8 +158,21 @@ class _Reader:
     def value(self, depth: int) -> Any:
         if depth > MAX_DEPTH:
             raise IntegrityError(f"dag-cbor is nested deeper than {MAX_DEPTH}")
+        data, position = self._data, self.position
+        # What most values are, read at once: a byte string of 24 bytes or more, as digests and keys, and a CID.
+        if data.startswith(_LINK, position):
+            end = position + len(_LINK) + _CID_SIZE
+            if end > len(data):
+                raise IntegrityError("dag-cbor ends too early")
+            self.position = end
+            return CID.from_bytes(data[position + len(_LINK) : end])
+        if data.startswith(b"\x58", position) and len(data) > position + 1 and data[position + 1] >= 24:
+            end = position + 2 + data[position + 1]
+            if end > len(data):
+                raise IntegrityError("dag-cbor ends too early")
+            self.position = end
+            return data[position + 2 : end]
         major, number = self._read_head()
-        # Byte strings and texts first: most values are.
         if major == 2:
             return self._take(number)
         if major == 3:

@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -49,7 +50,16 @@ class Sealed:
 
 def content_context(*, generation: int, index: int) -> bytes:
     """Return the associated data of a content stream: format version, lane scheme, generation and content index."""
-    return dagcbor.encode({"format": 1, "lanes": 1, "generation": generation, "index": index})
+    before, behind = _around_index(generation)
+    return before + dagcbor.encode(index) + behind
+
+
+@lru_cache(maxsize=64)
+def _around_index(generation: int) -> tuple[bytes, bytes]:
+    # Of all records of a generation only the index differs.
+    whole = dagcbor.encode({"format": 1, "lanes": 1, "generation": generation, "index": 0})
+    before, name, behind = whole.partition(dagcbor.encode("index"))
+    return before + name, behind[1:]
 
 
 def seal_content(

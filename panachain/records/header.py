@@ -22,6 +22,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from panachain.crypto import box, kdf, labels, padding, umbral
@@ -156,7 +157,7 @@ def seal_header(
         epoch: of the envelope; None for that of the content, `info.generation`.
     """
     header_key = os.urandom(KEY_SIZE)
-    envelope_digest = CID.parse(info.envelope_cid).digest
+    envelope_digest = _envelope_digest(info.envelope_cid)
     # Random, and not from what names the record: two headers of one lane must have nothing in common.
     salt = os.urandom(SALT_SIZE)
     sealed_slots = [
@@ -192,7 +193,9 @@ def seal_header(
     return bytes([VERSION]) + salt + b"".join(sealed_slots) + sealed_body
 
 
-def open_header(block: bytes, *, cid: CID, hospital: Address, locator_key: bytes, verifying_key: bytes) -> Header:
+def open_header(
+    block: bytes, *, cid: CID, hospital: Address, locator_key: bytes, verifying_key: bytes, likely: int = 0
+) -> Header:
     """Open a header with one lane's locator key, and check the hospital's signature.
 
     Args:
@@ -201,6 +204,7 @@ def open_header(block: bytes, *, cid: CID, hospital: Address, locator_key: bytes
         hospital: the hospital whose manifest named the header.
         locator_key: that hospital's own locator key of the reader's lane.
         verifying_key: the hospital's Umbral signer, from the ActorRegistry.
+        likely: which slot is tried first: all headers of a lane have it in the same place.
 
     Raises:
         IntegrityError: no slot opens, the body doesn't decode, or the signature or a field doesn't fit.
@@ -209,7 +213,7 @@ def open_header(block: bytes, *, cid: CID, hospital: Address, locator_key: bytes
     if not _BODY_START < len(block) <= MAX_HEADER or block[0] != VERSION:
         raise IntegrityError(f"header {cid} of {len(block)} bytes isn't of version {VERSION}")
     slot_key = _slot_key(locator_key, block[1 : 1 + SALT_SIZE])
-    wrap_index, header_key, envelope_digest = _open_slot(block, slot_key, cid)
+    wrap_index, header_key, envelope_digest = _open_slot(block, slot_key, cid, likely)
     plain = padding.unpad(box.open_one(header_key, block[_BODY_START:], labels.HEADER_BODY), BODY_SIZE)
     signature, encoded = plain[: umbral.SIGNATURE_SIZE], plain[umbral.SIGNATURE_SIZE :]
     # Before the fields are decoded: what isn't the hospital's is never parsed.
@@ -238,7 +242,7 @@ def open_header(block: bytes, *, cid: CID, hospital: Address, locator_key: bytes
 
 
 def open_header_of(
-    block: bytes, *, cid: CID, hospital: Address, locator_key: bytes, verifying_keys: Sequence[bytes]
+    block: bytes, *, cid: CID, hospital: Address, locator_key: bytes, verifying_keys: Sequence[bytes], likely: int = 0
 ) -> Header:
     """Open a header that is signed with one of several keys of its hospital, as after a change of its keys.
 
@@ -248,15 +252,17 @@ def open_header_of(
         hospital: as `open_header`.
         locator_key: as `open_header`.
         verifying_keys: those that may have signed it, at least one; the first that fits counts.
+        likely: as `open_header`.
 
     Raises:
         IntegrityError: none fits, or the header isn't one.
     """
     *most, last = verifying_keys
+    opened = partial(open_header, block, cid=cid, hospital=hospital, locator_key=locator_key, likely=likely)
     for key in most:
         with suppress(IntegrityError):
-            return open_header(block, cid=cid, hospital=hospital, locator_key=locator_key, verifying_key=key)
-    return open_header(block, cid=cid, hospital=hospital, locator_key=locator_key, verifying_key=last)
+            return opened(verifying_key=key)
+    return opened(verifying_key=last)
 
 
 def _check_types(body: Mapping[str, Any]) -> None:
@@ -292,20 +298,24 @@ def _info(body: Mapping[str, Any], *, cid: CID, hospital: Address, envelope: CID
     )
 
 
-def _open_slot(block: bytes, key: bytes, cid: CID) -> tuple[int, bytes, bytes]:
-    for index in range(SLOTS):
-        start = 1 + SALT_SIZE + index * SLOT_SIZE
-        try:
-            plain = box.open_one(key, block[start : start + SLOT_SIZE], labels.HEADER_SLOT)
-        except IntegrityError:
-            # Another lane's slot, or an unused one: the reader can't know which of the four is theirs.
-            continue
+def _open_slot(block: bytes, key: bytes, cid: CID, likely: int) -> tuple[int, bytes, bytes]:
+    # Others are of another lane, or unused: the reader can't know which of the four is theirs.
+    slots = [block[start : start + SLOT_SIZE] for start in range(1 + SALT_SIZE, _BODY_START, SLOT_SIZE)]
+    found = box.open_any(key, slots, labels.HEADER_SLOT, likely=likely)
+    if found is not None:
+        index, plain = found
         return index, plain[:KEY_SIZE], plain[KEY_SIZE:]
     raise IntegrityError(f"header {cid} opens with none of its {SLOTS} slots")
 
 
 def _slot_key(locator_key: bytes, salt: bytes) -> bytes:
     return kdf.derive(locator_key, labels.HEADER_SLOT, salt)
+
+
+@lru_cache(maxsize=256)
+def _envelope_digest(text: str) -> bytes:
+    # One for each record of an envelope.
+    return CID.parse(text).digest
 
 
 def _signed(fields: bytes, envelope_digest: bytes) -> bytes:

@@ -8,8 +8,10 @@ only. Follows design sections 7 and 8 (Open, steps 3, 4, 6 and 7), security rule
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final, Protocol
 
 from panachain.crypto import keys
@@ -17,11 +19,12 @@ from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import BlockNotFoundError, BlockOutOfReachError, IntegrityError, StoreUnavailableError
 from panachain.ipld.cid import CID, DAG_CBOR
 from panachain.model.actors import Address
-from panachain.model.scope import Scope, path_of
+from panachain.model.scope import Category, Scope, path_of
 from panachain.records import header, inventory
 from panachain.records.content import Content, content_context
 from panachain.records.findings import Findings, Strict
 from panachain.records.manifest import LEAF_ROWS, Manifest
+from panachain.storage.ahead import WORKERS, in_order
 from panachain.storage.blocks import BlobStore
 
 _WINDOW: Final = 64
@@ -30,6 +33,8 @@ _LATEST: Final = 8
 """How many manifests these are."""
 _FEW_ROWS: Final = 2 * LEAF_ROWS
 """Rows of a manifest that is read as a whole for that, at most."""
+_TOGETHER: Final = 64
+"""Headers that one thread opens in a row; fewer aren't worth a thread."""
 
 
 class Lane(Protocol):
@@ -204,19 +209,15 @@ def locate_all(
     missing: dict[CID, StoreUnavailableError] = {}
     for walk in walks:
         opened = []
-        for cid in walk.rows:
-            try:
-                block = store.get_block(cid)
-            except (BlockNotFoundError, BlockOutOfReachError) as exc:
+        for cid, result in _opened(store, walk, patient):
+            if isinstance(result, BlockNotFoundError | BlockOutOfReachError):
                 # It may have been re-wrapped and deleted: whether another header stands for it is known once all lanes
                 # were read.
-                missing[cid] = exc
-                continue
-            except IntegrityError as exc:
-                findings.left_out(heads.hospital, f"record {cid}", exc)
-                continue
-            with findings.alone(heads.hospital, f"record {cid}"):
-                opened.append(walk.open(block, cid, patient))
+                missing[cid] = result
+            elif isinstance(result, header.Header):
+                opened.append(result)
+            else:
+                findings.left_out(heads.hospital, f"record {cid}", result)
         found.append(opened)
     # Over all lanes: after a rotation the old header was found by an old generation, and its successor is found by the
     # new one.
@@ -254,6 +255,10 @@ class _Walk:
         self._key = keys.hospital_key(lane.locator_key, heads.hospital)
         # Each once, also if its hospital lists it again; with the first storage transaction that it can be of.
         self._rows: dict[CID, int] = {}
+        self._likely = 0
+        """The slot that the last header opened with."""
+        self._fitting: set[tuple[Category, int]] = set()
+        """Categories and years that were found to belong into the lane."""
 
     @property
     def rows(self) -> list[CID]:
@@ -288,17 +293,27 @@ class _Walk:
             IntegrityError: it doesn't open, or it is of another category, year, generation or patient.
         """
         opened = self._signed(block, cid)
+        self._likely = opened.wrap_index
         # The hospital has the keys of every lane of a pairing, and may put anything anywhere: a reader would take what
         # it says of a record for what the patient granted.
         # Whether a sensitive one is in the emergency lane, its patient chose.
-        if self.lane.scope not in path_of(opened.info.category, opened.info.year, emergency=True):
-            stated = Scope.of(opened.info.category, opened.info.year).text
-            raise IntegrityError(f"its header says {stated}, and lies in lane {self.lane.scope.text}")
+        kind = opened.info.category, opened.info.year
+        if kind not in self._fitting:
+            if self.lane.scope not in path_of(*kind, emergency=True):
+                raise IntegrityError(f"its header says {Scope.of(*kind).text}, and lies in lane {self.lane.scope.text}")
+            self._fitting.add(kind)
         if opened.epoch < self.lane.generation:
             raise IntegrityError(f"its header is of rotation {opened.epoch}, its lane of {self.lane.generation}")
         if patient is not None and opened.patient != patient:
             raise IntegrityError("another patient's record was put into the lane")
         return opened
+
+    def result(self, cid: CID, block: bytes, patient: Address | None) -> _Opened:
+        """Return what `open` does, or why it raises."""
+        try:
+            return self.open(block, cid, patient)
+        except IntegrityError as exc:
+            return exc
 
     def _signed(self, block: bytes, cid: CID) -> header.Header:
         """Open a header that is signed with a key that counted when it was published.
@@ -324,7 +339,12 @@ class _Walk:
 
     def _opened(self, block: bytes, cid: CID, counting: Sequence[bytes]) -> header.Header:
         return header.open_header_of(
-            block, cid=cid, hospital=self._heads.hospital, locator_key=self._key, verifying_keys=counting
+            block,
+            cid=cid,
+            hospital=self._heads.hospital,
+            locator_key=self._key,
+            verifying_keys=counting,
+            likely=self._likely,
         )
 
     def _fits(self, block: bytes, cid: CID, key: bytes) -> bool:
@@ -336,6 +356,38 @@ class _Walk:
 
     def _brief_id(self, manifest: Manifest, number: int) -> bytes:
         return keys.brief_id(self._key, manifest.sequence, number)
+
+
+_Opened = header.Header | StoreUnavailableError | IntegrityError
+"""A header, or why there is none."""
+
+
+def _opened(store: BlobStore, walk: _Walk, patient: Address | None) -> Iterator[tuple[CID, _Opened]]:
+    """Yield each header that a walk found, oldest first, opened and checked.
+
+    Where there are many, by threads: the curve's library checks signatures beside Python, and the blocks of later ones
+    are fetched meanwhile.
+    """
+
+    def open_all(blocks: Sequence[tuple[CID, bytes | StoreUnavailableError | IntegrityError]]) -> list[_Opened]:
+        return [walk.result(cid, block, patient) if isinstance(block, bytes) else block for cid, block in blocks]
+
+    rows = walk.rows
+    pieces = (rows[start : start + _TOGETHER] for start in range(0, len(rows), _TOGETHER))
+    fetched = ([(cid, _fetched(store, cid)) for cid in piece] for piece in pieces)
+    if len(rows) <= _TOGETHER:
+        few: Iterable[list[_Opened]] = map(open_all, fetched)
+        yield from zip(rows, chain.from_iterable(few), strict=True)
+        return
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="open") as pool:
+        yield from zip(rows, chain.from_iterable(in_order(pool, open_all, fetched)), strict=True)
+
+
+def _fetched(store: BlobStore, cid: CID) -> bytes | StoreUnavailableError | IntegrityError:
+    try:
+        return store.get_block(cid)
+    except (BlockNotFoundError, BlockOutOfReachError, IntegrityError) as exc:
+        return exc
 
 
 def _search(

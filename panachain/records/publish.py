@@ -36,6 +36,7 @@ from panachain.records.split import MEDIA_TYPE
 from panachain.records.version_list import VersionList
 from panachain.records.versions import Bundle, bundle_of
 from panachain.records.word_list import Room
+from panachain.storage.ahead import in_order
 from panachain.storage.blocks import BlobStore
 
 MAX_RECORDS: Final = inventory.MAX_RECORDS
@@ -51,6 +52,8 @@ _WAITING: Final = 64
 """Records that wait to be sealed at most: what bounds the memory."""
 _MOST_ROWS: Final = 50_000
 """Resources of one envelope after which the next record gets another one."""
+_TINY: Final = 1 << 13
+"""Bytes up to which sealing a record isn't worth another thread."""
 _SMALL: Final = 1 << 20
 """Bytes up to which sealing a record is left to another thread; larger ones use all cores by themselves."""
 
@@ -255,8 +258,9 @@ class BatchBuilder:
         group.entries.append(entry)
         group.has_bundle |= record.media_type == MEDIA_TYPE
         group.rows += len(entry.versions.versions) if entry.versions else 0
-        # A large record is sealed on all cores already; small ones fill the cores beside each other.
-        if record.size > _SMALL:
+        # A large record is sealed on all cores already, and a tiny one sooner than another thread is told of it; others
+        # fill the cores beside each other.
+        if record.size > _SMALL or record.size <= _TINY:
             self._collect(entry, self._seal(record, content_key, context))
         else:
             self._waiting.append((entry, self._pool.submit(self._seal, record, content_key, context)))
@@ -335,8 +339,11 @@ class BatchBuilder:
         self._collect_all(0)
         published: list[PublishedRecord] = []
         journal_records: list[JournalRecord] = []
-        for group in (*self._full, *self._groups.values()):
-            self._finish_group(group, published, journal_records)
+        groups = [*self._full, *self._groups.values()]
+        # Most of what a small group takes, and done by the curve's library beside Python.
+        envelopes = in_order(self._pool, _envelope, groups)
+        for group, envelope in zip(groups, envelopes, strict=True):
+            self._finish_group(group, envelope, published, journal_records)
         # 6. The manifest, and the list that keeps all of it from garbage collection.
         root, blocks = manifest.build(
             self._rows.entries,
@@ -364,12 +371,12 @@ class BatchBuilder:
     def _finish_group(
         self,
         group: _Group,
+        envelope: bytes,
         published: list[PublishedRecord],
         journal_records: list[JournalRecord],
     ) -> None:
         pairing = group.pairing
         # 3. The envelope: its key, masked and wrapped once to each lane of the path.
-        envelope = header.seal_envelope(group.key, [lane for _, lane in group.path])
         envelope_cid = self._put(CID.of(RAW, envelope), envelope)
         # 4. The inventory: what lies under it.
         contents = [(entry, entry.finished) for entry in group.entries]
@@ -476,6 +483,10 @@ def _listed_words(record: PlainRecord, bundle: Bundle | None) -> tuple[bytes | N
     room = word_list.room_of(words, packed)
     # One record takes half a list at most: so whatever comes before it, there is a list that takes it.
     return (packed, room) if room.fits(parts=2) else (None, Room())
+
+
+def _envelope(group: _Group) -> bytes:
+    return header.seal_envelope(group.key, [lane for _, lane in group.path])
 
 
 def _versions(record: PlainRecord, index: int, bundle: Bundle | None) -> VersionList | None:

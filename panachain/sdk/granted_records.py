@@ -151,9 +151,12 @@ class GrantedRecords:
         current = Current(opening)
         # 7. Fetch content, check key commitment and CID, open.
         for lane, checked in found:
+            known: RecordProvenance | None = None
             for header, record in open_checked(checked, self._allowance, current):
-                # 8. Hand out the plaintext with its provenance.
-                yield replace(record, provenance=_provenance(self._asked, lane, header))
+                # 8. Hand out the plaintext with its provenance, the same for all of one lane of one hospital.
+                if known is None or known.hospital != header.info.hospital:
+                    known = _provenance(self._asked, lane, header)
+                yield replace(record, provenance=known)
 
     def searchable(self) -> Searchable:
         """Return what there is to search in, opened as far as its inventories."""

@@ -58,13 +58,14 @@ class KeptHeaders:
         kept = Kept(self._profile, self._seed, self._name(patient, hospital))
         before = _read(kept.read())
         now = dict(before)
+        replaced = {str(cid) for cid in named.replaced}
         for rows in named.lanes:
             name = f"{rows.lane.scope.text}/{rows.lane.generation}"
             there = {str(cid) for cid in rows.named}
             held = {one.info.header_cid: one.info.content_cid for one in rows.opened}
             gone: list[str] = []
             for header, content in before.get(name, {}).items():
-                stands = CID.parse(header) in named.replaced or life.withdrawal(hospital, content) is not None
+                stands = header in replaced or life.withdrawal(hospital, content) is not None
                 if header in there:
                     held.setdefault(header, content)
                 elif not stands:

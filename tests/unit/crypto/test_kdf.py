@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,3 +31,9 @@ def test_the_first_vector_of_the_rfc() -> None:
     """RFC 5869, appendix A.1."""
     made = hkdf(b"\x0b" * 22, salt=bytes(range(13)), info=bytes(range(0xF0, 0xFA)), size=42)
     assert made.hex() == ("3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865")
+
+
+@given(st.binary(max_size=80), st.binary(max_size=80), st.binary(max_size=80))
+def test_32_bytes_are_the_first_of_a_longer_output(key: bytes, salt: bytes, info: bytes) -> None:
+    """RFC 5869 section 2.3: the output is cut off, so that a shorter one begins a longer one."""
+    assert hkdf(key, salt=salt, info=info, size=32) == HKDF(SHA256(), 42, salt, info).derive(key)[:32]
