@@ -33,6 +33,8 @@ from panachain.storage.embedded import EmbeddedStore
 from tests.faults.conftest import LONG, contents, files
 from tests.support import PASSPHRASE, World
 
+pytestmark = pytest.mark.deep
+
 
 def hospital(world: World) -> Any:
     """Return the hospital as a new process would open it."""
@@ -108,7 +110,6 @@ def test_ended_before_and_after_each_effect(
     assert {"EmbeddedStore.put_blocks", "Journal.prepare", "Journal.sending", "Journal.mined"} <= seen
 
 
-@pytest.mark.deep
 def test_killed_at_any_moment(world: World, patient: Any, tmp_path: Path) -> None:
     seed = random.randrange(2**32)
     chance = random.Random(seed)
@@ -219,7 +220,6 @@ class TestChain:
         assert world.network.mainchain.ledger.ledger_of(world.hospital.address)[0] == before + 1
         assert contents(patient) == expected(paths)
 
-    @pytest.mark.deep
     def test_what_a_reorganisation_took_away_is_stored_again(
         self, world: World, patient: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -129,6 +129,7 @@ def test_what_is_sensitive_is_one_object_for_programs() -> None:
     assert json.loads(line).keys() >= {row.strip() for row in ROWS["sensitivity"]}
 
 
+@pytest.mark.deep
 def test_what_grows_is_one_object_for_programs() -> None:
     parts = ["lookup", "reorganisations", "receipts"]
     (line,) = bench("growth", "--quick", "--json", "--only", *parts).splitlines()
@@ -234,6 +235,7 @@ def test_what_a_machine_lacks_is_told_in_a_line(name: str, modules: list[str], t
 class TestStorage:
     """A machine with none of the peers, and one with an `age` that doesn't work."""
 
+    @pytest.mark.deep
     def test_every_row_is_printed_also_without_a_peer_that_works(self, tmp_path: Path) -> None:
         for name in ("age", "age-keygen"):
             (tmp_path / name).write_text("#!/bin/sh\nexit 1\n")

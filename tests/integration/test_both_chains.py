@@ -30,6 +30,8 @@ from panachain.records.samples import sample_bundle
 from panachain.sdk.profiles import load_profile
 from tests.support import World
 
+pytestmark = pytest.mark.deep
+
 WINDOW = 16
 """Bytes that a value needs to be more than a coincidence."""
 SMALL = 8

@@ -63,6 +63,7 @@ def test_a_dry_run_says_what_it_takes(tmp_path: Path) -> None:
         anvil.stop(side.pid)
 
 
+@pytest.mark.deep
 def test_deploys_once(tmp_path: Path) -> None:
     home = tmp_path / "home"
     deployer, side_deployer, registrar, admin = (Seed.random().account_key() for _ in range(4))

@@ -31,6 +31,8 @@ from panachain.sdk.profiles import load_profile, unlock
 from panachain.service.gate.app import REFUSAL
 from tests.support import PASSPHRASE, World
 
+pytestmark = pytest.mark.deep
+
 CALL = b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}'
 
 

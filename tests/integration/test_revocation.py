@@ -26,6 +26,8 @@ from panachain.sdk.profiles import create_profile, load_profile
 from panachain.sdk.proxies import Reader
 from tests.support import PASSPHRASE, World
 
+pytestmark = pytest.mark.deep
+
 
 def until(world: World, seconds: int = 86_400) -> int:
     return int(world.network.mainchain.head_block().time) + seconds

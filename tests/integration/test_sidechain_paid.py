@@ -22,6 +22,8 @@ from panachain.sdk.bringing import Desk, Patience
 from panachain.sdk.forwarding import ForwardedSender, RemotePayer
 from tests.support import World, chain_refuses
 
+pytestmark = pytest.mark.deep
+
 PERSONS = ("patient", "clinician", "stranger")
 
 

@@ -245,6 +245,7 @@ def strings(content: bytes) -> set[str]:
     return found
 
 
+@pytest.mark.deep
 def test_the_script_of_each_role_runs(world: World, bundle: Path) -> None:
     environment = os.environ | {
         "PANACHAIN_HOME": str(world.home),

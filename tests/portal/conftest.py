@@ -15,9 +15,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 from starlette.testclient import TestClient
 
 from panachain.model.actors import Role
@@ -81,6 +82,13 @@ def text_of(html: str) -> str:
 
 class Client(TestClient):
     """A browser of somebody, as far as pages need none."""
+
+    loop: ClassVar[BlockingPortal | None] = None
+    """Where all requests of this process are answered: by itself each would start a loop and a thread of its own."""
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self.portal = self.loop
 
     def page(self, path: str, status: int = 200, **query: Any) -> str:
         """Return a page's HTML."""
@@ -188,6 +196,14 @@ def make_portal(world: World, *, way: bool = True, **options: Any) -> Portal:
     clock = Clock()
     desk = Desk(idle=site.idle, clock=clock)
     return Portal(world, site, desk, clock, create_app(site, desk))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_loop() -> Iterator[None]:
+    """One loop of events for all clients of this process."""
+    with start_blocking_portal() as Client.loop:
+        yield
+    Client.loop = None
 
 
 @pytest.fixture(scope="module")

@@ -206,6 +206,7 @@ def test_a_grant_is_made_once() -> None:
     assert moments(one_record, lambda world, _: grant(world), check) >= 6 + PROXIES
 
 
+@pytest.mark.deep
 def test_a_policy_is_reissued_once_and_its_grantee_never_stands_without() -> None:
     def prepare(world: World) -> PolicyId:
         one_record(world)
@@ -270,6 +271,7 @@ def test_a_revocation_with_rotation_ends_in_one_state() -> None:
     assert moments(prepare, call, check) >= 10 + 3 * PROXIES
 
 
+@pytest.mark.deep
 def test_records_are_re_wrapped_once() -> None:
     def prepare(world: World) -> PolicyId:
         world.upload("hospital", [resource("laboratory", year, year) for year in (2024, 2025)])

@@ -27,7 +27,7 @@ from tests.twin.thief import Thief
 from tests.twin.world import PROXIES, THRESHOLD, World, resource, running_world
 
 _MODE = os.environ.get("PANACHAIN_MODEL", "")
-FEW = 5
+FEW = 2
 """Lives for each change."""
 LIVES = {"": 40, "long": 2000}.get(_MODE) or int(_MODE)
 STEPS = 20

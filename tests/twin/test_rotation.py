@@ -193,6 +193,7 @@ def opened(world: World, loot: Loot, records: dict[str, bytes]) -> tuple[int, in
     return sum(key in found for key in records.values()), len(records.keys() & headers.keys()), len(readable)
 
 
+@pytest.mark.deep
 def test_after_the_rotation_colluders_open_none_of_500_new_records(world: World) -> None:
     policy_id, loot = granted(world)
     report = world.patient.revoke(policy_id, rotate=True)

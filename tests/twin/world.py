@@ -20,6 +20,7 @@ from copy import copy
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -40,7 +41,7 @@ from panachain.model.scope import Scope
 from panachain.model.transactions import PolicyEvent
 from panachain.proxy import messages, race
 from panachain.records import pairing
-from panachain.sdk import base, proven_keys
+from panachain.sdk import base, proven_keys, proxies
 from panachain.sdk.base import Registrar
 from panachain.sdk.hospital import Hospital
 from panachain.sdk.network import Network
@@ -414,8 +415,9 @@ def running_world() -> Iterator[World]:
         stack.enter_context(patch.object(transport, "__init__", lambda *_, **__: None))
         stack.enter_context(patch.object(transport, "close", lambda _: None))
         stack.enter_context(patch.object(transport, "handle_request", lambda _, request: world.answer(request)))
-        # Nobody is slow here, so nobody is waited for.
-        stack.enter_context(patch.object(race, "PACE", race.Pace(grace=5.0)))
+        # Nobody is slow here, so nobody is waited for; the machine may be, and an opening of seconds ends at its time.
+        stack.enter_context(patch.object(race, "PACE", race.Pace(patience=60.0, grace=5.0)))
+        stack.enter_context(patch.object(proxies, "time", SimpleNamespace(monotonic=world.clock)))
         world.admit()
         yield world
 

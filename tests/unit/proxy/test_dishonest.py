@@ -373,7 +373,9 @@ class TestManyCapsules:
         assert asked[0] == asked[1] == sorted(race.piece_sizes(self.COUNT))
         assert asked[2] == [race.FIRST]
 
-    @pytest.mark.parametrize("trouble", [silent, hanging, flipped_cfrag, garbage])
+    @pytest.mark.parametrize(
+        "trouble", [silent, flipped_cfrag, *(pytest.param(one, marks=pytest.mark.deep) for one in (hanging, garbage))]
+    )
     def test_a_proxy_that_turns_bad_is_replaced(self, world: ProxyWorld, trouble: Behaviour) -> None:
         policy = world.grant()
         wraps = policy.wraps(self.COUNT)

@@ -143,7 +143,13 @@ class Endless(io.BytesIO):
         return super().read(size) or self._more * ((size or 0) // len(self._more))
 
 
-@pytest.mark.parametrize(("start", "more"), [(b'"', b"a"), (b"[", b"1"), (b"1", b"1"), (b'["', b"["), (b"[", b"[],")])
+@pytest.mark.parametrize(
+    ("start", "more"),
+    [
+        *((b'"', b"a"), (b"[", b"[],")),
+        *(pytest.param(*one, marks=pytest.mark.deep) for one in ((b"[", b"1"), (b"1", b"1"), (b'["', b"["))),
+    ],
+)
 def test_a_value_without_end_is_given_up(start: bytes, more: bytes) -> None:
     with pytest.raises(InputError, match=f"{MAX_PIECE} bytes|{MAX_VALUES} others"):
         Cutter(Endless(start, more)).value()

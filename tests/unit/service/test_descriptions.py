@@ -31,7 +31,7 @@ from panachain.service.relay.store import RelayStore
 from tests.unit.service.proxy_world import ProxyWorld
 from tests.unit.service.relay.world import TwinMainchain, TwinSender
 
-EXAMPLES = 300 if os.environ.get("PANACHAIN_FAULTS") == "long" else 40
+EXAMPLES = 300 if os.environ.get("PANACHAIN_FAULTS") == "long" else 20
 """For each call, in the long runs."""
 many = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 few = settings(many, max_examples=10)

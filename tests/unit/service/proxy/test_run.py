@@ -181,6 +181,7 @@ def test_a_worker_that_dies_is_replaced(shared: Host) -> None:
         assert {ask(client, shared, shared.request()).status_code for _ in range(10)} == {200}
 
 
+@pytest.mark.deep
 def test_two_workers_hold_one_limit(folder: Path) -> None:
     host = Host(folder, workers=2, ratePerSender=30)
     try:
@@ -210,6 +211,7 @@ def test_workers_end_with_their_parent(two: Host) -> None:
     assert wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
 
 
+@pytest.mark.deep
 def test_graceful_stop_finishes_what_runs_and_anchors_once(two: Host) -> None:
     # As many as take a while, and on a machine that runs much else less than a service waits when it is stopped.
     capsule, count = bytes.fromhex(two.request()["capsules"][0]), 250
@@ -275,6 +277,7 @@ def test_a_flood_of_garbage_does_not_starve_honest_users(folder: Path) -> None:
         host.close()
 
 
+@pytest.mark.deep
 class TestTls:
     def test_the_authority_of_the_configuration_is_trusted_and_no_other(self, folder: Path) -> None:
         authority, other = Authority(folder, "authority"), Authority(folder, "other")
