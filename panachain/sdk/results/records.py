@@ -434,10 +434,6 @@ class OwnReceipt:
     leaf: bytes
     """SHA-256 of the leaf (RFC 6962), 32 bytes."""
 
-    def to_json(self) -> dict[str, object]:
-        """Return it as JSON, within `panachain/own-reading/1`."""
-        return {"proxy": self.proxy, "sequence": self.sequence, "leaf": self.leaf.hex()}
-
 
 @dataclass(frozen=True)
 class OwnReading:
@@ -490,7 +486,9 @@ class OwnReading:
             "left_out": self.left_out,
             "categories": list(self.categories),
             "years": list(self.years),
-            "receipts": [one.to_json() for one in self.receipts],
+            "receipts": [
+                {"proxy": one.proxy, "sequence": one.sequence, "leaf": one.leaf.hex()} for one in self.receipts
+            ],
         }
 
 
