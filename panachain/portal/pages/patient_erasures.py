@@ -101,4 +101,6 @@ def _looking(seat: Seat) -> Response:
         seat.put("erasures", found)
         return found
 
-    return to(seat.start(_("Looking for erasures"), work, template="patient/erasures_looked.html"))
+    return to(
+        seat.start(_("Looking for erasures"), work, template="patient/erasures_looked.html", path="/erasures/own")
+    )

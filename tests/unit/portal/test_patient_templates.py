@@ -215,6 +215,9 @@ def pages(text: str) -> dict[str, dict[str, Any]]:
         },
         "versions_read.html": {"result": text},
         "who_read.html": {"result": Openings([reading], left, 1), "back": "/records/withdrawn"},
+        "ward_new.html": {"categories": ["laboratory"], "kept": (text,), "most": 2000},
+        "ward_proposed.html": {"result": ward},
+        "ward_taken.html": {"result": SimpleNamespace(name=text)},
         "leaked.html": {"result": Leaked([text], Openings([reading], left, 1))},
         "ended.html": {
             "result": [Ended(view, bad(REVOKED)), Ended(view, None, PanaChainError(text, hint=text))],
