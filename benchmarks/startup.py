@@ -2,9 +2,9 @@
 
     ./pana bench startup [--rounds N] [--against FOLDER]
 
-Python that does nothing stands beside it. Two nodes on which nothing has happened yet answer at once. `--against` measures another checkout by turns, in the same
-environment; it has to read this one's key store. Timings never fail anything: tests/cli/test_imports.py holds which
-packages a command may load.
+Python that does nothing stands beside it. Two nodes on which nothing has happened yet answer at once. `--against`
+measures another checkout by turns, in the same environment; it has to read this one's key store. Timings never fail
+anything: tests/cli/test_imports.py holds which packages a command may load.
 """
 
 from __future__ import annotations
