@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from panachain.sdk import AnyActor, Hospital, Network, Patient, Practitioner, Researcher
     from panachain.sdk.profiles import Profile
     from panachain.sdk.results.policies import PolicyView
+    from panachain.sdk.unlocking import Unlocking
 
 UNTOUCHED: Final = "nothing was changed"
 """What a failure says when it is certain that no state changed."""
@@ -153,7 +154,7 @@ class App:
         profile = self.profile(*roles)
         # Before anything is done: a damaged address book mustn't be noticed when a result is to be shown.
         names = Names(self.home)
-        secret = self.secret(profile)
+        secret = self._unlocking(profile)
         from panachain.sdk import open_actor
 
         with self.network() as network, open_actor(network, profile, secret) as actor:
@@ -168,6 +169,16 @@ class App:
                 yield actor
             finally:
                 names.registry = None
+
+    def _unlocking(self, profile: Profile) -> DataKey | Unlocking:
+        """Return what opens a profile; a passphrase begins to, while the modules load that act."""
+        secret = self.secret(profile)
+        if not isinstance(secret, str):
+            return secret
+        from panachain.passphrase import Hidden
+        from panachain.sdk.unlocking import Unlocking
+
+        return Unlocking(profile, Hidden(secret))
 
     def secret(self, profile: Profile, *, agent: bool = True) -> str | DataKey:
         """Return what opens a profile: what its agent holds, what its security key opens, or else the passphrase.

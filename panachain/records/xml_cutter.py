@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, Final, NamedTuple
-from xml.sax.saxutils import escape, quoteattr
 
 from panachain.errors import InputError
 from panachain.records.canonical import MAX_PIECE, MAX_VALUES
@@ -196,7 +195,7 @@ class Cutter(Bounded):
         if self._passed or (is_narrative and depth):
             # JSON has the markup of a narrative as one text.
             self._passed += 1
-            told = "".join(f" {one}={quoteattr(value)}" for one, value in attributes.items())
+            told = "".join(f" {one}={_quoted(value)}" for one, value in attributes.items())
             self._narrative.append(f"<{local}{told}>")
             self._parser.CharacterDataHandler = self._write
             return
@@ -250,7 +249,7 @@ class Cutter(Bounded):
                 _add(parent, f"_{local}", node)
 
     def _write(self, text: str) -> None:
-        self._narrative.append(escape(text))
+        self._narrative.append(_escaped(text))
 
     def _named(self, name: str) -> tuple[str, bool, bool]:
         """Return an element's local name, and whether it is a FHIR resource or a part of a narrative."""
@@ -275,7 +274,7 @@ class Cutter(Bounded):
             if name.startswith(_XML + SEPARATOR):
                 kept[f"xml:{name.rpartition(SEPARATOR)[2]}"] = value
         named = name_of(found[0])
-        told = "".join(f" {name}={quoteattr(value)}" for name, value in kept.items())
+        told = "".join(f" {name}={_quoted(value)}" for name, value in kept.items())
         form.start = b"<%b%b>" % (named, told.encode("ascii", "xmlcharrefreplace"))
         form.prefix = named[: named.rfind(b":") + 1]
         declared = DECLARATION.match(self._text)
@@ -340,3 +339,18 @@ def _add(parent: dict[str, Any], name: str, value: Any) -> None:
         known.append(value)
     else:
         parent[name] = [known, value]
+
+
+def _escaped(text: str) -> str:
+    """Return text as it stands between tags: what xml.sax.saxutils makes of it, which loads urllib.request first."""
+    return text.replace("&", "&amp;").replace(">", "&gt;").replace("<", "&lt;")
+
+
+def _quoted(value: str) -> str:
+    """Return an attribute's value with its quotes, as xml.sax.saxutils writes it."""
+    value = _escaped(value).replace("\n", "&#10;").replace("\r", "&#13;").replace("\t", "&#9;")
+    if '"' not in value:
+        return f'"{value}"'
+    if "'" not in value:
+        return f"'{value}'"
+    return '"' + value.replace('"', "&quot;") + '"'

@@ -21,6 +21,7 @@ from panachain.passphrase import Hidden, read_passphrase
 from panachain.sdk.locks import unlocked_by_security_key
 from panachain.sdk.network import Network
 from panachain.sdk.profiles import Profile, choose_profile, passphrase_sources, unlocked_by_agent
+from panachain.sdk.unlocking import Unlocking
 
 if TYPE_CHECKING:
     from panachain.sdk.base import Registrar
@@ -134,23 +135,29 @@ def connect(
         )
     if isinstance(network, Network):
         return open_actor(network, chosen, given)
+    # A key is made of a passphrase while the network's and the actor's modules load.
+    early = given if isinstance(given, DataKey) else Unlocking(chosen, given)
     opened = Network.open(config)
     try:
-        return open_actor(opened, chosen, given, owns_network=True)
+        return open_actor(opened, chosen, early, owns_network=True)
     except BaseException:
         opened.close()
         raise
 
 
 def open_actor(
-    network: Network, profile: Profile, passphrase: str | Hidden | DataKey, *, owns_network: bool = False
+    network: Network,
+    profile: Profile,
+    passphrase: str | Hidden | DataKey | Unlocking,
+    *,
+    owns_network: bool = False,
 ) -> AnyActor:
     """Return the actor of a profile, unlocked, at work in a network that is open.
 
     Args:
         network: where the actor works.
         profile: which actor.
-        passphrase: opens the profile; or the data key that an agent holds.
+        passphrase: opens the profile; or the data key that an agent holds; or what opens it already.
         owns_network: close the network with the session.
 
     Raises:

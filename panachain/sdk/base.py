@@ -27,6 +27,7 @@ from panachain.errors import (
 from panachain.model.actors import Actor, Role, Status
 from panachain.passphrase import Hidden
 from panachain.sdk.profiles import Profile, list_profiles, unlock
+from panachain.sdk.unlocking import Unlocking
 
 if TYPE_CHECKING:
     from panachain.chain.bound import Sends
@@ -58,14 +59,19 @@ class ActorSession:
     role: ClassVar[Role]
 
     def __init__(
-        self, network: Network, profile: Profile, passphrase: str | Hidden | DataKey, *, owns_network: bool = False
+        self,
+        network: Network,
+        profile: Profile,
+        passphrase: str | Hidden | DataKey | Unlocking,
+        *,
+        owns_network: bool = False,
     ) -> None:
         """Unlock the profile.
 
         Args:
             network: where the actor works.
             profile: which actor.
-            passphrase: opens the profile's key store; or the data key that an agent holds.
+            passphrase: opens the profile's key store; or the data key that an agent holds; or what opens it already.
             owns_network: close the network with the session.
 
         Raises:
@@ -84,13 +90,16 @@ class ActorSession:
         self._looked = _NEVER
         """When the chain was asked for the generation of the keys, Unix seconds, and what it said."""
         try:
-            seed = unlock(profile, hidden if isinstance(hidden, DataKey) else hidden.reveal())
+            if isinstance(hidden, Unlocking):
+                seed, hidden = hidden.seed(), hidden.hidden
+            else:
+                seed = unlock(profile, hidden if isinstance(hidden, DataKey) else hidden.reveal())
         except PanaChainError as exc:
             raise alone(exc) from None
         # A patient's key block never changes (ADR 58), and a registrar's seals and signs nothing.
         changes = self.role not in (Role.PATIENT, Role.REGISTRAR)
         self._unlocked: Seed = seed.following(self._key_generation) if changes else seed
-        self._passphrase = hidden
+        self._passphrase: Hidden | DataKey = hidden
 
     def close(self) -> None:
         """Forget the seed and all that stands on it, and close the network if this session opened it."""

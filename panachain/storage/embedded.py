@@ -80,12 +80,14 @@ class EmbeddedStore:
             self._db = sqlite3.connect(
                 folder / "index.sqlite", timeout=60, isolation_level=None, check_same_thread=False
             )
+            # Nobody waits for the disk until the first block: an index that names nothing is made again.
+            self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute("PRAGMA journal_mode=WAL")
-            # A pin or a deletion is promised to the caller when it returns.
-            self._db.execute("PRAGMA synchronous=FULL")
             # What is deleted from the index is in none of its free pages.
             self._db.execute("PRAGMA secure_delete=ON")
-            self._db.executescript(_SCHEMA)
+            self._db.executescript(f"BEGIN;{_SCHEMA}COMMIT;")
+            # A pin or a deletion is promised to the caller when it returns; it brings what came before it along.
+            self._db.execute("PRAGMA synchronous=FULL")
         except (OSError, sqlite3.Error) as exc:
             raise StoreUnavailableError(f"the embedded store {folder} can't be opened: {exc}") from exc
 

@@ -17,6 +17,7 @@ from panachain.crypto import keystore
 from panachain.crypto.wraps import DataKey
 from panachain.model.actors import Role
 from panachain.sdk.profiles import create_profile, load_profile, unlock, unlocked_by_agent
+from panachain.sdk.unlocking import Unlocking
 from tests.cli.twin import Outcome
 from tests.keystores import make_cheap
 
@@ -47,7 +48,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     @contextmanager
     def opened(_: object, profile: object, secret: object) -> Iterator[Any]:
-        found.append(secret)
+        found.append(secret.hidden.reveal() if isinstance(secret, Unlocking) else secret)
         raise KeyboardInterrupt
         yield
 

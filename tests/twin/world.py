@@ -41,7 +41,7 @@ from panachain.model.scope import Scope
 from panachain.model.transactions import PolicyEvent
 from panachain.proxy import messages, race
 from panachain.records import pairing
-from panachain.sdk import base, proven_keys, proxies
+from panachain.sdk import base, proven_keys, proxies, unlocking
 from panachain.sdk.base import Registrar
 from panachain.sdk.hospital import Hospital
 from panachain.sdk.network import Network
@@ -404,7 +404,8 @@ def running_world() -> Iterator[World]:
     folder = Path(tempfile.mkdtemp(prefix="panachain-twin-", dir=shm if os.access(shm, os.W_OK) else None))
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder)
-        stack.enter_context(patch.object(base, "unlock", lambda profile, _: seed_of(profile.name)))
+        for module in (base, unlocking):
+            stack.enter_context(patch.object(module, "unlock", lambda profile, _: seed_of(profile.name)))
         stack.enter_context(patch.object(pairing, "FIRST_YEAR", FIRST_YEAR))
         stack.enter_context(patch.object(Seed, "lane", _lane))
         # Nothing here has to outlive the process.

@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import json
 from typing import Any
+from xml.sax import saxutils
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from panachain.errors import InputError
 from panachain.records import xml_cutter
@@ -184,3 +187,9 @@ def test_the_tests_converter_writes_what_is_read() -> None:
     expected = {**resource, "active": "true"}
     expected["name"] = [{"given": ["a", "b"], "_given": {"id": "y"}}]
     assert cutter.value == expected
+
+
+@given(st.text(alphabet=st.sampled_from("&<>\"'\n\r\tab ü"), max_size=12))
+def test_text_is_escaped_as_pythons_library_does(text: str) -> None:
+    assert xml_cutter._escaped(text) == saxutils.escape(text)
+    assert xml_cutter._quoted(text) == saxutils.quoteattr(text)
