@@ -221,6 +221,36 @@ def test_a_record_whose_header_is_damaged_or_gone_costs_itself_only(clinic: Clin
     assert [(one.what, one.error) for one in findings.omissions] == [(f"record {first}", error)]
 
 
+def test_many_headers_are_opened_by_threads_in_their_order_and_a_bad_one_costs_itself(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locate_module, "_TOGETHER", 2)
+    patient = Seed.random()
+    clinic.publish(*((patient, record(bytes([number]), part=number)) for number in range(9)))
+    heads = HospitalHeads(clinic.address, clinic.seed.signer().public, tuple(clinic.manifests))
+    manifests = open_manifests(clinic.store, heads)
+    lane = Sought(Scope.all(), 0, patient.locator_key(Scope.all(), 0))
+    whole = locate(clinic.store, heads, manifests, lane)
+    bad, gone = whole[3].info.header_cid, whole[6].info.header_cid
+    assert [one.info.content_index for one in whole] == list(range(9))
+
+    class Damaged:
+        """A store that has another header in the place of one, and has lost another one."""
+
+        def get_block(self, cid: CID) -> bytes:
+            if str(cid) == gone:
+                raise BlockNotFoundError("lost")
+            block = clinic.store.get_block(cid)
+            return block[:-1] + bytes([block[-1] ^ 1]) if str(cid) == bad else block
+
+    findings = Findings()
+    (found,) = locate_all(Damaged(), heads, manifests, [lane], findings=findings)  # type: ignore[arg-type]
+    assert [one.info.content_index for one in found] == [0, 1, 2, 4, 5, 7, 8]
+    assert {one.what for one in findings.omissions} == {f"record {bad}", f"record {gone}"}
+    with pytest.raises(IntegrityError, match="doesn't open"):
+        locate_all(Damaged(), heads, manifests, [lane])  # type: ignore[arg-type]
+
+
 def found_of(clinic: Clinic, patient: Seed, *, lost: int = 0) -> tuple[int, list[str]]:
     """Return how many records of everything are found, and what is told of the hospital's numbers.
 
