@@ -3,7 +3,7 @@
     ./pana bench umbral [--rounds 200] [--threads 2] [--quick]
 
 Prints medians of processor time, both in turns in one process, so that both see the same machine; then how much two
-threads do; then, for secret scalars of two classes (few bits set, random), Welch's t of the functions that secrets meet
+threads do; then, for secret scalars of two classes (three bits set, random), Welch's t of the functions secrets meet
 and of the one that they must not, as dudect takes it, each beside a control of two equal classes. Fails nothing: a t
 beyond 4.5 in either direction is what dudect calls a leak, if the control's isn't as far out.
 """
@@ -133,11 +133,12 @@ def leakage(samples: int) -> None:
     """Print Welch's t of two classes of scalars, for the functions that secrets meet and for one that they must not.
 
     Each call has a scalar of its own. Its class is drawn when it is made, so that neither its place in memory nor what
-    runs beside it tells the class. The control is the same measurement of two classes that are the same.
+    runs beside it tells the class; few scalars come twice in either class, since a processor learns what repeats. The
+    control is the same measurement of two classes that are the same.
     """
     source = random.Random(1)
     point = Scalar.random().public()
-    few = (lambda: 1 << source.randrange(1, 40), lambda: source.randrange(1, ORDER))
+    few = (lambda: sum(1 << at for at in source.sample(range(255), 3)), lambda: source.randrange(1, ORDER))
     same = (few[1], few[1])
     ways: dict[str, tuple[Callable[[Any], object], Callable[[bytes], Any]]] = {
         "secp256k1_ecdh (secrets meet it)": (lambda scalar: scalar.times(point), Scalar),
