@@ -9,8 +9,9 @@ from unittest.mock import patch
 import pytest
 
 from panachain import Network
+from panachain.crypto.keys import Seed
 from panachain.passphrase import FILE
-from panachain.sdk import base
+from panachain.sdk import base, unlocking
 from panachain.sdk.profiles import Profile, write_private
 from tests.twin.world import World, resource, running_world, seed_of
 
@@ -48,12 +49,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             actor = made.sessions[who].profile
             shown = Profile(name, actor.role, actor.address, actor.keys, place)
             write_private(place / "profile.json", json.dumps(shown.to_json()).encode())
+
         # Key stores aren't used in the twin's world.
-        unlocked = patch.object(base, "unlock", lambda profile, _: seed_of(PEOPLE.get(profile.name, profile.name)))
+        def seed(profile: Profile, _: str) -> Seed:
+            return seed_of(PEOPLE.get(profile.name, profile.name))
+
+        unlocked, beside = patch.object(base, "unlock", seed), patch.object(unlocking, "unlock", seed)
         # It outlives every session.
         opened = patch.object(Network, "open", lambda config=None: made.network)
         kept = patch.object(type(made.network), "close", lambda _: None)
-        with unlocked, opened, kept:
+        with unlocked, beside, opened, kept:
             # What a document's reader did before.
             made.clinic.upload(["records"], "me")
             made.patient.grant("doctor", ["laboratory"], until=made.now + 1_000_000)
