@@ -13,6 +13,8 @@ from fastapi.responses import Response
 
 from panachain.errors import UsageError
 from panachain.model.actors import Actor, Address, Role
+from panachain.model.emergencies import DELAYS
+from panachain.model.scope import EMERGENCY, Category
 from panachain.portal.desk import Seat, seated
 from panachain.portal.forms import Form, checked_form
 from panachain.portal.i18n import N_, _, gettext, ngettext
@@ -21,7 +23,7 @@ from panachain.portal.pages import Page
 from panachain.portal.pages.everyone import qr
 from panachain.portal.paging import part_of
 from panachain.portal.refusals import said
-from panachain.portal.rendering import confirm, confirmed, render, to
+from panachain.portal.rendering import category, confirm, confirmed, render, to
 from panachain.portal.whom import called
 from panachain.sdk.patient import Patient
 from panachain.sdk.results.emergencies import EmergencyView
@@ -31,6 +33,8 @@ from panachain.sdk.results.revocations import RevocationReport
 PAGES: Final = (Page("/emergency/own", N_("Emergencies"), frozenset({Role.PATIENT}), 45),)
 YEARS: Final = (1, 2, 3, 5)
 """For how long a desk may be prepared, as the form offers it."""
+WAITS: Final = tuple(seconds // 60 for seconds in DELAYS)
+"""Minutes for which something may wait in an emergency."""
 STATES: Final = {
     "asked": N_("asked for; nobody co-signed it yet"),
     "lapsed": N_("lapsed: nobody co-signed it in time"),
@@ -66,6 +70,8 @@ async def emergencies(request: Request, seat: _Patient, page: str = "1") -> Resp
         part=part_of(list(reversed(found)), page),
         states=states(),
         years=YEARS,
+        waits=WAITS,
+        categories=[one.value for one in Category],
     )
 
 
@@ -84,6 +90,11 @@ async def prepare(request: Request, seat: _Patient, form: _Form) -> Response:
     if form.get("years", "") not in {str(years) for years in YEARS}:
         raise said(UsageError(_("Choose one of the lengths of the form; nothing was prepared.")))
     years = int(form["years"])
+    later, minutes = form.all("later"), form.get("delay", "0")
+    if set(later) - {one.value for one in Category} or minutes not in {"0", *map(str, WAITS)}:
+        raise said(UsageError(_("Choose from what the form offers; nothing was prepared.")))
+    if bool(later) != (minutes != "0"):
+        raise said(UsageError(_("Choose both what shall wait and for how long, or neither; nothing was prepared.")))
     if not confirmed(request, form):
         name = form["desk"].strip()[:200]
         found: Actor = await seat.run(lambda patient: patient.network.resolve(name, Role.GROUP))
@@ -97,19 +108,40 @@ async def prepare(request: Request, seat: _Patient, form: _Form) -> Response:
                     " co-signs. Then your emergency summary is open to the one who asked, for four hours."
                 ),
                 _("You are told who asked and why, whatever comes of it. You can take this back at any time."),
+                *_waiting(later, int(minutes)),
                 ngettext("It ends in one year.", "It ends in %(num)d years.", years),
             ],
-            fields={"desk": found.address, "years": str(years)},
+            fields={"desk": found.address, "years": str(years), "later": later, "delay": minutes},
             button=_("Prepare"),
             back="/emergency/own",
         )
     desk = Address(form["desk"])
+    delay = timedelta(minutes=int(minutes)) or None
 
     def work(patient: Patient, progress: JobProgress) -> list[PolicyView]:
         progress.stage(_("The proxies get their shares"))
-        return patient.emergency.prepare([desk], until=timedelta(days=365 * years))
+        return patient.emergency.prepare([desk], until=timedelta(days=365 * years), later=later, delay=delay)
 
     return to(seat.start(_("Preparing for an emergency"), work, template="patient/emergency_prepared.html"))
+
+
+def _waiting(later: list[str], minutes: int) -> list[str]:
+    """Return what a patient should know of what waits, before they choose it."""
+    if not later:
+        return []
+    told = [
+        _(
+            "This opens only %(minutes)d minutes after the second signature: %(what)s. You can veto it meanwhile.",
+            minutes=minutes,
+            what=", ".join(map(category, later)),
+        ),
+        _("Who reads is told when more opens, and not what it is."),
+    ]
+    if {*later} & {one.value for one in EMERGENCY}:
+        told.append(_("Until then your emergency summary says of each of these that something is withheld."))
+        if Category.LABORATORY.value not in later:
+            told.append(_("Blood groups, and what you put into the emergency summary yourself, wait as well."))
+    return told
 
 
 @router.post("/emergency/own/veto")

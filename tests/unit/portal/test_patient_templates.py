@@ -247,6 +247,8 @@ def pages(text: str) -> dict[str, dict[str, Any]]:
             "part": part_of([emergency], "1"),
             "states": EMERGENCIES,
             "years": (1, 2),
+            "waits": (15, 30),
+            "categories": ["conditions"],
             "beside": ["pat-x"],
         },
         "emergency_card.html": {"handle": "pat-x", "code": ""},

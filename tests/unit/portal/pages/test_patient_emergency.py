@@ -58,6 +58,23 @@ def ended(client: Client, answer: Any) -> str:
     return text_of(answer.text)
 
 
+def test_what_shall_wait_is_chosen_with_its_time(portal: Portal) -> None:
+    client = portal.client_of(Role.PATIENT)
+    desk = desk_of(portal.world)
+    wait = {"desk": desk, "years": "1", "later": ["conditions", "mental-health"]}
+    for wrong in ({}, {"delay": "0"}, {"delay": "20"}, {"delay": "240"}, {"delay": "30", "later": ["gossip"]}):
+        client.submit("/emergency/own/prepare", 400, **(wait | wrong))
+    client.submit("/emergency/own/prepare", 400, desk=desk, years="1", delay="30")
+    asked = client.submit("/emergency/own/prepare", **wait, delay="30")
+    told = text_of(asked.text)
+    assert "only 30 minutes after the second signature: conditions, mental health" in told.lower().replace("  ", " ")
+    assert "Blood groups" in told
+    client.finish(client.agree(asked))
+    delays = sorted(own.terms.emergency_delay for own in portal.world.patient.emergency._active())
+    assert delays[-2:] == [0, 1800]
+    assert "mental health" in text_of(client.page("/emergency/own")).lower()
+
+
 def test_what_was_prepared_opens_with_two_signatures_and_the_patient_sees_it(portal: Portal) -> None:
     patient = prepared(portal)
     upload(portal.world, 1, category="allergies")
