@@ -20,7 +20,7 @@ from panachain.portal.pages.patient_records import KEPT, Records, known_record
 from panachain.portal.paging import part_of
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.sdk.patient import Patient
-from panachain.sdk.results.erasures import AskErasureReport, Erasures
+from panachain.sdk.results.erasures import AskErasureReport, DroppedShares, Erasures
 
 PAGES: Final = (Page("/erasures/own", N_("Erasures"), frozenset({Role.PATIENT}), 81),)
 STATES: Final = {
@@ -49,6 +49,7 @@ async def erasures(request: Request, seat: _Patient, page: str = "1") -> Respons
         part=part_of(list(reversed(kept.records)), page),
         omissions=kept.omissions,
         states={name: gettext(text) for name, text in STATES.items()},
+        idle=kept.idle,
     )
 
 
@@ -92,6 +93,34 @@ async def ask(request: Request, seat: _Patient, form: _Form) -> Response:
         return report
 
     return to(seat.start(_("Asking to erase a record"), work, template="patient/erasure_asked.html"))
+
+
+@router.post("/erasures/own/end")
+async def end(request: Request, seat: _Patient, form: _Form) -> Response:
+    """End the grants in whose lanes nothing is left, and have the proxies delete their shares."""
+    if not confirmed(request, form):
+        return confirm(
+            request,
+            title=_("End grants that open nothing any more"),
+            sentences=[
+                _("All that these grants opened is erased. They are taken back, and the proxies delete their shares."),
+                _("The proxies' logs are asked afterwards whether the shares are gone."),
+                _(
+                    "What hospitals publish there later isn't granted to anybody any more: grant it anew if you want that."
+                ),
+            ],
+            fields={},
+            button=_("End them"),
+            danger=True,
+            back="/erasures/own",
+        )
+
+    def work(patient: Patient, progress: JobProgress) -> DroppedShares:
+        progress.stage(_("The chain is told, and each proxy"))
+        seat.put("erasures", None)
+        return patient.erasures.drop_shares()
+
+    return to(seat.start(_("Ending grants"), work, template="patient/shares_dropped.html"))
 
 
 def _looking(seat: Seat) -> Response:

@@ -35,7 +35,7 @@ from panachain.sdk.access import Allowed, Reader, Readers
 from panachain.sdk.readings import Reading
 from panachain.sdk.results.choices import AskedRecord, ChoicesReport, RecategorizeReport
 from panachain.sdk.results.emergencies import EmergencyView
-from panachain.sdk.results.erasures import AskErasureReport, Erasures
+from panachain.sdk.results.erasures import AskErasureReport, DroppedShares, Erasures
 from panachain.sdk.results.guardians import RecoveryView
 from panachain.sdk.results.listings import LeftOut
 from panachain.sdk.results.log import LIED, SILENT, ConvictionReport, LogEntry, LogProof
@@ -239,7 +239,8 @@ def pages(text: str) -> dict[str, dict[str, Any]]:
         "chosen.html": {"result": bad(ChoicesReport(("HIV",), omissions=OMITTED))},
         "export.html": {"exports": [one_report]},
         "exported.html": {"result": one_report},
-        "erasures.html": {"part": part_of([erasure], "1"), "omissions": omitted, "states": ERASED},
+        "erasures.html": {"part": part_of([erasure], "1"), "omissions": omitted, "states": ERASED, "idle": ("0x1",)},
+        "shares_dropped.html": {"result": DroppedShares((), 0, omitted)},
         "erasures_looked.html": {"result": Erasures((erasure,), omitted)},
         "erasure_asked.html": {"result": AskErasureReport((erasure,), omitted)},
         "emergency.html": {

@@ -5,16 +5,17 @@ from __future__ import annotations
 import pytest
 
 from panachain.model.actors import Role
+from panachain.model.policy import PolicyStatus
 from panachain.sdk.results.erasures import Erasures, ErasureView
 from tests.portal.conftest import Client, Portal, text_of
 from tests.unit.portal.hostile import TEXTS, harmless, seat_of
-from tests.unit.sdk.helpers import upload
+from tests.unit.sdk.helpers import grant, upload
 
 
-def asked(portal: Portal, count: int = 1) -> tuple[Client, list[str]]:
+def asked(portal: Portal, count: int = 1, category: str = "laboratory") -> tuple[Client, list[str]]:
     """Let the patient ask by pages to have records erased that were just published; return them."""
     before = {one.info.header_cid for one in portal.world.patient.records()}
-    upload(portal.world, count)
+    upload(portal.world, count, category=category)
     records = [one.info.header_cid for one in portal.world.patient.records() if one.info.header_cid not in before]
     client = portal.client_of(Role.PATIENT)
     client.finish(client.submit("/records/again"))
@@ -51,6 +52,25 @@ def test_a_record_is_erased_and_both_see_it(portal: Portal) -> None:
     assert record not in listed
     assert "erased for ever" in text_of(patient.page("/records/withdrawn"))
     assert "erased this record" in text_of(patient.page(f"/records/{record}", 404))
+
+
+def test_a_grant_that_opens_nothing_any_more_is_ended(portal: Portal) -> None:
+    patient, (record,) = asked(portal, category="immunizations")
+    policy = grant(portal.world, categories=("immunizations",)).policy_id
+    # Those that other tests left.
+    portal.world.patient.erasures.drop_shares()
+    patient.finish(patient.submit("/erasures/own/look"))
+    assert "Grants that open nothing any more" not in text_of(patient.page("/erasures/own"))
+    hospital, _ = wishes(portal)
+    hospital.finish(hospital.agree(hospital.submit("/erasures/do", record=record)))
+    patient.finish(patient.submit("/erasures/own/look"))
+    assert "Grants that open nothing any more" in text_of(patient.page("/erasures/own"))
+    question = patient.submit("/erasures/own/end")
+    assert "isn't granted to anybody any more" in text_of(question.text)
+    told = text_of(patient.finish(patient.agree(question)))
+    assert "One grant was ended. The proxies' logs say that 3 shares were deleted." in told
+    assert portal.world.patient.terms_of(policy)[0].status is PolicyStatus.REVOKED
+    assert "Grants that open nothing any more" not in text_of(patient.finish(patient.submit("/erasures/own/look")))
 
 
 def test_a_refusal_is_read_by_the_patient(portal: Portal) -> None:
