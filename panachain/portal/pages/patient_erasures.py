@@ -105,9 +105,7 @@ async def end(request: Request, seat: _Patient, form: _Form) -> Response:
             sentences=[
                 _("All that these grants opened is erased. They are taken back, and the proxies delete their shares."),
                 _("The proxies' logs are asked afterwards whether the shares are gone."),
-                _(
-                    "What hospitals publish there later isn't granted to anybody any more: grant it anew if you want that."
-                ),
+                _("What hospitals publish there later isn't granted to anybody any more: grant it anew if you want."),
             ],
             fields={},
             button=_("End them"),
