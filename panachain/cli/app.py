@@ -239,6 +239,7 @@ class App:
             UsageError: several policies fit, or it is no ID and nobody's name.
             PolicyUnknownError: none fits.
         """
+        from panachain.sdk.access import unread
         from panachain.sdk.names import policy_id, policy_of
         from panachain.sdk.patient import Patient
 
@@ -251,7 +252,15 @@ class App:
         if text.startswith("0x"):
             return policy_id(text, (view.policy_id for view in own()))
         other = actor.network.resolve(text, *_GRANTEES if patient else (Role.PATIENT,))
-        return policy_of(text, [view for view in own() if other.address == (view.grantee if patient else view.patient)])
+        policies = actor.policies() if isinstance(actor, Patient) else actor.inbox()
+        found = [view for view in policies if other.address == (view.grantee if patient else view.patient)]
+        if patient and (lost := unread(policies.left_out)):
+            # Whoever means all that somebody has must hear of it, whatever is found.
+            self.output.warn(
+                f"{words.count(len(lost), 'policy')} in force can't be read, and may be to {text}, too:"
+                f" {', '.join(one.item for one in lost)}"
+            )
+        return policy_of(text, found)
 
     def own_policy(self, patient: Patient, text: str) -> PolicyId:
         """Return the policy of a patient's that is to be taken back, as `policy` does; also where no node answers.

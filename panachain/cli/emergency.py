@@ -16,6 +16,7 @@ import click
 
 from panachain.cli import words
 from panachain.cli.app import App, LazyGroup, command, current
+from panachain.cli.blocked import show_left_out
 from panachain.cli.files import write_new
 from panachain.cli.values import Categories, Duration, Moment, flat
 from panachain.errors import PartlyDoneError
@@ -136,7 +137,14 @@ def veto(yes: bool) -> None:
         if not yes:
             app.confirm("Nobody will be able to open your emergency lane, whatever happens to you. Go on?", yes=yes)
         reports = patient.emergency.veto()
-        app.output.many(reports, empty="No emergency desk could open anything.", columns=("policy_id", "stage"))
+        none = "" if reports.left_out else "No emergency desk could open anything."
+        app.output.many(reports, empty=none, columns=("policy_id", "stage"))
+        show_left_out(app, reports)
+        if reports.left_out:
+            raise PartlyDoneError(
+                f"{words.count(len(reports.left_out), 'policy')} in force can't be read, and may be to emergency desks",
+                hint=f"panachain revoke {reports.left_out[0].item} takes one back",
+            )
     if not all(one.final for one in reports):
         raise PartlyDoneError(
             "the veto was sent, and it isn't proven or too few proxies signed the deletion",

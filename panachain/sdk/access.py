@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import PolicyStatus
 from panachain.model.scope import EMERGENCY, RESTRICTED, Category, path_of
+from panachain.sdk.results.listings import LeftOut
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.words import WHOLE
 
@@ -60,6 +61,15 @@ class Readers:
 def in_force(policies: Iterable[PolicyView]) -> list[PolicyView]:
     """Return the policies by which somebody can read, now or later."""
     return [view for view in policies if view.status in (PolicyStatus.ACTIVE, PolicyStatus.NOT_YET)]
+
+
+def unread(left_out: Iterable[LeftOut]) -> tuple[LeftOut, ...]:
+    """Return the policies in force whose terms can't be read: they may be to anybody, and of anything.
+
+    Args:
+        left_out: of a patient's policies. What is over, and what is no policy, is passed over.
+    """
+    return tuple(one for one in left_out if one.kind == "policy" and not one.over)
 
 
 def readers(policies: Iterable[PolicyView]) -> Readers:

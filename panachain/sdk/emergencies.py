@@ -25,10 +25,12 @@ from panachain.model.policy import PolicyStatus
 from panachain.model.scope import EMERGENCY, Category, Purpose
 from panachain.model.transactions import Emergency
 from panachain.records.findings import UNREADABLE
+from panachain.sdk.access import unread
 from panachain.sdk.desks import desk_of
 from panachain.sdk.network import Network
 from panachain.sdk.offers import Offers
 from panachain.sdk.results.emergencies import EmergencyView
+from panachain.sdk.results.listings import Listing
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.sealed_texts import open_text, seal_text
 from panachain.sdk.times import Moment, iso
@@ -234,9 +236,13 @@ class OwnEmergencies:
                     self._revoke(own.policy_id)
         return self._names.fill(made)
 
-    def policies(self) -> list[PolicyView]:
-        """Return the policies by which desks could open the emergency lane now, in an emergency."""
-        return self._names.fill(own.view() for own in self._active())
+    def policies(self) -> Listing[PolicyView]:
+        """Return the policies by which desks could open the emergency lane now, in an emergency.
+
+        `left_out` of the list names policies in force whose terms can't be read: they may be to desks, too.
+        """
+        active = self._active()
+        return Listing(self._names.fill(own.view() for own in active), active.left_out)
 
     def beside(self) -> tuple[Actor, ...]:
         """Return the other account under which records of this patient lie, if they are in care: with desks of its own.
@@ -245,16 +251,22 @@ class OwnEmergencies:
         """
         return _beside(self._network, self._patient)
 
-    def veto(self) -> list[RevocationReport]:
-        """Take every such policy back: proxies refuse from the next block on, and delete their shares."""
-        return [self._revoke(own.policy_id) for own in self._active()]
+    def veto(self) -> Listing[RevocationReport]:
+        """Take every such policy back: proxies refuse from the next block on, and delete their shares.
+
+        `left_out` of the list is as that of `policies`: what it names is still in force, and `Patient.revoke` takes it.
+        """
+        active = self._active()
+        return Listing([self._revoke(own.policy_id) for own in active], active.left_out)
 
     def all(self) -> list[EmergencyView]:
         """Return every emergency that anybody asked for with this patient, oldest first, co-signed or not."""
         return self._views.of(self._network.sidechain.emergency.find(patient=self._patient))
 
-    def _active(self) -> list[OwnPolicy]:
-        return [own for own in self._policies.readable() if own.terms.is_for_emergencies and not own.has_ended]
+    def _active(self) -> Listing[OwnPolicy]:
+        readable = self._policies.readable()
+        active = [own for own in readable if own.terms.is_for_emergencies and not own.has_ended]
+        return Listing(active, unread(readable.left_out))
 
     def _offer(self, offers: Offers, desk: Actor, until: Moment, part: _Part) -> Offer:
         offer = offers.first(desk.address, part.words, (), Purpose.ETREAT, until=until)

@@ -128,7 +128,8 @@ class OwnPolicies:
             try:
                 found.append(self._open(index, policy))
             except UNREADABLE as exc:
-                left_out.append(LeftOut("policy", policy.policy_id, f"its terms can't be read: {exc}"))
+                why = f"its terms can't be read: {exc}"
+                left_out.append(LeftOut("policy", policy.policy_id, why, over=has_ended(policy)))
         return Listing(found, left_out)
 
     def _on_chain(self) -> list[tuple[int, OnChainPolicy]]:

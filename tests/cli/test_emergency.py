@@ -20,6 +20,7 @@ from panachain.model.actors import Address
 from panachain.model.scope import Category
 from panachain.sdk.patient import Patient
 from panachain.sdk.results.emergencies import EmergencyView
+from panachain.sdk.results.listings import LeftOut, Listing
 from tests.cli.twin import Outcome, Twin
 from tests.unit.sdk.results.samples import REVOKED, VIEW
 
@@ -121,8 +122,14 @@ def test_a_reader_is_told_when_more_opens_and_not_what(
 def test_a_veto_is_asked_about_and_ends_with_3_until_it_is_final(run: Run, part: Part) -> None:
     assert run("emergency", "veto").code == 2
     assert part.calls == []
-    part.answers["veto"] = [REVOKED]
+    part.answers["veto"] = Listing([REVOKED])
     assert run("emergency", "veto", "--yes").code == (0 if REVOKED.final else 3)
+    lost = "0x" + "5a" * 20
+    part.answers["veto"] = Listing([], [LeftOut("policy", lost, "its terms can't be read")])
+    outcome = run("emergency", "veto", "--yes")
+    assert outcome.code == 3
+    assert lost in outcome.err
+    assert "No emergency desk could open anything" not in outcome.out + outcome.err
 
 
 def test_a_card_holds_the_handle_and_nothing_that_loads_or_names_anybody(

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from panachain.errors import PanaChainError, UsageError
+from panachain.cli.app import App
+from panachain.errors import BlockNotFoundError, PanaChainError, UsageError
 from panachain.model.actors import Role
 from panachain.model.policy import PolicyStatus
 from panachain.sdk.patient import Patient
+from panachain.sdk.policies import OwnPolicies
 from panachain.sdk.tracing import MOST
 from tests.portal.conftest import ORIGIN, Client, Portal, forms_of, make_portal, text_of
 from tests.twin.world import seed_of
@@ -120,6 +124,50 @@ def test_one_grant_that_cannot_be_taken_back_keeps_no_other(
     assert "One grant couldn't be taken back" in told
     assert "still in force" in told
     assert status(world, good) is PolicyStatus.REVOKED
+
+
+def unreadable(monkeypatch: pytest.MonkeyPatch, *lost: Any) -> None:
+    """Have the terms of some policies be where nobody has them."""
+    real, ids = OwnPolicies._open, {one.policy_id for one in lost}
+
+    def opened(self: OwnPolicies, index: int, policy: Any) -> Any:
+        if policy.policy_id in ids:
+            raise BlockNotFoundError("no store has it")
+        return real(self, index, policy)
+
+    monkeypatch.setattr(OwnPolicies, "_open", opened)
+
+
+def test_what_cannot_be_read_is_named_and_not_told_as_taken_back(
+    portal_of_all: Portal, patient: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = portal_of_all.world
+    over, lost, seen = grant(world), grant(world), grant(world, categories=("vitals",))
+    world.patient.revoke(over.policy_id)
+    unreadable(monkeypatch, over, lost)
+    page = patient.finish(patient.submit("/leaks/text", leaked=LEAKED))
+    assert ("/grants/revoke", lost.policy_id) in [(path, dict(hidden).get("policy")) for path, hidden in forms_of(page)]
+    asked = patient.submit("/leaks/revoke", who=world.clinician.address)
+    told = text_of(asked.text)
+    assert f"One grant can't be read, and may be to them: it is still in force. {lost.policy_id}" in told
+    # What is over opens nothing, whoever it was to.
+    assert over.policy_id not in told
+    page = patient.finish(patient.agree(asked))
+    assert "One grant can't be read" in text_of(page)
+    assert "All that you granted to them is taken back." not in text_of(page)
+    assert lost.policy_id in page
+    told = text_of(patient.submit("/leaks/revoke", 400, who=world.clinician.address).text)
+    assert lost.policy_id in told
+    assert "None of your grants" not in told
+    assert "None of your grants" not in text_of(patient.finish(patient.submit("/leaks/text", leaked=LEAKED)))
+    warned: list[str] = []
+    app: Any = SimpleNamespace(output=SimpleNamespace(warn=warned.append))
+    with suppress(PanaChainError):
+        App.policy(app, world.patient, world.clinician.profile.handle)
+    assert [lost.policy_id in one for one in warned] == [True]
+    patient.finish(patient.agree(patient.submit("/grants/revoke", policy=lost.policy_id)))
+    monkeypatch.undo()
+    assert {status(world, one) for one in (lost, seen)} == {PolicyStatus.REVOKED}
 
 
 def test_a_leaked_record_names_who_ever_opened_it(portal_of_all: Portal, patient: Client) -> None:

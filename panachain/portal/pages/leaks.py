@@ -27,10 +27,10 @@ from panachain.portal.receiving import receive
 from panachain.portal.refusals import RefusedError, said
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.portal.whom import called
-from panachain.sdk.access import in_force
+from panachain.sdk.access import in_force, unread
 from panachain.sdk.base import Registrar
 from panachain.sdk.patient import Patient
-from panachain.sdk.results.listings import LeftOut
+from panachain.sdk.results.listings import LeftOut, Listed, Listing
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.revocations import RevocationReport
 from panachain.sdk.results.tracing import Traced
@@ -82,6 +82,8 @@ class Found:
 
     culprits: Sequence[Culprit]
     left_out: Sequence[LeftOut]
+    unread: Sequence[LeftOut] = ()
+    """Of the patient who looks: grants in force that can't be read now, which may be to anybody."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,25 @@ class Ended:
     view: PolicyView
     report: RevocationReport | None
     error: PanaChainError | None = None
+
+    @property
+    def proven(self) -> bool:
+        """Whether the chain proves that it is taken back."""
+        return self.report is not None and self.report.proven
+
+
+@dataclass(frozen=True)
+class TakenBack:
+    """What became of all grants that were to be taken back."""
+
+    ended: Sequence[Ended]
+    unread: Sequence[LeftOut]
+    """Grants in force that can't be read now: they may be to the same account."""
+
+    @property
+    def certain(self) -> bool:
+        """Whether the chain proves it of each."""
+        return all(one.proven for one in self.ended)
 
 
 @router.get("/leaks")
@@ -167,7 +188,8 @@ def _tracing(seat: Seat, leaked: bytes) -> Response:
     def work(actor: Any, progress: JobProgress) -> Found:
         progress.stage(_("It is compared with everybody's public keys, on this machine"))
         traced = Tracing(actor.network).trace(leaked)
-        granted = in_force(actor.policies()) if isinstance(actor, Patient) else []
+        policies = actor.policies() if isinstance(actor, Patient) else Listed(Listing[PolicyView]())
+        granted = in_force(policies)
         people: dict[Address, list[Traced]] = {}
         for one in traced:
             people.setdefault(one.actor.address, []).append(one)
@@ -175,7 +197,7 @@ def _tracing(seat: Seat, leaked: bytes) -> Response:
             Culprit(of[0].actor, of, who == actor.address, [view for view in granted if view.grantee == who])
             for who, of in people.items()
         ]
-        return Found(sorted(culprits, key=lambda one: not one.secret), traced.left_out)
+        return Found(sorted(culprits, key=lambda one: not one.secret), traced.left_out, unread(policies.left_out))
 
     return to(seat.start(_("Whose key it is"), work, template="everyone/traced.html", path="/leaks", what=WHAT))
 
@@ -188,10 +210,13 @@ async def revoke(request: Request, seat: _Patient, form: Filled) -> Response:
     """Take back all that this patient granted to somebody."""
     who = Address(form["who"])
 
-    def look(patient: Patient) -> list[PolicyView]:
-        return [view for view in in_force(patient.policies()) if view.grantee == who]
+    def look(patient: Patient) -> Listing[PolicyView]:
+        policies = patient.policies()
+        return Listing([view for view in in_force(policies) if view.grantee == who], unread(policies.left_out))
 
-    granted: list[PolicyView] = await seat.run(look)
+    granted: Listing[PolicyView] = await seat.run(look)
+    if not granted and granted.left_out:
+        raise said(UsageError(_unread(granted.left_out)))
     if not granted:
         raise said(UsageError(_("None of your grants to this account is in force; there was nothing to take back.")))
     wanted = ",".join(sorted(view.policy_id for view in granted))
@@ -206,6 +231,8 @@ async def revoke(request: Request, seat: _Patient, form: Filled) -> Response:
             _("What you granted to a group that they are a member of stays: they go on reading by it."),
             _("It can't be undone; you can grant anew once they have other keys."),
         ]
+        if granted.left_out:
+            sentences.insert(2, _unread(granted.left_out))
         return confirm(
             request,
             title=_("Take back all that you granted to them"),
@@ -217,14 +244,25 @@ async def revoke(request: Request, seat: _Patient, form: Filled) -> Response:
         )
     chosen = set(form["policies"].split(","))
 
-    def work(patient: Patient, progress: JobProgress) -> list[Ended]:
-        return [
+    def work(patient: Patient, progress: JobProgress) -> TakenBack:
+        ended = [
             _end(patient, view, progress, number, len(chosen))
             for number, view in enumerate((one for one in granted if one.policy_id in chosen), start=1)
         ]
+        return TakenBack(ended, granted.left_out)
 
     left = _("A revocation that was signed is sent again whenever you unlock the portal, until the chain proves it.")
     return to(seat.start(_("Taking it back"), work, template="patient/ended.html", left=left, path="/leaks", who=who))
+
+
+def _unread(found: Sequence[LeftOut]) -> str:
+    """Say which grants stay in force since nobody can tell whose they are: their IDs are all that is left of them."""
+    text = ngettext(
+        "One grant can't be read, and may be to them: it is still in force.",
+        "%(num)d grants can't be read, and may be to them: these are still in force.",
+        len(found),
+    )
+    return f"{text} {', '.join(one.item for one in found)}"
 
 
 def _end(patient: Patient, view: PolicyView, progress: JobProgress, number: int, of: int) -> Ended:

@@ -27,6 +27,7 @@ from panachain.portal.rendering import category, confirm, confirmed, render, to
 from panachain.portal.whom import called
 from panachain.sdk.patient import Patient
 from panachain.sdk.results.emergencies import EmergencyView
+from panachain.sdk.results.listings import Listing
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.revocations import RevocationReport
 
@@ -58,7 +59,7 @@ def states() -> dict[str, str]:
 @router.get("/emergency/own")
 async def emergencies(request: Request, seat: _Patient, page: str = "1") -> Response:
     """Show who may open in an emergency, and every emergency that anybody asked for."""
-    prepared: list[PolicyView] = await seat.run(lambda patient: patient.emergency.policies())
+    prepared: Listing[PolicyView] = await seat.run(lambda patient: patient.emergency.policies())
     found: list[EmergencyView] = await seat.run(lambda patient: patient.emergency.all())
     beside: tuple[Actor, ...] = await seat.run(lambda patient: patient.emergency.beside())
     return render(
@@ -66,6 +67,7 @@ async def emergencies(request: Request, seat: _Patient, page: str = "1") -> Resp
         "patient/emergency.html",
         title=_("Emergencies"),
         prepared=prepared,
+        unread=prepared.left_out,
         beside=[one.handle for one in beside],
         part=part_of(list(reversed(found)), page),
         states=states(),
@@ -162,7 +164,7 @@ async def veto(request: Request, seat: _Patient, form: _Form) -> Response:
             back="/emergency/own",
         )
 
-    def work(patient: Patient, progress: JobProgress) -> list[RevocationReport]:
+    def work(patient: Patient, progress: JobProgress) -> Listing[RevocationReport]:
         progress.stage(_("The chain is told, and each proxy"))
         return patient.emergency.veto()
 

@@ -27,11 +27,11 @@ from panachain.portal.pages import Page
 from panachain.portal.paging import Part, part_of
 from panachain.portal.refusals import said
 from panachain.portal.rendering import confirm, confirmed, render, to, to_opened
-from panachain.sdk.access import who_reads
+from panachain.sdk.access import unread, who_reads
 from panachain.sdk.patient import Patient
 from panachain.sdk.readings import Reading
 from panachain.sdk.results.choices import RecategorizeReport
-from panachain.sdk.results.listings import LeftOut
+from panachain.sdk.results.listings import LeftOut, Listing
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.records import LeftBehind, OpenedRecord, ResourceHistory, WithdrawnRecord
 
@@ -134,8 +134,9 @@ class OneRecord:
     """What the page of one record shows."""
 
     record: OpenedRecord
-    policies: Sequence[PolicyView]
-    """By which somebody can read it, now or from their beginning on."""
+    policies: Listing[PolicyView]
+    """By which somebody can read it, now or from their beginning on; `left_out` names those in force that can't be
+    read now."""
     openings: Openings | None = None
     """None before the proxies were asked."""
     versions: Sequence[ResourceHistory] | None = None
@@ -174,13 +175,20 @@ def _openings_key(record_id: str) -> str:
     return f"openings/{record_id}"
 
 
-def _one(seat: Seat, kept: Records, record: OpenedRecord, policies: Sequence[PolicyView]) -> OneRecord:
+def _own(patient: Patient) -> Listing[PolicyView]:
+    policies = patient.policies()
+    return Listing(policies, unread(policies.left_out))
+
+
+def _one(seat: Seat, kept: Records, record: OpenedRecord, policies: Listing[PolicyView]) -> OneRecord:
     info = record.info
     versions = None
     if kept.histories is not None:
         versions = [one for one in kept.histories if any(of.record == info.header_cid for of in one.versions)]
     openings: Openings | None = seat.keep.get(_openings_key(info.header_cid))
-    return OneRecord(record, who_reads(policies, info.category, info.year), openings, versions)
+    return OneRecord(
+        record, Listing(who_reads(policies, info.category, info.year), policies.left_out), openings, versions
+    )
 
 
 def _reading_one(seat: Seat, record_id: str) -> Response:
@@ -189,7 +197,7 @@ def _reading_one(seat: Seat, record_id: str) -> Response:
     def work(patient: Patient, progress: JobProgress) -> OneRecord:
         kept = read_all(patient, progress)
         seat.put(KEPT, kept)
-        return _one(seat, kept, known_record(kept, record_id), list(patient.policies()))
+        return _one(seat, kept, known_record(kept, record_id), _own(patient))
 
     return to(seat.start(_("Reading your records"), work, template="patient/record.html", path="/records"))
 
@@ -240,7 +248,7 @@ async def one_record(request: Request, seat: Sitting, record_id: str) -> Respons
     if kept is None:
         return _reading_one(seat, record_id)
     record = known_record(kept, record_id)
-    policies: list[PolicyView] = await seat.run(lambda patient: list(patient.policies()))
+    policies: Listing[PolicyView] = await seat.run(_own)
     return render(request, "patient/record.html", result=_one(seat, kept, record, policies))
 
 

@@ -31,6 +31,8 @@ class LeftOut:
     """In words."""
     sender: str = ""
     """The account that sent it, where that is known: `block` takes it."""
+    over: bool = False
+    """Whether it is a policy that opens nothing any more: what nobody can read of it changes nothing."""
 
     def __str__(self) -> str:
         """Return it as one line."""

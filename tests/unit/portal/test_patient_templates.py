@@ -19,7 +19,7 @@ from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
 from panachain.plain import line
 from panachain.portal.i18n import speaking
-from panachain.portal.pages.leaks import Ended, Leaked
+from panachain.portal.pages.leaks import Ended, Leaked, TakenBack
 from panachain.portal.pages.patient_choosing import LENGTHS
 from panachain.portal.pages.patient_emergency import STATES as EMERGENCIES
 from panachain.portal.pages.patient_erasures import STATES as ERASED
@@ -37,7 +37,7 @@ from panachain.sdk.results.choices import AskedRecord, ChoicesReport, Recategori
 from panachain.sdk.results.emergencies import EmergencyView
 from panachain.sdk.results.erasures import AskErasureReport, DroppedShares, Erasures
 from panachain.sdk.results.guardians import RecoveryView
-from panachain.sdk.results.listings import LeftOut
+from panachain.sdk.results.listings import LeftOut, Listing
 from panachain.sdk.results.log import LIED, SILENT, ConvictionReport, LogEntry, LogProof
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.records import (
@@ -211,7 +211,7 @@ def pages(text: str) -> dict[str, dict[str, Any]]:
         "records.html": {"result": listed(kept)},
         "withdrawn.html": {"part": part_of([bad(GONE)], "1")},
         "record.html": {
-            "result": OneRecord(record, [view], Openings([reading], left, 1), [bad(HISTORY)]),
+            "result": OneRecord(record, Listing([view], left), Openings([reading], left, 1), [bad(HISTORY)]),
         },
         "versions_read.html": {"result": text},
         "who_read.html": {"result": Openings([reading], left, 1), "back": "/records/withdrawn"},
@@ -220,7 +220,7 @@ def pages(text: str) -> dict[str, dict[str, Any]]:
         "ward_taken.html": {"result": SimpleNamespace(name=text)},
         "leaked.html": {"result": Leaked([text], Openings([reading], left, 1))},
         "ended.html": {
-            "result": [Ended(view, bad(REVOKED)), Ended(view, None, PanaChainError(text, hint=text))],
+            "result": TakenBack([Ended(view, bad(REVOKED)), Ended(view, None, PanaChainError(text, hint=text))], left),
             "who": text,
         },
         "log.html": {"result": shown(log, Wanted(text, text, "", "", text, text))},
@@ -245,6 +245,7 @@ def pages(text: str) -> dict[str, dict[str, Any]]:
         "erasure_asked.html": {"result": AskErasureReport((erasure,), omitted)},
         "emergency.html": {
             "prepared": [view],
+            "unread": left,
             "part": part_of([emergency], "1"),
             "states": EMERGENCIES,
             "years": (1, 2),
@@ -254,7 +255,7 @@ def pages(text: str) -> dict[str, dict[str, Any]]:
         },
         "emergency_card.html": {"handle": "pat-x", "code": ""},
         "emergency_prepared.html": {"result": view},
-        "emergency_vetoed.html": {"result": [bad(REVOKED)]},
+        "emergency_vetoed.html": {"result": Listing([bad(REVOKED)], left)},
         "links.html": {
             "links": [bad(SHARED)],
             "words": ["all", "gender"],
