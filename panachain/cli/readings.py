@@ -54,6 +54,9 @@ def reading_words(reading: Mapping[str, object]) -> str:
     """Return what happened in a reading: how it ended, by how many proxies, and where they don't agree."""
     told = len(_several(reading.get("proxies")))
     if not reading.get("permitted"):
+        # The others could have served it all the same.
+        if told == 1 and _number(reading.get("asked")) > _number(reading.get("needed")):
+            return f"was refused, says one proxy alone{_dissents(reading)}"
         return f"was refused by {words.count(told, 'proxy')}{_dissents(reading)}"
     if late := len(_several(reading.get("late"))):
         return f"read after the end: {words.count(late, 'proxy')} served too late{_dissents(reading)}"

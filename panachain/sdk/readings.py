@@ -117,6 +117,8 @@ class Reading:
     """Of how many envelopes fewer proxies signed than an opening takes: it failed, or the others keep silent."""
     dissents: tuple[Dissent, ...] = ()
     """Who signed something about it that doesn't fit."""
+    asked: int = 0
+    """How many proxies the policy has; 0 where it isn't known."""
     silent: tuple[Address, ...] = ()
     """Proxies of the policy that lied or told nothing when they were asked: they may know of it, too."""
     records: tuple[str, ...] = ()
@@ -147,6 +149,7 @@ class Reading:
             "role": self.role,
             "organisation": self.organisation,
             "needed": self.needed,
+            "asked": self.asked,
             "unconfirmed": self.unconfirmed,
             "dissents": [one.to_json() for one in self.dissents],
             "silent": list(self.silent),
@@ -252,6 +255,7 @@ class _Opening:
             proxies=self.proxies,
             late=tuple(dict.fromkeys(entry.proxy for entry in self.entries if entry.late)),
             needed=first.needed,
+            asked=first.asked,
             marks=frozenset(mark for entry in self.entries for mark in entry.marks),
         )
 
@@ -264,6 +268,7 @@ class _Beside:
         self._longest = longest
         self._by_who: dict[tuple[str, ...], list[_Opening]] = {}
         self._by_mark: dict[tuple[str, bytes], list[_Opening]] = {}
+        self._signers: dict[int, dict[bytes, frozenset[Address]]] = {}
         for one in openings:
             policy = one.first.policy_id
             self._by_who.setdefault((policy, *one.who), []).append(one)
@@ -273,6 +278,22 @@ class _Beside:
     def same(self, one: _Opening) -> Iterator[_Opening]:
         """Yield what else is told of the same attempt: another outcome, or what came late."""
         return self._beside(self._by_who[one.first.policy_id, *one.who], one)
+
+    def signers(self, one: _Opening) -> Mapping[bytes, frozenset[Address]]:
+        """Return who signed for each envelope of an opening that was served, in time or late."""
+        if id(one) not in self._signers:
+            found = dict(one.signers)
+            for other in self.same(one):
+                # What came late is told by itself, and was signed all the same.
+                for mark in found.keys() & other.signers.keys() if other.served else ():
+                    found[mark] |= other.signers[mark]
+            self._signers[id(one)] = found
+        return self._signers[id(one)]
+
+    def is_confirmed(self, one: _Opening) -> bool:
+        """Tell whether so many proxies as an opening takes signed for each envelope of one that was served."""
+        signers, needed = self.signers(one), one.first.needed
+        return all(len(proxies) >= needed for proxies in signers.values()) if signers else len(one.proxies) >= needed
 
     def others(self, one: _Opening, mark: bytes) -> Iterator[_Opening]:
         """Yield what is told of an envelope at that time with another person, grantee or purpose.
@@ -295,20 +316,18 @@ class _Beside:
 def _compared(one: _Opening, beside: _Beside) -> Mapping[str, Any]:
     """Return what of an opening too few proxies signed, and who signed something that doesn't fit."""
     dissents: dict[Dissent, None] = {}
-    signers = dict(one.signers) if one.served else {}
     for other in beside.same(one):
         if other.served == one.served:
-            # What came late is told by itself, and was signed all the same.
-            for mark in signers.keys() & other.signers.keys():
-                signers[mark] |= other.signers[mark]
             continue
-        refused = one if other.served else other
-        # More refusals than that, and it was another attempt: the rest couldn't have served it.
-        if len(refused.proxies) <= one.first.asked - one.first.needed:
+        served, refused = (one, other) if one.served else (other, one)
+        # More refusals than that, and it was another attempt: the rest couldn't have served it. What enough signed for
+        # was served: the lone word that it was refused casts no doubt on it, nor on them.
+        if len(refused.proxies) <= one.first.asked - one.first.needed and not beside.is_confirmed(served):
             says = SERVED if other.served else REFUSED
             dissents |= {Dissent(proxy, says): None for proxy in other.proxies if proxy not in one.proxies}
     if not one.served:
         return {"dissents": _sorted(dissents)}
+    signers = beside.signers(one)
     lacking = {mark: proxies for mark, proxies in signers.items() if len(proxies) < one.first.needed}
     for mark, own in lacking.items():
         for other in beside.others(one, mark):

@@ -478,7 +478,9 @@ def scope_words(scopes: Iterable[str]) -> list[str]:
 
 
 def _happened(one: Reading) -> str:
-    if not one.permitted:
+    if not one.permitted and len(one.proxies) == 1 and one.asked > one.needed:
+        told = "refused, says one proxy alone"
+    elif not one.permitted:
         told = f"refused by {_many(len(one.proxies), 'proxy', 'proxies')}"
     else:
         told = f"opened {_many(one.envelopes, 'part')}" if one.envelopes else "opened"

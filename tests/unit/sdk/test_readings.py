@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from panachain.cli.readings import reading_words
 from panachain.model.actors import Address, PolicyId
 from panachain.sdk.readings import APART, LONGEST, readings
 from panachain.sdk.results.log import LogEntry
@@ -142,12 +143,25 @@ def test_two_who_read_the_same_within_a_minute_do_not_disagree() -> None:
 
 
 def test_a_refusal_beside_what_others_served_is_told_on_both_sides() -> None:
-    served, refused = readings([proxied(0), proxied(1), proxied(2, "", kind="denied")])
+    # Only where too few signed that they served.
+    served, refused = readings([proxied(0), proxied(2, "", kind="denied")])
     assert [(one.proxy, one.says) for one in served.dissents] == [(PROXIES[2], "refused")]
-    assert [(one.proxy, one.says) for one in refused.dissents] == [(PROXIES[0], "served"), (PROXIES[1], "served")]
+    assert [(one.proxy, one.says) for one in refused.dissents] == [(PROXIES[0], "served")]
     # So many that nobody else could have served it: another attempt.
     found = readings([proxied(0), proxied(1), *(proxied(n, "", kind="denied", at=START + 1) for n in (1, 2))])
     assert [one.dissents for one in found] == [(), ()]
+
+
+def test_one_proxy_that_signs_a_refusal_disputes_nothing_that_enough_signed() -> None:
+    lie = proxied(2, "", kind="denied")
+    late = [proxied(0), proxied(1, late=True)]
+    for told in ([proxied(0), proxied(1)], late, [proxied(0, ""), proxied(1, "")]):
+        found = readings([*told, lie])
+        assert [(one.unconfirmed, one.dissents) for one in found] == [(0, ())] * len(found)
+    refused = found[-1]
+    assert (refused.permitted, refused.asked, refused.to_json()["asked"]) == (False, 3, 3)
+    assert reading_words(refused.to_json()) == "was refused, says one proxy alone"
+    assert reading_words(dataclasses.replace(refused, asked=2).to_json()) == "was refused by 1 proxy"
 
 
 def test_what_came_late_counts_as_signed() -> None:
