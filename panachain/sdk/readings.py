@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -98,7 +98,8 @@ class Reading:
     permitted: bool
     """Whether the proxies served; else they refused."""
     envelopes: int
-    """How many envelopes (one for each patient's records of one upload and lane) were opened, at least."""
+    """How many envelopes (one for each patient's records of one upload and lane) were opened, at least: those for which
+    as many proxies signed as an opening takes."""
     proxies: tuple[Address, ...]
     """Who signed, in the order of their first receipts."""
     late: tuple[Address, ...] = ()
@@ -125,6 +126,11 @@ class Reading:
     """CIDs of the headers of the patient's records in what was opened; empty where nobody looked (`Auditing.named`)."""
     marks: frozenset[bytes] = field(default=frozenset(), compare=False, repr=False)
     """By which the proxies name the capsules that they re-encrypted."""
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether as many proxies as an opening takes signed for any of it; of a refusal always."""
+        return not self.permitted or not self.unconfirmed or self.envelopes > 0
 
     @property
     def when(self) -> datetime:
@@ -251,7 +257,7 @@ class _Opening:
             at=first.at,
             ended_at=self.ended_at,
             permitted=self.served,
-            envelopes=_envelopes(self.entries),
+            envelopes=0,
             proxies=self.proxies,
             late=tuple(dict.fromkeys(entry.proxy for entry in self.entries if entry.late)),
             needed=first.needed,
@@ -334,22 +340,35 @@ def _compared(one: _Opening, beside: _Beside) -> Mapping[str, Any]:
             differs = [(name, it) for name, it, mine in zip(OTHERWISE, other.who, one.who, strict=True) if it != mine]
             for proxy in other.signers[mark] - own:
                 dissents |= {Dissent(proxy, name, value): None for name, value in differs}
-    few = 0 if signers else _envelopes(one.entries) * (len(one.proxies) < one.first.needed)
-    return {"unconfirmed": len(lacking) or few, "dissents": _sorted(dissents)}
+    # Without marks the proxies alone count; whoever says that they opened nothing says that there was an opening.
+    few = 0 if signers or len(one.proxies) >= one.first.needed else max(_envelopes(one.entries, {}, 1), 1)
+    return {
+        "envelopes": _envelopes(one.entries, signers, max(one.first.needed, 1)),
+        "unconfirmed": len(lacking) or few,
+        "dissents": _sorted(dissents),
+    }
 
 
 def _sorted(dissents: Iterable[Dissent]) -> tuple[Dissent, ...]:
     return tuple(sorted(dissents, key=lambda one: (one.proxy, one.says, one.value)))
 
 
-def _envelopes(entries: Sequence[LogEntry]) -> int:
-    """Return how many envelopes were opened, at least.
+def _envelopes(entries: Sequence[LogEntry], signers: Mapping[bytes, Set[Address]], needed: int) -> int:
+    """Return how many envelopes were opened, at least: those for which `needed` proxies signed.
 
-    Each proxy that helps with a lane signs how many keys it re-encrypted, and an envelope needs the threshold of them:
-    so the proxy that helped most tells the least number.
+    Where all receipts of a lane name their envelopes, each is counted once that so many name. Else only how many keys
+    each proxy re-encrypted is known, and the `needed`-th largest number is the least: fewer proxies can't raise it.
     """
-    served: Counter[tuple[tuple[str, ...], Address]] = Counter()
+    lanes: dict[tuple[str, ...], list[LogEntry]] = {}
     for entry in entries:
-        served[entry.scopes, entry.proxy] += entry.count
-    lanes = {scopes for scopes, _ in served}
-    return sum(max(number for (of, _), number in served.items() if of == lane) for lane in lanes)
+        lanes.setdefault(entry.scopes, []).append(entry)
+    named, counted = set[bytes](), 0
+    for several in lanes.values():
+        if all(entry.marks for entry in several):
+            named |= {mark for entry in several for mark in entry.marks}
+            continue
+        served: Counter[Address] = Counter()
+        for entry in several:
+            served[entry.proxy] += len(entry.marks) or entry.count
+        counted += sum(sorted(served.values(), reverse=True)[needed - 1 : needed])
+    return counted + sum(len(signers.get(mark, ())) >= needed for mark in named)

@@ -75,15 +75,27 @@ def of_patient(
         now: when it is made, Unix seconds.
     """
     found = [one for one in readings if year_of(one.at) == year]
-    served = [one for one in found if one.permitted]
+    served = [one for one in found if one.permitted and one.is_confirmed]
+    said = [one for one in found if not one.is_confirmed]
+    refused = sum(not one.permitted for one in found)
     people = {one.requester for one in served}
     doubted = [one for one in found if disagreement(one)]
     late = [one for one in found if one.late]
     summary = [
         f"{_many(len(served), 'opening')} by {_many(len(people), 'person', 'people')}, "
-        f"{_many(len(found) - len(served), 'refused attempt')}.",
+        f"{_many(refused, 'refused attempt')}.",
         *(
-            [f"{_many(len(late), 'opening')} after the permission's end: the proxies that served convict themselves."]
+            [
+                f"{_many(len(said), 'more opening')} said by fewer proxies than one takes, and not counted: it failed, "
+                "others keep silent, or one of them lies."
+            ]
+            * bool(said)
+        ),
+        *(
+            [
+                f"Of {len(late)} of them proxies signed that they served after the permission's end: they convict "
+                "themselves."
+            ]
             * bool(late)
         ),
         *([f"Of {len(doubted)} of them the proxies don't say the same; each line tells."] * bool(doubted)),
@@ -484,6 +496,7 @@ def _happened(one: Reading) -> str:
         told = f"refused by {_many(len(one.proxies), 'proxy', 'proxies')}"
     else:
         told = f"opened {_many(one.envelopes, 'part')}" if one.envelopes else "opened"
+        told = told if one.is_confirmed else "said to be opened, by too few proxies"
         told += " after the end" if one.late else ""
         told += f"; signed by {_many(len(one.proxies), 'proxy', 'proxies')}" + (
             f", {one.needed} needed" if one.needed else ""
