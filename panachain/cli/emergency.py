@@ -76,7 +76,14 @@ def prepare(desks: tuple[str, ...], until: int, later: tuple[tuple[str, ...], ..
     named = flat(later)
     with app.acting(Role.PATIENT) as patient:
         made = patient.emergency.prepare(desks, until=until, later=named, delay=waits)
+        mine = {one.policy_id for one in made}
+        others = [one for one in patient.emergency.policies() if one.policy_id not in mine] if named else []
         app.output.many(made, empty="", columns=("policy_id", "status", "scopes", "purposes", "expires_at"))
+    if others:
+        app.output.warn(
+            f"other desks keep what they may open ({words.count(len(others), 'permission')}): what waits here may open"
+            " there at once; name these desks, too"
+        )
     if delay and Category.LABORATORY.value not in named and {*named} & {one.value for one in EMERGENCY}:
         app.output.say("Blood groups of laboratory results wait as long: they stand in the emergency summary alone.")
     app.output.next("panachain emergency card -o card.html")

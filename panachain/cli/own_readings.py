@@ -55,7 +55,7 @@ def readings(year: int | None, handed: int | None, shares: tuple[Path, ...], to:
     """Show what you opened, for whom, as this machine remembers it; the proxies' logs prove what they signed of it.
 
     With --report it is a PDF of one year. Practitioners hand in a year with --hand-in, and their hospital makes one
-    report of what it got. What nobody remembers isn't in it: each patient's own log shows everything.
+    report of what they state. What nobody remembers isn't in it: each patient's own log shows everything.
     """
     app = current()
     if handed is not None:

@@ -54,13 +54,18 @@ def reading_words(reading: Mapping[str, object]) -> str:
     """Return what happened in a reading: how it ended, by how many proxies, and where they don't agree."""
     told = len(_several(reading.get("proxies")))
     if not reading.get("permitted"):
+        # The others could have served it all the same.
+        if told == 1 and _number(reading.get("asked")) > _number(reading.get("needed")):
+            return f"was refused, says one proxy alone{_dissents(reading)}"
         return f"was refused by {words.count(told, 'proxy')}{_dissents(reading)}"
-    if late := len(_several(reading.get("late"))):
-        return f"read after the end: {words.count(late, 'proxy')} served too late{_dissents(reading)}"
     amount, needed, few = (_number(reading.get(name)) for name in ("envelopes", "needed", "unconfirmed"))
+    late = len(_several(reading.get("late")))
+    if late and not few:
+        return f"read after the end: {words.count(late, 'proxy')} served too late{_dissents(reading)}"
     records = len(_several(reading.get("records")))
     read = f"read {words.count(amount, 'part')}" if amount else "read"
     read += f" with {words.count(records, 'record')}" if records else ""
+    read += " after the end" if late else ""
     if few:
         # What fewer proxies say than it takes opened nothing, or the others keep silent.
         how = f"say {told} of {needed} proxies" if told < needed else f"too few proxies say it of {few}"

@@ -106,7 +106,7 @@ def _trace_record(app: App, plaintext: bytes) -> None:
         show_readings(
             app.output,
             found,
-            empty="Nobody has opened what it lies in but you: it leaked from its hospital, or from you.",
+            empty="No proxy that answers knows of an opening but yours: then it leaked from its hospital, or you.",
         )
         show_left_out(app, found)
 

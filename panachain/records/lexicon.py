@@ -15,8 +15,8 @@ from copy import copy
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from panachain.errors import IntegrityError, UsageError
-from panachain.records.words import LONGEST
+from panachain.errors import IntegrityError, TooLargeError, UsageError
+from panachain.records.words import LONGEST, forms_of
 
 if TYPE_CHECKING:
     import Stemmer
@@ -27,6 +27,8 @@ MOST_WORDS: Final = 200_000
 """Different words that have forms, of one hospital; the lists that would bring more are left out."""
 MOST_LANGUAGES: Final = 3
 """Further languages of one hospital, but for those that a reader names: the ones that most records name come first."""
+MOST_FORMS: Final = 500
+"""Forms of one word at one hospital: no language has so many, but stemmers shorten made-up words to one without end."""
 ENOUGH: Final = 4
 """Different words of a language's commonest ones that show that something is written in it."""
 _WORD_MEMORY: Final = 120
@@ -97,12 +99,17 @@ class Lexicon:
         self._words: set[str] = set()
         self._said: dict[str, int] = defaultdict(int)
         self._forms: dict[str, dict[str, list[str]]] = {}
+        self._found: dict[str, list[str]] = {}
         self._shown: tuple[str, ...] | None = None
 
     def naming(self, languages: Iterable[str]) -> Lexicon:
-        """Return this lexicon for a reader who names languages, as `tags_of` returns them."""
+        """Return this lexicon for one query of a reader who names languages, as `tags_of` returns them.
+
+        It keeps the forms of the words that it is asked for, so that they are looked for once and not for each list.
+        """
         found = copy(self)
         found._named = frozenset(languages)
+        found._found = {}
         return found
 
     def add(self, words: WordList) -> None:
@@ -119,8 +126,11 @@ class Lexicon:
                     raise IntegrityError(f"a hospital's lists have more than {MOST_WORDS:,} different words")
         self._words |= new
         for language, count in words.languages().items():
-            self._said[language] += count
+            # What is no language of ours makes no difference, and takes no room.
+            if language in LANGUAGES:
+                self._said[language] += count
         self._forms.clear()
+        self._found.clear()
         self._shown = None
 
     @property
@@ -132,7 +142,7 @@ class Lexicon:
     def languages(self) -> tuple[str, ...]:
         """Which languages count: English, what the reader named, what records name, and what their words show."""
         if self._shown is None:
-            said = sorted((tag for tag in self._said if tag in LANGUAGES), key=lambda tag: (-self._said[tag], tag))
+            said = sorted(self._said, key=lambda tag: (-self._said[tag], tag))
             shown = {tag: len(common & self._words) for tag, common in _COMMON.items()}
             seen = sorted((tag for tag in shown if shown[tag] >= ENOUGH), key=lambda tag: (-shown[tag], tag))
             more = [tag for tag in dict.fromkeys((*said, *seen)) if tag != _ENGLISH]
@@ -144,16 +154,50 @@ class Lexicon:
 
         Args:
             word: as `forms_of` returns it; needn't be in any list.
+
+        Raises:
+            TooLargeError: the hospital's lists have more forms of it than any language.
         """
         if not _has_forms(word):
             return [word]
-        found = {word}
-        for algorithm in self._algorithms(word):
-            if algorithm not in self._forms:
-                self._forms[algorithm] = _by_stem(algorithm, self._words)
-            (stem,) = _stems(algorithm, [word])
-            found.update(self._forms[algorithm].get(stem, ()))
-        return sorted(found)
+        if word not in self._found:
+            found = {word}
+            for algorithm in self._algorithms(word):
+                found.update(*self._alike(algorithm, [word]))
+            _check_forms(found, word)
+            self._found[word] = sorted(found)
+        return self._found[word]
+
+    def all_forms(self, words: Collection[str], most: int) -> set[str]:
+        """Return some words and their other forms, as they are written: some more than `most` where there are more.
+
+        Args:
+            words: as `forms_of` returns them.
+            most: how many are of use.
+
+        Raises:
+            TooLargeError: as `forms`.
+        """
+        found = set(words)
+        by_algorithm: dict[str, list[str]] = defaultdict(list)
+        for word in filter(_has_forms, words):
+            for algorithm in self._algorithms(word):
+                by_algorithm[algorithm].append(word)
+        for algorithm, mine in by_algorithm.items():
+            for alike in self._alike(algorithm, mine):
+                _check_forms(alike, alike[0])
+                found.update(alike)
+                if len(found) > most:
+                    return found
+        return found
+
+    def _alike(self, algorithm: str, words: list[str]) -> Iterator[list[str]]:
+        """Yield the words that an algorithm shortens as it does one of these, each such group once."""
+        if algorithm not in self._forms:
+            self._forms[algorithm] = _by_stem(algorithm, self._words)
+        for stem in dict.fromkeys(_stems(algorithm, words)):
+            if alike := self._forms[algorithm].get(stem):
+                yield alike
 
     def _algorithms(self, word: str) -> Iterator[str]:
         if ord(word[0]) <= _LATIN:
@@ -164,8 +208,19 @@ class Lexicon:
 
 def _has_forms(word: str) -> bool:
     """Tell whether a word is one of three letters or more, and nothing else."""
-    # What is longer than any word that is cut from a text was put into a list by hand.
-    return 2 < len(word) <= LONGEST and (word.isalpha() or not (word.isascii() or any(map(str.isdigit, word))))
+    if not 2 < len(word) <= LONGEST:
+        return False
+    if word.isalpha():
+        return True
+    # Marks are no letters to Python. What this version of Unicode doesn't cut from a text isn't shortened, either.
+    return not word.isascii() and not any(map(str.isdigit, word)) and forms_of(word) == [word]
+
+
+def _check_forms(forms: Collection[str], word: str) -> None:
+    if len(forms) > MOST_FORMS:
+        raise TooLargeError(
+            f"its lists have {len(forms):,} forms of {word}, more than any language", size=len(forms), limit=MOST_FORMS
+        )
 
 
 def _by_script(word: str) -> str | None:

@@ -60,20 +60,26 @@ class Beginning:
         """Return the entries that have such a word, or another form of one.
 
         Raises:
-            TooLargeError: too many words begin like this.
+            TooLargeError: too many words begin like this, or are forms of these.
         """
         beginning = words.beginning(self.prefix)
-        if len(beginning) > MOST_BEGINNINGS:
+        self._check(len(beginning))
+        forms = lexicon.all_forms(beginning, MOST_BEGINNINGS)
+        # Again: few words may have many forms.
+        self._check(len(forms))
+        found: Entries = {}
+        for one in sorted(words.among(forms)):
+            found |= _entries(words.places(one))
+        return found
+
+    def _check(self, count: int) -> None:
+        if count > MOST_BEGINNINGS:
             raise TooLargeError(
-                f"{len(beginning):,} words begin with {self.prefix}",
-                size=len(beginning),
+                f"{count:,} words begin with {self.prefix}",
+                size=count,
                 limit=MOST_BEGINNINGS,
                 hint="more letters find fewer words",
             )
-        found: Entries = {}
-        for one in sorted({form for word in beginning for form in lexicon.forms(word)}):
-            found |= _entries(words.places(one))
-        return found
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,7 @@ class Compared:
         """
         codes: set[str] | None = None
         for one in self.words:
-            called = {code for form in lexicon.forms(one) for code in words.called(form)}
+            called = {code for form in words.among(lexicon.forms(one)) for code in words.called(form)}
             codes = called if codes is None else codes & called
         found: Entries = {}
         for code in sorted(codes or ()):
@@ -156,6 +162,16 @@ class Query:
         """
         return cls.parse(_PART.findall(line))
 
+    def learn(self, lexicon: Lexicon) -> None:
+        """Have a lexicon find the forms of all that is looked for, before the first list is searched.
+
+        Raises:
+            TooLargeError: as `Lexicon.forms`: no list of this hospital can be searched for it.
+        """
+        for clause in self.clauses:
+            for word in () if isinstance(clause, Beginning) else clause.words:
+                lexicon.forms(word)
+
     def find(self, words: WordList, lexicon: Lexicon | None = None) -> Entries:
         """Return the entries of an envelope that have all of it, whether or not they count.
 
@@ -165,7 +181,7 @@ class Query:
 
         Raises:
             IntegrityError: the list isn't what it must be.
-            TooLargeError: too many words begin as it says.
+            TooLargeError: too many words begin as it says, or are forms of one word.
         """
         if lexicon is None:
             lexicon = Lexicon()
@@ -205,8 +221,8 @@ def _clause(word: str) -> Clause:
 
 def _anywhere(words: WordList, forms: Sequence[str]) -> Places:
     """Return where any of some words is."""
-    found = words.places(forms[0])
-    for form in forms[1:]:
+    found: Places = {}
+    for form in words.among(forms):
         for index, entries in words.places(form).items():
             mine = found.setdefault(index, {})
             for place, positions in entries.items():

@@ -14,6 +14,8 @@ ADR 60 and ADR 65.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
@@ -28,6 +30,7 @@ from panachain.errors import IntegrityError, TooLargeError
 from panachain.ipld.cid import CID
 from panachain.records.inventory import MAX_RECORDS
 from panachain.records.record_words import LONGEST_UNIT, NUMBER, RecordWords, Value
+from panachain.records.words import LONGEST, forms_of
 from panachain.storage.blocks import BlobStore
 
 MAX_BYTES: Final = 16 << 20
@@ -43,6 +46,8 @@ _WORD: Final = b"w"
 _NUMBERS: Final = b"#"
 _CALLED: Final = b"d"
 _LANGUAGE: Final = b"l"
+_TAG: Final = re.compile(rb"[a-z]{2,3}")
+"""The first part of a tag, RFC 5646, section 2.2.1, in small letters."""
 _TERM_OF_LIST: Final = 8
 """Bytes by which a term takes more room in a list than alone, at most: longer lengths, and which content it is of."""
 _CODE_OF_LIST: Final = 4
@@ -235,6 +240,10 @@ class WordList:
             found.append(name[1:].decode("utf-8", "replace"))
         return found
 
+    def among(self, words: Collection[str]) -> Collection[str]:
+        """Return those of some words that it may have: no more of them than it has terms."""
+        return words if len(words) <= self.terms else sorted(set(words).intersection(self.written()))
+
     def written(self) -> Iterator[str]:
         """Yield all words, those of what codes are called first, as they are written."""
         for kind in (_CALLED, _WORD):
@@ -309,6 +318,9 @@ class WordList:
             if name <= before:
                 raise IntegrityError("a list of words has terms that aren't in their order")
             before = name
+            _check_name(name)
+            if not said:
+                raise IntegrityError("a list of words has a term that says nothing")
             left -= _count(name[:1], said, self.contents, left)
             if left < 0:
                 raise IntegrityError(f"a list of words has more than {MOST_OCCURRENCES:,} places of words")
@@ -338,15 +350,41 @@ def open_(store: BlobStore, cid: CID, envelope_key: EnvelopeKey) -> WordList:
         IntegrityError: it doesn't open, isn't one, or is larger than any hospital may make.
         BlockNotFoundError: the store lacks a block.
     """
+    return opened(fetched(store, cid), cid, envelope_key)
+
+
+def fetched(store: BlobStore, cid: CID) -> list[bytes]:
+    """Fetch a sealed list, or just more of it than any hospital may make.
+
+    Raises:
+        IntegrityError: a block is damaged.
+        BlockNotFoundError: the store lacks a block.
+    """
     segments: list[bytes] = []
     size = 0
     for segment in store.read_file(cid):
         segments.append(segment)
         size += len(segment)
         if size > MAX_SEALED:
-            raise IntegrityError(f"list of words {cid} is larger than {MAX_SEALED:,} bytes")
-    opened = b"".join(stream.open_segments(segments, envelope_key.words_key(), labels.ENVELOPE_WORDS))
-    plain = padding.unpad(opened)
+            break
+    return segments
+
+
+def opened(segments: list[bytes], cid: CID, envelope_key: EnvelopeKey) -> WordList:
+    """Open a list that was fetched: what is refused of the same bytes is refused for ever.
+
+    Args:
+        segments: as `fetched` returns them.
+        cid: the list's.
+        envelope_key: of its envelope.
+
+    Raises:
+        IntegrityError: it doesn't open, isn't one, or is larger than any hospital may make.
+    """
+    if sum(map(len, segments)) > MAX_SEALED:
+        raise IntegrityError(f"list of words {cid} is larger than {MAX_SEALED:,} bytes")
+    whole = b"".join(stream.open_segments(segments, envelope_key.words_key(), labels.ENVELOPE_WORDS))
+    plain = padding.unpad(whole)
     unpacked = int.from_bytes(plain[:_SIZE], "big")
     if unpacked > MAX_BYTES:
         raise IntegrityError(f"list of words {cid} would take {unpacked:,} bytes, more than {MAX_BYTES:,}")
@@ -384,6 +422,26 @@ def _gaps(indexes: Iterable[int]) -> bytes:
     return bytes(out)
 
 
+def _check_name(name: bytes) -> None:
+    """Look whether a term is named as a text that is cut into words names it.
+
+    Raises:
+        IntegrityError: no text has such a word, or no tag such a language.
+    """
+    kind, named = name[:1], name[1:]
+    if kind == _LANGUAGE and not _TAG.fullmatch(named):
+        raise IntegrityError("a list of words names a language that is none")
+    # Nearly all words, and quickly: small letters and digits of ASCII.
+    if kind not in (_WORD, _CALLED) or (named.isalnum() and named == named.lower() and len(named) <= LONGEST):
+        return
+    word = named.decode("utf-8", "replace")
+    if word.encode() != named or not 0 < len(word) <= LONGEST:
+        raise IntegrityError("a list of words has a word that is none, or that is too long")
+    # A hospital's Unicode may be newer than this one's: what isn't known here may be a letter there.
+    if forms_of(word) != [word] and "Cn" not in map(unicodedata.category, word):
+        raise IntegrityError("a list of words has a word that isn't cut from any text")
+
+
 def _count(kind: bytes, said: bytes, contents: int, most: int) -> int:
     """Return how many places, numbers or codes a term says, or more than `most` where there are more.
 
@@ -393,8 +451,7 @@ def _count(kind: bytes, said: bytes, contents: int, most: int) -> int:
     count = 0
     if kind == _WORD:
         for *_, positions in _each_place(said, contents):
-            # One without positions takes room, too.
-            count += len(positions) or 1
+            count += len(positions)
             if count > most:
                 break
     elif kind == _NUMBERS:
@@ -425,7 +482,7 @@ def _each_place(said: bytes, contents: int) -> Iterator[tuple[int, int, list[int
     at, index, end = 0, -1, len(said)
     while at < end:
         index, at = _next(said, at, index, contents)
-        count, at = _read(said, at)
+        count, at = _read_count(said, at)
         place = 0
         for _ in range(count):
             gap, at = _read(said, at)
@@ -435,6 +492,8 @@ def _each_place(said: bytes, contents: int) -> Iterator[tuple[int, int, list[int
                 yield index, place, [one]
                 continue
             many, at = _read(said, at)
+            if not many:
+                raise IntegrityError("a list of words has a word that stands nowhere in an entry")
             if many > MOST_OCCURRENCES:
                 raise IntegrityError(f"a list of words has {many:,} places of one word")
             positions, last = [], 0
@@ -456,7 +515,7 @@ def _each_value(said: bytes, contents: int) -> Iterator[tuple[int, Value]]:
     at, index, end = 0, -1, len(said)
     while at < end:
         index, at = _next(said, at, index, contents)
-        count, at = _read(said, at)
+        count, at = _read_count(said, at)
         for _ in range(count):
             place, at = _read(said, at)
             written, at = _read_text(said, at)
@@ -498,6 +557,18 @@ def _next(said: bytes, at: int, index: int, contents: int) -> tuple[int, int]:
     if not index < following < contents:
         raise IntegrityError(f"a list of words names content {following} of {contents} after content {index}")
     return following, at
+
+
+def _read_count(said: bytes, at: int) -> tuple[int, int]:
+    """Return how often a content has something, and where that ends.
+
+    Raises:
+        IntegrityError: never, and yet it is named: it would take time that nobody counts.
+    """
+    count, at = _read(said, at)
+    if not count:
+        raise IntegrityError("a list of words names a content that has nothing of a term")
+    return count, at
 
 
 def _texts(said: bytes) -> Iterator[bytes]:

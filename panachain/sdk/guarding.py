@@ -48,8 +48,9 @@ _LOG: Final = logging.getLogger(__name__)
 _VERSION: Final = 3
 _MOST_LOOKS: Final = 8
 """Announcements of one patient that are looked at in one search; each costs a block and sixteen openings."""
-_MOST_UNREAD: Final = 1000
-"""Announcements that couldn't be read, of which it is remembered."""
+_MOST_UNREAD: Final = 20_000
+"""Announcements that couldn't be read, of which it is remembered: more than a relay takes of one patient in three
+months."""
 
 
 @dataclass(frozen=True)
@@ -262,7 +263,8 @@ class Guarding:
             age, (mark, event) = item
             digest = list_digest(event.commitments)
             if digest in present:
-                return present.index(digest), -age
+                # The oldest first: whoever took the key can announce the same list again, and nobody could before.
+                return present.index(digest), age
             return (3, later[mark]) if mark in later else (2, -age)
 
         unread: list[str] = []

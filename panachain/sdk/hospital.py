@@ -200,7 +200,7 @@ class Hospital(HospitalRouting):
     def report(self, year: int, shares: Sequence[tuple[str, bytes]], *, name: str = "") -> Report:
         """Return what this hospital's practitioners opened in a year, for whom, by the shares that they handed in.
 
-        It says who of them handed in nothing, and what doesn't count, and what the proxies' logs prove of the rest.
+        It tells what they state and proves none of it, and says who of them handed in nothing, and what doesn't count.
 
         Args:
             year: by UTC.

@@ -14,7 +14,7 @@ from panachain.model.actors import Address, PolicyId, Role, handle_of
 from panachain.model.records import STATEMENT
 from panachain.model.scope import Category, path_of
 from panachain.records.findings import Findings
-from panachain.records.life import Life
+from panachain.records.life import Erasure, Life
 from panachain.records.rewrap import Reseal
 from panachain.sdk.opening import check_envelopes
 from panachain.sdk.recategorizing import Recategorizing
@@ -122,7 +122,7 @@ class OwnErasures:
             )
         ordered = sorted(found.values(), key=lambda one: (one.at, one.record_id))
         # What couldn't be read may lie in any lane: then of none it is said that nothing is left.
-        idle = self._idle(present.values()) if life.erased and not findings.omissions else ()
+        idle = () if findings.omissions else self._idle(present.values(), life.erased.values())
         return Erasures(tuple(ordered), tuple(findings.omissions), idle)
 
     def drop_shares(self) -> DroppedShares:
@@ -163,15 +163,21 @@ class OwnErasures:
             )
         return report
 
-    def _idle(self, present: Iterable[ErasureView]) -> tuple[PolicyId, ...]:
-        """Return the policies in force in whose lanes nothing is left."""
+    def _idle(self, present: Iterable[ErasureView], erased: Iterable[Erasure]) -> tuple[PolicyId, ...]:
+        """Return the policies in force of whose lanes something was erased and nothing is left.
+
+        One of lanes in which there never was anything waits for what comes, and one for emergencies for an emergency.
+        """
         # With the emergency lane for every category: a hospital may have put any record there by itself.
         held = {scope for one in present for scope in path_of(Category(one.category), one.year, emergency=True)}
-        return tuple(
-            own.policy_id
-            for own in self._policies()
-            if not own.has_ended and held.isdisjoint(lane.scope for lane in own.terms.lanes)
-        )
+        gone = {scope for one in erased for scope in path_of(one.category, one.year)}
+        found = []
+        for own in self._policies():
+            lanes = {lane.scope for lane in own.terms.lanes}
+            waits = own.has_ended or own.terms.is_for_emergencies
+            if not waits and held.isdisjoint(lanes) and not gone.isdisjoint(lanes):
+                found.append(own.policy_id)
+        return tuple(found)
 
     def _asked(self, findings: Findings) -> dict[tuple[Address, str], None]:
         """Return what the standing orders ask to have erased, as hospitals and contents."""

@@ -28,6 +28,12 @@ _EARLIER: Final = "readings"
 """The file of programs that knew no years."""
 _VERSION: Final = 1
 _MALFORMED: Final = (TypeError, KeyError, ValueError, AttributeError)
+_LATEST: Final = 253_402_300_800
+"""The year 10000, Unix seconds: calendars end there."""
+_MOST_WORDS: Final = 200
+"""Categories or years of one opening."""
+_WORD: Final = 64
+"""Characters of a category or a purpose."""
 
 
 class OwnReadings:
@@ -99,20 +105,51 @@ def read_reading(fields: Mapping[str, Any]) -> OwnReading:
     Raises:
         TypeError, KeyError, ValueError: it is none.
     """
+    categories, years, receipts = fields["categories"], fields["years"], fields.get("receipts", ())
+    if max(len(categories), len(years)) > _MOST_WORDS or len(receipts) > MOST_RECEIPTS:
+        raise ValueError("more than an opening has")
     return OwnReading(
         policy_id=PolicyId(str(fields["policy_id"])),
         patient=Address(str(fields["patient"])),
-        purpose=str(fields["purpose"]),
-        at=int(fields["at"]),
-        records=int(fields["records"]),
-        left_out=int(fields["left_out"]),
-        categories=tuple(map(str, fields["categories"])),
-        years=tuple(map(int, fields["years"])),
-        receipts=tuple(_receipt(*row) for row in fields.get("receipts", ())),
+        purpose=_word(fields["purpose"]),
+        at=read_time(fields["at"]),
+        records=read_number(fields["records"]),
+        left_out=read_number(fields["left_out"]),
+        categories=tuple(map(_word, categories)),
+        years=tuple(map(read_number, years)),
+        receipts=tuple(_receipt(*row) for row in receipts),
     )
 
 
+def read_number(value: Any) -> int:
+    """Return a number of 0 to 2^48 - 1.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if type(value) is not int or not 0 <= value < 1 << 48:
+        raise ValueError("no number")
+    return value
+
+
+def read_time(value: Any) -> int:
+    """Return a time that calendars have, Unix seconds.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if read_number(value) >= _LATEST:
+        raise ValueError("no time")
+    return int(value)
+
+
+def _word(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > _WORD:
+        raise ValueError("no word")
+    return value
+
+
 def _receipt(proxy: bytes, sequence: int, leaf: bytes) -> OwnReceipt:
-    if len(leaf) != HASH_SIZE or sequence < 1:
+    if len(leaf) != HASH_SIZE or read_number(sequence) < 1:
         raise ValueError("no place in a log")
-    return OwnReceipt(parse_address(f"0x{proxy.hex()}"), int(sequence), bytes(leaf))
+    return OwnReceipt(parse_address(f"0x{proxy.hex()}"), sequence, bytes(leaf))

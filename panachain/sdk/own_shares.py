@@ -1,16 +1,18 @@
 """A reader's own share of the read log: what they opened, for whom, and what the proxies' logs prove of it.
 
-Proves that what is listed is in the logs, as proxies signed it; can't prove that nothing is missing, since only the
-patients can read the logs: it says so, and says how much this machine doesn't remember. Handed to the reader's hospital
-it is signed, so that nobody else can make one. Believes no proxy.
+To its reader it proves that what is listed is in the logs, as proxies signed it; it can't prove that nothing lacks,
+since only the patients can read the logs: it says so, and says how much this machine doesn't remember. Handed to the
+reader's hospital it is signed, so that nobody else can make one; there it is a statement, which proves nothing about a
+proxy nor that anybody opened anything, since a place in a log tells nobody what was logged. Believes no proxy.
 Follows docs/spec/log.md, section "A reader's own share".
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from panachain.chain.codec import encode
 from panachain.chain.signing import Account, recover_digest, typed_digest
@@ -19,17 +21,20 @@ from panachain.consent.log_tree import LogTree, check_inclusion
 from panachain.crypto.keys import Seed
 from panachain.errors import IntegrityError, PanaChainError, UsageError
 from panachain.ethereum import keccak, parse_address
-from panachain.model.actors import Address, Role, Status
+from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.policy import ProxyRef
 from panachain.proxy import messages
 from panachain.sdk.names import Names
 from panachain.sdk.network import Network
-from panachain.sdk.own_readings import OwnReadings, read_reading
+from panachain.sdk.own_readings import MOST, OwnReadings, read_number, read_reading, read_time
 from panachain.sdk.profiles import Profile
 from panachain.sdk.proxies import Proxies
 from panachain.sdk.report_pdf import Report
 from panachain.sdk.results.listings import LeftOut
 from panachain.sdk.results.records import HandedIn, OwnReading, ProvenReading
+
+if TYPE_CHECKING:
+    from panachain.sdk.reports import StatedReading
 
 SCHEMA: Final = "panachain/own-share/1"
 MOST_SIZE: Final = 64 << 20
@@ -107,15 +112,18 @@ class OwnShare:
 
 
 def open_share(content: bytes, *, domain: bytes) -> HandedIn:
-    """Return a share that somebody handed in, after its signature was checked.
+    """Return a share that somebody handed in, after its signature was checked: what is in it, its reader states.
 
     Args:
         content: the file.
         domain: of the network's access log.
 
     Raises:
-        IntegrityError: it is none, or nobody who is named in it signed it.
+        IntegrityError: it is none, nobody who is named in it signed it, or it holds an opening of another year.
     """
+    # Imported here: most sessions report nothing.
+    from panachain.sdk.reports import year_of
+
     if len(content) > MOST_SIZE:
         raise IntegrityError(f"a share has at most {MOST_SIZE} bytes")
     try:
@@ -124,18 +132,22 @@ def open_share(content: bytes, *, domain: bytes) -> HandedIn:
             raise ValueError("another schema")
         signature = bytes.fromhex(fields.pop("signature"))
         reader = parse_address(fields["reader"])
+        if len(fields["readings"]) > MOST:
+            raise ValueError("more than a machine remembers of a year")
         found = HandedIn(
             reader,
-            _number(fields["year"]),
-            _number(fields["made_at"]),
-            _number(fields["dropped"]),
+            read_number(fields["year"]),
+            read_time(fields["made_at"]),
+            read_number(fields["dropped"]),
             tuple(read_reading(_kept(one)) for one in fields["readings"]),
         )
         signer = recover_digest(_digest(domain, fields), signature)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, UsageError) as exc:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError, UsageError) as exc:
         raise IntegrityError("this is no share of a reader's") from exc
     if signer != reader:
         raise IntegrityError(f"the share names {reader}, who didn't sign it")
+    if any(year_of(one.at) != found.year for one in found.readings):
+        raise IntegrityError(f"the share is of {found.year} and holds an opening of another year")
     return found
 
 
@@ -168,6 +180,7 @@ def report_of_house(
     checked_year(year, now)
     people = [one for one in network.sidechain.identities.find() if one.role is Role.PRACTITIONER]
     staff = {one.address for one in people if one.organisation == house}
+    known = {one.address: one for one in network.mainchain.actors.find(Role.PROXY)}
     found, left_out = dict[Address, HandedIn](), list[LeftOut]()
     for file, content in shares:
         try:
@@ -176,24 +189,68 @@ def report_of_house(
                 raise IntegrityError(f"{one.reader} isn't a practitioner of this hospital")
             if one.year != year:
                 raise IntegrityError(f"it is of {one.year}")
+            strange = {receipt.proxy for reading in one.readings for receipt in reading.receipts} - known.keys()
+            if strange:
+                raise IntegrityError(f"it names {min(strange)}, which is no proxy of this network")
         except IntegrityError as exc:
             left_out.append(LeftOut("share", file, str(exc)))
             continue
         # Of two the later one: it has what the other has, and more.
         if one.reader not in found or found[one.reader].made_at < one.made_at:
             found[one.reader] = one
-    proven = [(one, prove(network, proxies, names.fill(one.readings))) for one in found.values()]
+    several = list(found.values())
+    placed = _placed(proxies, known, [names.fill(one.readings) for one in several])
     active = {one.address for one in people if one.organisation == house and one.status is Status.ACTIVE}
     return of_house(
-        year, proven, left_out, absent=sorted(active - found.keys()), house=house, name=name, names=names, now=now
+        year,
+        list(zip(several, placed, strict=True)),
+        left_out,
+        absent=sorted(active - found.keys()),
+        house=house,
+        name=name,
+        names=names,
+        now=now,
     )
 
 
+def _placed(
+    proxies: Proxies, known: Mapping[Address, Actor], shares: Sequence[Sequence[OwnReading]]
+) -> list[list[StatedReading]]:
+    """Return the openings of shares, each with how many of the places that it names logs have.
+
+    Leaf hashes are public, so anybody can name any of them: a place that is named twice counts for neither opening.
+    """
+    from panachain.sdk.reports import StatedReading
+
+    named = Counter(receipt for share in shares for one in share for receipt in one.receipts)
+    logs = {address: _Log(proxies, known.get(address)) for address in sorted({receipt.proxy for receipt in named})}
+    # By their order in the logs: whoever jumps about in them has each tile fetched many times.
+    ordered = sorted(named, key=lambda receipt: (receipt.proxy, receipt.sequence))
+    told = {receipt: logs[receipt.proxy].has(receipt.sequence, receipt.leaf) for receipt in ordered}
+
+    def stated(one: OwnReading) -> StatedReading:
+        own = [receipt for receipt in one.receipts if named[receipt] == 1]
+        counted = Counter(told[receipt] for receipt in own)
+        shared = len(one.receipts) - len(own)
+        return StatedReading(one, counted["proven"], counted["missing"], counted["open"], shared)
+
+    return [[stated(one) for one in share] for share in shares]
+
+
 def prove(network: Network, proxies: Proxies, readings: Iterable[OwnReading]) -> list[ProvenReading]:
-    """Return openings, each with what the proxies' logs prove of it."""
+    """Return openings of the reader's own, each with what the proxies' logs prove of it.
+
+    Only of what this machine remembers, which checked what proxies signed: of a share that somebody handed in it would
+    prove nothing.
+    """
     several = list(readings)
     wanted = {receipt.proxy for one in several for receipt in one.receipts}
-    logs = {address: _Log(network, proxies, address) for address in sorted(wanted)}
+    try:
+        known = {one.address: one for one in network.mainchain.actors.find(Role.PROXY)} if wanted else {}
+    except PanaChainError:
+        # Nothing is proven now; what is remembered is told all the same.
+        known = {}
+    logs = {address: _Log(proxies, known.get(address)) for address in sorted(wanted)}
     found = []
     for one in several:
         told: dict[str, dict[Address, None]] = {"proven": {}, "missing": {}, "open": {}}
@@ -210,10 +267,9 @@ def prove(network: Network, proxies: Proxies, readings: Iterable[OwnReading]) ->
 class _Log:
     """One proxy's log, asked for by tiles."""
 
-    def __init__(self, network: Network, proxies: Proxies, address: Address) -> None:
+    def __init__(self, proxies: Proxies, actor: Actor | None) -> None:
         self._opened: Cosigned | None = None
         self._tree: LogTree | None = None
-        actor = network.mainchain.actors.actor_of(address)
         try:
             if actor is not None:
                 proxy = ProxyRef.of(actor)
@@ -255,9 +311,3 @@ def _kept(fields: Mapping[str, Any]) -> dict[str, Any]:
     receipts = [(bytes.fromhex(proxy[2:]), int(sequence), bytes.fromhex(leaf)) for proxy, sequence, leaf in places]
     people = {"patient": parse_address(fields["patient"]), "policy_id": parse_address(fields["policy_id"])}
     return {**fields, **people, "receipts": receipts}
-
-
-def _number(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < 1 << 48:
-        raise ValueError("no number")
-    return value

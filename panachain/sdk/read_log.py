@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Set
 from dataclasses import replace
 from typing import Final
 
-from panachain.consent.receipts import marks_in, read_detail
+from panachain.consent.receipts import MARK_SIZE, marks_in, read_detail
 from panachain.errors import IntegrityError, PanaChainError, ProxiesUnavailableError
 from panachain.model.actors import Actor, Address, PolicyId, Role
 from panachain.model.policy import ReceiptKind
@@ -179,6 +179,11 @@ class ReadLog:
     def _entry(log: PolicyLog, statement: Statement, *, is_late: bool) -> LogEntry:
         receipt, lanes = statement.receipt, log.own.terms.lanes
         detail = read_detail(receipt, statement.detail)
+        marks = marks_in(detail)
+        if receipt.kind is ReceiptKind.REENCRYPTED and marks and len(detail["opened"]) != receipt.count * MARK_SIZE:
+            raise IntegrityError(
+                f"receipt {receipt.sequence} of proxy {receipt.proxy} counts {receipt.count} keys and names others"
+            )
         lane = detail.get("lane")
         scopes = (lanes[lane].scope.text,) if isinstance(lane, int) and lane < len(lanes) else ()
         return LogEntry(
@@ -192,7 +197,7 @@ class ReadLog:
             purpose=str(detail.get("purpose", "")),
             scopes=scopes,
             late=is_late,
-            marks=marks_in(detail),
+            marks=marks,
             needed=log.own.terms.threshold,
             asked=len(log.own.terms.proxies),
             receipt=receipt,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -98,7 +98,8 @@ class Reading:
     permitted: bool
     """Whether the proxies served; else they refused."""
     envelopes: int
-    """How many envelopes (one for each patient's records of one upload and lane) were opened, at least."""
+    """How many envelopes (one for each patient's records of one upload and lane) were opened, at least: those for which
+    as many proxies signed as an opening takes."""
     proxies: tuple[Address, ...]
     """Who signed, in the order of their first receipts."""
     late: tuple[Address, ...] = ()
@@ -117,12 +118,19 @@ class Reading:
     """Of how many envelopes fewer proxies signed than an opening takes: it failed, or the others keep silent."""
     dissents: tuple[Dissent, ...] = ()
     """Who signed something about it that doesn't fit."""
+    asked: int = 0
+    """How many proxies the policy has; 0 where it isn't known."""
     silent: tuple[Address, ...] = ()
     """Proxies of the policy that lied or told nothing when they were asked: they may know of it, too."""
     records: tuple[str, ...] = ()
     """CIDs of the headers of the patient's records in what was opened; empty where nobody looked (`Auditing.named`)."""
     marks: frozenset[bytes] = field(default=frozenset(), compare=False, repr=False)
     """By which the proxies name the capsules that they re-encrypted."""
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether as many proxies as an opening takes signed for any of it; of a refusal always."""
+        return not self.permitted or not self.unconfirmed or self.envelopes > 0
 
     @property
     def when(self) -> datetime:
@@ -147,6 +155,7 @@ class Reading:
             "role": self.role,
             "organisation": self.organisation,
             "needed": self.needed,
+            "asked": self.asked,
             "unconfirmed": self.unconfirmed,
             "dissents": [one.to_json() for one in self.dissents],
             "silent": list(self.silent),
@@ -248,10 +257,11 @@ class _Opening:
             at=first.at,
             ended_at=self.ended_at,
             permitted=self.served,
-            envelopes=_envelopes(self.entries),
+            envelopes=0,
             proxies=self.proxies,
             late=tuple(dict.fromkeys(entry.proxy for entry in self.entries if entry.late)),
             needed=first.needed,
+            asked=first.asked,
             marks=frozenset(mark for entry in self.entries for mark in entry.marks),
         )
 
@@ -264,6 +274,7 @@ class _Beside:
         self._longest = longest
         self._by_who: dict[tuple[str, ...], list[_Opening]] = {}
         self._by_mark: dict[tuple[str, bytes], list[_Opening]] = {}
+        self._signers: dict[int, dict[bytes, frozenset[Address]]] = {}
         for one in openings:
             policy = one.first.policy_id
             self._by_who.setdefault((policy, *one.who), []).append(one)
@@ -273,6 +284,22 @@ class _Beside:
     def same(self, one: _Opening) -> Iterator[_Opening]:
         """Yield what else is told of the same attempt: another outcome, or what came late."""
         return self._beside(self._by_who[one.first.policy_id, *one.who], one)
+
+    def signers(self, one: _Opening) -> Mapping[bytes, frozenset[Address]]:
+        """Return who signed for each envelope of an opening that was served, in time or late."""
+        if id(one) not in self._signers:
+            found = dict(one.signers)
+            for other in self.same(one):
+                # What came late is told by itself, and was signed all the same.
+                for mark in found.keys() & other.signers.keys() if other.served else ():
+                    found[mark] |= other.signers[mark]
+            self._signers[id(one)] = found
+        return self._signers[id(one)]
+
+    def is_confirmed(self, one: _Opening) -> bool:
+        """Tell whether so many proxies as an opening takes signed for each envelope of one that was served."""
+        signers, needed = self.signers(one), one.first.needed
+        return all(len(proxies) >= needed for proxies in signers.values()) if signers else len(one.proxies) >= needed
 
     def others(self, one: _Opening, mark: bytes) -> Iterator[_Opening]:
         """Yield what is told of an envelope at that time with another person, grantee or purpose.
@@ -295,42 +322,53 @@ class _Beside:
 def _compared(one: _Opening, beside: _Beside) -> Mapping[str, Any]:
     """Return what of an opening too few proxies signed, and who signed something that doesn't fit."""
     dissents: dict[Dissent, None] = {}
-    signers = dict(one.signers) if one.served else {}
     for other in beside.same(one):
         if other.served == one.served:
-            # What came late is told by itself, and was signed all the same.
-            for mark in signers.keys() & other.signers.keys():
-                signers[mark] |= other.signers[mark]
             continue
-        refused = one if other.served else other
-        # More refusals than that, and it was another attempt: the rest couldn't have served it.
-        if len(refused.proxies) <= one.first.asked - one.first.needed:
+        served, refused = (one, other) if one.served else (other, one)
+        # More refusals than that, and it was another attempt: the rest couldn't have served it. What enough signed for
+        # was served: the lone word that it was refused casts no doubt on it, nor on them.
+        if len(refused.proxies) <= one.first.asked - one.first.needed and not beside.is_confirmed(served):
             says = SERVED if other.served else REFUSED
             dissents |= {Dissent(proxy, says): None for proxy in other.proxies if proxy not in one.proxies}
     if not one.served:
         return {"dissents": _sorted(dissents)}
+    signers = beside.signers(one)
     lacking = {mark: proxies for mark, proxies in signers.items() if len(proxies) < one.first.needed}
     for mark, own in lacking.items():
         for other in beside.others(one, mark):
             differs = [(name, it) for name, it, mine in zip(OTHERWISE, other.who, one.who, strict=True) if it != mine]
             for proxy in other.signers[mark] - own:
                 dissents |= {Dissent(proxy, name, value): None for name, value in differs}
-    few = 0 if signers else _envelopes(one.entries) * (len(one.proxies) < one.first.needed)
-    return {"unconfirmed": len(lacking) or few, "dissents": _sorted(dissents)}
+    # Without marks the proxies alone count; whoever says that they opened nothing says that there was an opening.
+    few = 0 if signers or len(one.proxies) >= one.first.needed else max(_envelopes(one.entries, {}, 1), 1)
+    return {
+        "envelopes": _envelopes(one.entries, signers, max(one.first.needed, 1)),
+        "unconfirmed": len(lacking) or few,
+        "dissents": _sorted(dissents),
+    }
 
 
 def _sorted(dissents: Iterable[Dissent]) -> tuple[Dissent, ...]:
     return tuple(sorted(dissents, key=lambda one: (one.proxy, one.says, one.value)))
 
 
-def _envelopes(entries: Sequence[LogEntry]) -> int:
-    """Return how many envelopes were opened, at least.
+def _envelopes(entries: Sequence[LogEntry], signers: Mapping[bytes, Set[Address]], needed: int) -> int:
+    """Return how many envelopes were opened, at least: those for which `needed` proxies signed.
 
-    Each proxy that helps with a lane signs how many keys it re-encrypted, and an envelope needs the threshold of them:
-    so the proxy that helped most tells the least number.
+    Where all receipts of a lane name their envelopes, each is counted once that so many name. Else only how many keys
+    each proxy re-encrypted is known, and the `needed`-th largest number is the least: fewer proxies can't raise it.
     """
-    served: Counter[tuple[tuple[str, ...], Address]] = Counter()
+    lanes: dict[tuple[str, ...], list[LogEntry]] = {}
     for entry in entries:
-        served[entry.scopes, entry.proxy] += entry.count
-    lanes = {scopes for scopes, _ in served}
-    return sum(max(number for (of, _), number in served.items() if of == lane) for lane in lanes)
+        lanes.setdefault(entry.scopes, []).append(entry)
+    named, counted = set[bytes](), 0
+    for several in lanes.values():
+        if all(entry.marks for entry in several):
+            named |= {mark for entry in several for mark in entry.marks}
+            continue
+        served: Counter[Address] = Counter()
+        for entry in several:
+            served[entry.proxy] += len(entry.marks) or entry.count
+        counted += sum(sorted(served.values(), reverse=True)[needed - 1 : needed])
+    return counted + sum(len(signers.get(mark, ())) >= needed for mark in named)

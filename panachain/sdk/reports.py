@@ -8,6 +8,7 @@ none. Pure: readings and proofs come in. Follows docs/spec/log.md, section "Repo
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -20,7 +21,7 @@ from panachain.sdk.readings import Reading
 from panachain.sdk.report_pdf import MOST, Part, Report
 from panachain.sdk.results.listings import LeftOut
 from panachain.sdk.results.log import LogProof
-from panachain.sdk.results.records import HandedIn, ProvenReading
+from panachain.sdk.results.records import HandedIn, OwnReading, ProvenReading
 from panachain.sdk.times import iso
 
 if TYPE_CHECKING:
@@ -74,15 +75,27 @@ def of_patient(
         now: when it is made, Unix seconds.
     """
     found = [one for one in readings if year_of(one.at) == year]
-    served = [one for one in found if one.permitted]
+    served = [one for one in found if one.permitted and one.is_confirmed]
+    said = [one for one in found if not one.is_confirmed]
+    refused = sum(not one.permitted for one in found)
     people = {one.requester for one in served}
     doubted = [one for one in found if disagreement(one)]
     late = [one for one in found if one.late]
     summary = [
         f"{_many(len(served), 'opening')} by {_many(len(people), 'person', 'people')}, "
-        f"{_many(len(found) - len(served), 'refused attempt')}.",
+        f"{_many(refused, 'refused attempt')}.",
         *(
-            [f"{_many(len(late), 'opening')} after the permission's end: the proxies that served convict themselves."]
+            [
+                f"{_many(len(said), 'more opening')} said by fewer proxies than one takes, and not counted: it failed, "
+                "others keep silent, or one of them lies."
+            ]
+            * bool(said)
+        ),
+        *(
+            [
+                f"Of {len(late)} of them proxies signed that they served after the permission's end: they convict "
+                "themselves."
+            ]
             * bool(late)
         ),
         *([f"Of {len(doubted)} of them the proxies don't say the same; each line tells."] * bool(doubted)),
@@ -141,10 +154,37 @@ _OWN_PROVES: Final = (
 _OWN_NOT: Final = (
     "It doesn't prove that nothing is missing: it is what the readers' machines remember, and only the patients "
     "can read the whole logs. What was opened on another machine isn't here. It doesn't show what was done with "
-    "what was opened."
+    "what was opened. It is the reader's own account: what is proven is proven to their machine, which checked what "
+    "proxies signed when they answered, and to nobody else by this file."
+)
+_HOUSE_PROVES: Final = (
+    "This is what practitioners state, each by the signature of their account. It doesn't prove that they opened it, "
+    "nor for whom, why or when. A place in a proxy's log shows only that something was logged there, since logs tell "
+    "nobody but the patient what; anybody can name places, and one that is named more than once counts for no opening. "
+    "A place that a log doesn't have says nothing against its proxy."
+)
+_HOUSE_NOT: Final = (
+    "Nothing here shows that something is missing, or that nothing is: only the patients can read the whole logs, "
+    "and their own show who opened what. It doesn't show what was done with what was opened."
 )
 _OWN_COLUMNS: Final = ("When (UTC)", "Patient", "What", "Why", "Records", "Permission", "Proven by the logs")
+_HOUSE_COLUMNS: Final = ("Who states it", *_OWN_COLUMNS[:-1], "Places in the logs")
 _OWN_WIDTHS: Final = (13, 20, 20, 13, 8, 10, 24)
+
+
+@dataclass(frozen=True)
+class StatedReading:
+    """An opening that a practitioner states in a share, and how many of the places that it names logs have."""
+
+    reading: OwnReading
+    there: int
+    """So many have the leaf that is named: something was logged there, and nobody but the patient knows what."""
+    missing: int
+    """So many have another."""
+    open: int
+    """So many can't be looked at now."""
+    shared: int
+    """So many are named more than once, and count for no opening."""
 
 
 def of_reader(
@@ -190,7 +230,7 @@ def of_reader(
 
 def of_house(
     year: int,
-    shares: Sequence[tuple[HandedIn, Sequence[ProvenReading]]],
+    shares: Sequence[tuple[HandedIn, Sequence[StatedReading]]],
     left_out: Sequence[LeftOut],
     *,
     absent: Sequence[Address],
@@ -199,11 +239,11 @@ def of_house(
     names: Names,
     now: int,
 ) -> Report:
-    """Return what a hospital's practitioners opened in a year, by what they handed in.
+    """Return what a hospital's practitioners state that they opened in a year, by what they handed in.
 
     Args:
         year: by UTC.
-        shares: what each handed in, with what the logs prove of it.
+        shares: what each handed in, with which of the places that it names the logs have.
         left_out: what was handed in and doesn't count.
         absent: practitioners of the hospital who handed in nothing.
         house: the hospital.
@@ -220,9 +260,9 @@ def of_house(
     table = Part(
         "What we opened",
         (_beyond(rows),) * (len(rows) > MOST) or ("Nobody handed in an opening.",) * (not rows),
-        ("Who", *_OWN_COLUMNS),
+        _HOUSE_COLUMNS,
         (15, *_OWN_WIDTHS),
-        tuple((_named(people[who], who, Role.PRACTITIONER.value), *_own_row(one)) for who, one in rows[:MOST]),
+        tuple((_named(people[who], who, Role.PRACTITIONER.value), *_stated_row(one)) for who, one in rows[:MOST]),
     )
     missing = [_named(names.of(one, Role.PRACTITIONER), one, Role.PRACTITIONER.value) for one in absent]
     handed = Part(
@@ -256,18 +296,35 @@ def of_house(
         len(rows),
         (("Hospital", _called(name, house, Role.HOSPITAL)), ("Made", f"{iso(now)} by PanaChain")),
         (
-            f"{_many(len(rows), 'opening')} of {_many(len(patients), 'patient')} "
-            f"by {_many(len(shares), 'practitioner')}.",
+            f"{_many(len(rows), 'opening')} of {_many(len(patients), 'patient')}, "
+            f"as {_many(len(shares), 'practitioner states', 'practitioners state')}.",
             *([lacking] * bool(lacking)),
-            *_own_summary(readings, dropped),
+            *_stated_summary(readings),
+            *_dropped(dropped),
         ),
-        (table, handed, _meaning(_OWN_PROVES, _OWN_NOT)),
-        complete=not absent and not left_out and _own_complete(readings, dropped),
+        (table, handed, _meaning(_HOUSE_PROVES, _HOUSE_NOT)),
+        complete=not absent
+        and not left_out
+        and not dropped
+        and all(one.there and not one.missing and not one.shared for one in readings),
     )
 
 
 def _own_row(one: ProvenReading) -> tuple[str, ...]:
-    reading = one.reading
+    return (*_row(one.reading), _own_proof(one))
+
+
+def _stated_row(one: StatedReading) -> tuple[str, ...]:
+    told = [
+        *([f"{_many(one.there, 'is', 'are')} there"] * bool(one.there)),
+        *([f"{_many(one.missing, 'is', 'are')} not"] * bool(one.missing)),
+        *([f"{_many(one.shared, 'is', 'are')} named more than once"] * bool(one.shared)),
+        *([f"{one.open:,} can't be looked at now"] * bool(one.open)),
+    ]
+    return (*_row(one.reading), "; ".join(told) or "names none")
+
+
+def _row(reading: OwnReading) -> tuple[str, ...]:
     parts = [*reading.categories, *("undated" if year == 0 else str(year) for year in reading.years)]
     left = f", {reading.left_out} left out" if reading.left_out else ""
     return (
@@ -277,7 +334,6 @@ def _own_row(one: ProvenReading) -> tuple[str, ...]:
         purpose_words(reading.purpose),
         f"{reading.records}{left}",
         _short(reading.policy_id),
-        _own_proof(one),
     )
 
 
@@ -297,8 +353,24 @@ def _own_summary(readings: Sequence[ProvenReading], dropped: int) -> list[str]:
         f"{proven:,} of {len(readings):,} are proven by the proxies' logs. "
         "Only the patients' own logs show whether there were others.",
         *([f"{_many(missing, 'opening')} isn't in a log whose proxy signed it: tell the registrar."] * bool(missing)),
-        *([f"{_many(dropped, 'earlier opening')} of the year isn't remembered any more."] * bool(dropped)),
+        *_dropped(dropped),
     ]
+
+
+def _stated_summary(readings: Sequence[StatedReading]) -> list[str]:
+    there = sum(bool(one.there) and not one.missing and not one.shared for one in readings)
+    missing, shared = sum(bool(one.missing) for one in readings), sum(bool(one.shared) for one in readings)
+    return [
+        "This is what practitioners state, not what is proven. "
+        f"{there:,} of {len(readings):,} name places in logs where something was logged; "
+        "the patients' own logs show what, and whether there was more.",
+        *([f"{_many(missing, 'opening names', 'openings name')} places that the logs don't have."] * bool(missing)),
+        *([f"{_many(shared, 'opening names', 'openings name')} places that are named more than once."] * bool(shared)),
+    ]
+
+
+def _dropped(number: int) -> list[str]:
+    return [f"{_many(number, 'earlier opening')} of the year isn't remembered any more."] * bool(number)
 
 
 def _own_complete(readings: Sequence[ProvenReading], dropped: int) -> bool:
@@ -418,10 +490,13 @@ def scope_words(scopes: Iterable[str]) -> list[str]:
 
 
 def _happened(one: Reading) -> str:
-    if not one.permitted:
+    if not one.permitted and len(one.proxies) == 1 and one.asked > one.needed:
+        told = "refused, says one proxy alone"
+    elif not one.permitted:
         told = f"refused by {_many(len(one.proxies), 'proxy', 'proxies')}"
     else:
         told = f"opened {_many(one.envelopes, 'part')}" if one.envelopes else "opened"
+        told = told if one.is_confirmed else "said to be opened, by too few proxies"
         told += " after the end" if one.late else ""
         told += f"; signed by {_many(len(one.proxies), 'proxy', 'proxies')}" + (
             f", {one.needed} needed" if one.needed else ""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from panachain.errors import IntegrityError, UsageError
+from panachain.errors import IntegrityError, PanaChainError, UsageError
 from panachain.ipld.cid import CID, DAG_CBOR
 from panachain.model.actors import Address
 from panachain.model.records import STATEMENT
@@ -41,6 +41,8 @@ MOST_OF_HOSPITAL: Final = 256 << 20
 """Bytes that the lists of one hospital may take in one search; what it has more is left out, and named."""
 _TERM: Final = 16
 """Bytes that a term counts for beside its own: each costs time, however short it is."""
+_LIST: Final = 16 << 10
+"""Bytes that a list counts for beside its own: each search looks into each, however small it is."""
 _HEADER: Final = 1024
 """Bytes of a record's header, about."""
 MOST_KEPT: Final = 512 << 20
@@ -65,6 +67,8 @@ class _Budget:
     def __init__(self) -> None:
         self._left = MOST_OF_HOSPITAL
         self._passed = 0
+        self.refused: list[PanaChainError] = []
+        """What no further search would change: the lists are the same for as long as the hospital publishes nothing."""
 
     def open(self, checked: Checked, envelope: str, listed: CID, lexicon: Lexicon) -> WordList | None:
         """Return an envelope's list, after its words went into the hospital's lexicon; None where too much was opened.
@@ -76,10 +80,16 @@ class _Budget:
         if self._left <= 0:
             self._passed += 1
             return None
+        self._left -= _LIST
         try:
-            words = word_list.open_(checked.store, listed, checked.keys[envelope])
-            self._left -= words.size + _TERM * words.terms
-            lexicon.add(words)
+            sealed = word_list.fetched(checked.store, listed)
+            try:
+                words = word_list.opened(sealed, listed, checked.keys[envelope])
+                self._left -= words.size + _TERM * words.terms
+                lexicon.add(words)
+            except IntegrityError as exc:
+                self.refused.append(exc)
+                raise
         except IntegrityError:
             # Nonsense costs as much as a list does.
             self._left -= word_list.MAX_BYTES
@@ -90,6 +100,7 @@ class _Budget:
         """Name what was passed over."""
         if self._passed:
             error = IntegrityError(f"its lists of words take more than {MOST_OF_HOSPITAL:,} bytes, or can't be read")
+            self.refused.append(error)
             findings.left_out(hospital, f"words of {self._passed:,} more envelopes", error)
 
 
@@ -133,10 +144,18 @@ class Searchable:
         if findings.omissions and not envelopes:
             raise findings.omissions[0].named() from findings.omissions[0].error
         records: list[FoundRecord] = []
+        hospitals: dict[Address, list[_Envelope]] = defaultdict(list)
         for one in envelopes:
-            # A list that says nonsense of one word may be right about others.
-            with told.alone(one.hospital, f"words of {len(one.members)} records"):
-                records += self._answering(one, query, languages)
+            hospitals[one.hospital].append(one)
+        for hospital, mine in hospitals.items():
+            # One lexicon for the query: which words are forms of what is looked for is found once, not for each list.
+            lexicon = mine[0].lexicon.naming(languages)
+            with told.alone(hospital, f"words of {sum(len(one.members) for one in mine)} records"):
+                query.learn(lexicon)
+                for one in mine:
+                    # A list that says nonsense of one word may be right about others.
+                    with told.alone(hospital, f"words of {len(one.members)} records"):
+                        records += self._answering(one, query, lexicon)
         names = {category.value for category in categories}
         chosen = [
             one
@@ -148,6 +167,16 @@ class Searchable:
         chosen.sort(key=lambda one: (-one.year, -one.stored_at, one.record_id))
         omissions = (*findings.omissions, *told.omissions)
         return SearchResult(tuple(chosen[:limit]), len(chosen), proofs, omissions, tuple(findings.notices))
+
+    @property
+    def lacking(self) -> bool:
+        """Whether something was left out that may be there when it is asked for again, such as a block."""
+        refused = set(map(id, self._refused))
+        return any(id(one.error) not in refused for one in self.opening.findings.omissions)
+
+    @cached_property
+    def _refused(self) -> list[PanaChainError]:
+        return []
 
     @property
     def memory(self) -> int:
@@ -191,9 +220,10 @@ class Searchable:
                     counts[hospital] = [count[0] + 1, count[1] + len(new), count[2] + mute]
         for hospital, budget in budgets.items():
             budget.tell(hospital, self.opening.findings)
+            self._refused.extend(budget.refused)
         return envelopes, tuple(_proof(heads, *counts[heads.hospital]) for heads in self.heads), lexicons
 
-    def _answering(self, envelope: _Envelope, query: Query, languages: Collection[str]) -> list[FoundRecord]:
+    def _answering(self, envelope: _Envelope, query: Query, lexicon: Lexicon) -> list[FoundRecord]:
         """Return the records of an envelope that answer a query.
 
         Raises:
@@ -201,7 +231,6 @@ class Searchable:
             TooLargeError: too many of its words begin as the query says.
         """
         entries: dict[int, dict[int, list[Value]]] = defaultdict(dict)
-        lexicon = envelope.lexicon.naming(languages) if languages else envelope.lexicon
         for (index, place), values in query.find(envelope.words, lexicon).items():
             if index in envelope.members:
                 entries[index][place] = values
@@ -298,9 +327,12 @@ class KeptSearchables:
         return sum(found.memory for _, found in self._kept.values())
 
     def get(self, key: object, heads: Sequence[HospitalHeads]) -> Searchable | None:
-        """Return what was kept under a key, if nothing was published since; what lacked something is tried again."""
+        """Return what was kept under a key, if nothing was published since.
+
+        Where a block was lacking, all is tried again; a list that was refused stays refused, and costs no search more.
+        """
         before, found = self._kept.pop(key, ((), None))
-        if found is None or before != tuple(heads) or found.opening.findings.omissions:
+        if found is None or before != tuple(heads) or found.lacking:
             # What is out of date is of no use to anybody.
             return None
         # Put behind all others: it is what was asked for last.

@@ -34,11 +34,13 @@ class Unlocking:
         self._thread.start()
 
     def seed(self) -> Seed:
-        """Wait, and return the seed; raises as `profiles.unlock`."""
+        """Wait, and return the seed, once; raises as `profiles.unlock`."""
         self._thread.join()
-        if isinstance(self._outcome, BaseException):
-            raise self._outcome
-        return self._outcome
+        # Told once: whoever holds this afterwards holds no seed.
+        outcome, self._outcome = self._outcome, LockedError(f"profile {self._profile.name!r} isn't unlocked any more")
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
 
     def __repr__(self) -> str:
         return "Unlocking()"
@@ -47,4 +49,6 @@ class Unlocking:
         try:
             self._outcome = unlock(self._profile, self.hidden.reveal())
         except BaseException as exc:  # noqa: BLE001 - raised in `seed`, in the thread that waits for it.
-            self._outcome = exc
+            # Without the frames of this thread, which hold the passphrase.
+            self._outcome = exc.with_traceback(None)
+            exc.__cause__ = exc.__context__ = None

@@ -134,7 +134,7 @@ def _key(value: object) -> bytes:
 
 def _label(fields: dict[str, Any]) -> str:
     label = fields.get("label", "")
-    return line(label)[:MAX_LABEL] if isinstance(label, str) else ""
+    return line(label)[:MAX_LABEL].rstrip() if isinstance(label, str) else ""
 
 
 def _end(value: object) -> int | None:

@@ -15,7 +15,7 @@ import sqlite3
 import threading
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from itertools import count
@@ -340,13 +340,16 @@ class EmbeddedStore:
 
     def _name(self, rows: list[_Row]) -> None:
         """Let the index name blocks that are on disk."""
-        with self._lock, self._changing():
-            named = self._db.executemany("INSERT OR IGNORE INTO block VALUES (?, ?, ?, ?, ?)", rows).rowcount
-            if named < len(rows):
-                self._settle(rows)
+        with self._lock:
+            with self._changing():
+                named = self._db.executemany("INSERT OR IGNORE INTO block VALUES (?, ?, ?, ?, ?)", rows).rowcount
+                spare = self._settle(rows) if named < len(rows) else {}
+            # Once the index names the others: until then a copy that only seemed damaged may be the one that is there.
+            for pack, places in spare.items():
+                self._zero(pack, places)
 
-    def _settle(self, rows: list[_Row]) -> None:
-        """Decide for each block that the index named already, and leave no second copy that nobody would delete."""
+    def _settle(self, rows: list[_Row]) -> Mapping[str, list[tuple[int, int]]]:
+        """Decide for each block that the index named already, and return second copies: nobody else deletes them."""
         spare: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
         for raw, pack, offset, size, at in rows:
             cid = CID.from_bytes(raw)
@@ -362,8 +365,7 @@ class EmbeddedStore:
                 "UPDATE block SET pack = ?, offset = ?, size = ?, at = ? WHERE cid = ?", (pack, offset, size, at, raw)
             )
             spare[known[0]].append(known[1:])
-        for pack, places in spare.items():
-            self._zero(pack, places)
+        return spare
 
     def _renew(self, blocks: dict[CID, bytes], at: int) -> dict[CID, bytes]:
         """Let blocks that are there count as new for garbage collection, and return those that aren't there.

@@ -24,6 +24,7 @@ class Pack:
         self.path = path
         self.end = 0
         self._holders = 1
+        self._failure: OSError | None = None
         self.descriptor = -1
         self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         fcntl.flock(self.descriptor, fcntl.LOCK_SH)
@@ -35,6 +36,8 @@ class Pack:
 
         It can't if another process wrote it anew meanwhile, or does something with it just now.
         """
+        if self._failure is not None:
+            return False
         if not self._holders:
             try:
                 fcntl.flock(self.descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -66,8 +69,18 @@ class Pack:
         return offset
 
     def sync(self) -> None:
-        """Wait until what was written is on disk."""
-        os.fdatasync(self.descriptor)
+        """Wait until what was written is on disk.
+
+        Raises:
+            OSError: it isn't, or wasn't before: a system tells of each failure once, whoever asks.
+        """
+        if self._failure is not None:
+            raise self._failure
+        try:
+            os.fdatasync(self.descriptor)
+        except OSError as exc:
+            self._failure = exc
+            raise
 
     def __del__(self) -> None:
         # Frees the lock too.

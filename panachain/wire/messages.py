@@ -140,7 +140,7 @@ def _is_plain_host(host: str) -> bool:
     parts = host.split(".")
     if not all(part.isdigit() for part in parts):
         return True
-    return len(parts) == 4 and all(str(int(part)) == part and int(part) < 256 for part in parts if len(part) < 4)
+    return len(parts) == 4 and all(len(part) < 4 and str(int(part)) == part and int(part) < 256 for part in parts)
 
 
 def _any(text: str) -> Url:

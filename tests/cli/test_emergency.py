@@ -93,11 +93,12 @@ def test_desks_are_prepared(run: Run, part: Part) -> None:
 
 
 def test_what_waits_is_named_with_its_delay(run: Run, part: Part) -> None:
-    part.answers["prepare"] = [VIEW]
+    part.answers |= {"prepare": [VIEW], "policies": [VIEW, replace(VIEW, policy_id="0x" + "77" * 20)]}
     more = ("--later", "conditions,mental-health", "--delay", "30m")
     outcome = run("emergency", "prepare", "gro-a", "--until", "2030-01-01", *more)
     assert outcome.code == 0
-    ((_, _, asked),) = part.calls
+    ((_, _, asked), _) = part.calls
+    assert "other desks keep what they may open (1 permission)" in " ".join(outcome.err.split())
     assert (asked["later"], asked["delay"]) == (("conditions", "mental-health"), timedelta(minutes=30))
     assert "Blood groups of laboratory results wait as long" in outcome.err
     assert run("emergency", "prepare", "gro-a", "--until", "2030-01-01", "--later", "x", "--delay", "30m").code == 2

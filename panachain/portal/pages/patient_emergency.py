@@ -138,6 +138,7 @@ def _waiting(later: list[str], minutes: int) -> list[str]:
             what=", ".join(map(category, later)),
         ),
         _("Who reads is told when more opens, and not what it is."),
+        _("Other desks stay as they were: what waits here may open there at once."),
     ]
     if {*later} & {one.value for one in EMERGENCY}:
         told.append(_("Until then your emergency summary says of each of these that something is withheld."))

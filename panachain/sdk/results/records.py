@@ -514,7 +514,7 @@ class ProvenReading:
 
 @dataclass(frozen=True)
 class HandedIn:
-    """A share that a reader signed for their hospital.
+    """A share that a reader signed for their hospital: what they state, which proves no opening.
 
     Examples:
         >>> with connect("doctor", role="practitioner") as doctor:

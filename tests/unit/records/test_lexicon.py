@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 import Stemmer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from panachain.errors import IntegrityError, UsageError
+from panachain.errors import IntegrityError, TooLargeError, UsageError
 from panachain.records import lexicon as lexicons
 from panachain.records import word_list
 from panachain.records.lexicon import ENOUGH, LANGUAGES, MOST_LANGUAGES, Lexicon, tags_of
 from panachain.records.record_words import RecordWords
-from panachain.records.search import Query
+from panachain.records.search import MOST_BEGINNINGS, Query
 from panachain.records.word_list import WordList
 from panachain.records.words import forms_of
 
@@ -119,6 +121,50 @@ def test_too_many_different_words_are_refused_and_leave_no_trace(monkeypatch: py
     assert found.forms("tablet") == ["tablet"]
     found.add(listed("glucoses"))
     assert found.forms("glucose") == ["glucose", "glucoses"]
+
+
+def test_a_word_with_more_forms_than_any_language_has_is_refused_and_other_words_are_found() -> None:
+    # One stem in as many forms as somebody wants: the vowel marks of Arabic, behind each letter one or none.
+    marks = ["", *map(chr, range(0x64B, 0x653))]
+    marked = ["\u0643" + one + "\u062a" + two + "\u0628" + three for one, two, three in product(marks, repeat=3)]
+    found = lexicon(" ".join(marked), "glucose glucoses")
+    with pytest.raises(TooLargeError, match="729 forms of"):
+        found.forms("\u0643\u062a\u0628")
+    assert found.forms("glucose") == ["glucose", "glucoses"]
+
+
+def test_the_limit_of_a_beginning_holds_for_the_forms_of_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = listed("glucose pains")
+    found = Lexicon()
+    found.add(mine)
+    found.add(listed("pain pained paining"))
+    assert found.all_forms(["pains"], MOST_BEGINNINGS) == {"pain", "pains", "pained", "paining"}
+    monkeypatch.setattr("panachain.records.search.MOST_BEGINNINGS", 3)
+    with pytest.raises(TooLargeError, match="4 words begin with pai"):
+        Query.parse(["pai*"]).find(mine, found)
+    monkeypatch.setattr("panachain.records.search.MOST_BEGINNINGS", 2000)
+    monkeypatch.setattr(lexicons, "MOST_FORMS", 3)
+    with pytest.raises(TooLargeError, match="4 forms of"):
+        Query.parse(["pai*"]).find(mine, found)
+
+
+def test_forms_are_found_once_for_all_lists_of_a_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, query, asked = lexicon("pain pains"), Query.parse(["pains", "pain>1"]), []
+    stems = lexicons._stems
+    mine = found.naming(())
+    query.learn(mine)
+    monkeypatch.setattr(lexicons, "_stems", lambda *given: asked.append(given) or stems(*given))
+    for _ in range(3):
+        query.find(listed("pain"), mine)
+    assert asked == []
+    # Another query's lexicon finds them anew: its reader may name other languages.
+    query.find(listed("pain"), found.naming({"de"}))
+    assert asked
+
+
+def test_languages_without_forms_take_no_room() -> None:
+    found = lexicon("word", languages=("de", "xx", "xyz"))
+    assert dict(found._said) == {"de": 1}
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from panachain.errors import IntegrityError, PanaChainError, TooLargeError
 from panachain.records import word_list
 from panachain.records.record_words import RecordWords, Value
 from panachain.records.word_list import Room, WordList
+from panachain.records.words import forms_of
 from tests.unit.storage.memory_store import MemoryStore
 
 KEY = EnvelopeKey(bytes(range(32)))
@@ -135,12 +136,69 @@ def _sealed(body: bytes, size: int | None = None) -> list[bytes]:
         b"\x01\x00\x02wa\x03\x00\x02\x00",
         b"\x01\x00\x02dg\x04\x02ab\x09",
         b"\x01\x00\x03lde\x01\x01",
+        # Languages that are none, or that no content names.
+        b"\x01\x00\x02ld\x01\x00",
+        b"\x01\x00\x03lDE\x01\x00",
+        b"\x01\x00\x05ldeut\x01\x00",
+        b"\x01\x00\x03lde\x00",
+        # A word that stands nowhere, in no entry, and at no position; a code without numbers; a name of nothing.
+        b"\x01\x00\x02wa\x00",
+        b"\x01\x00\x02wa\x02\x00\x00",
+        b"\x01\x00\x02wa\x04\x00\x01\x01\x00",
+        b"\x01\x00\x02#1\x00",
+        b"\x01\x00\x02#1\x02\x00\x00",
+        b"\x01\x00\x02da\x00",
         bytes([0xFF, 0xFF, 0x7F, 0, 0]),
     ],
 )
 def test_a_hospitals_nonsense_is_an_error(body: bytes) -> None:
     with pytest.raises(IntegrityError):
         opened(_sealed(body))
+
+
+UNCUT = ["Pain", "tablet'ten", "chest pain", "caf\u00e9", "\u0130le", "", "a" * 65, "\u00e4" * 65, "\ufb01bre", "_x"]
+
+
+@pytest.mark.parametrize("word", UNCUT)
+@pytest.mark.parametrize("kind", [b"w", b"d"])
+def test_a_word_that_is_cut_from_no_text_is_refused_and_never_sealed(word: str, kind: bytes) -> None:
+    said = b"\x00\x01\x00\x00" if kind == b"w" else b"\x021a\x00"
+    with pytest.raises(IntegrityError, match="word that"):
+        opened(_sealed(_terms((kind + word.encode(), said))))
+    mine = RecordWords({word: [(0, [0])]}) if kind == b"w" else RecordWords(called={word: {"1a"}})
+    with pytest.raises(IntegrityError, match="word that"):
+        word_list.seal(packed([mine]), KEY)
+
+
+def test_a_word_that_is_no_text_is_refused() -> None:
+    with pytest.raises(IntegrityError, match="word that is none"):
+        opened(_sealed(_terms((b"w\xff\xfe", b"\x00\x01\x00\x00"))))
+
+
+def test_a_letter_of_a_newer_unicode_costs_no_list() -> None:
+    # U+0378 is assigned in no version so far.
+    assert opened(_sealed(_terms(("wab\u0378c".encode(), b"\x00\x01\x00\x00")))).places("ab\u0378c") == {0: {0: [0]}}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=100))
+def test_any_word_that_is_cut_from_a_text_may_be_sealed(text: str) -> None:
+    """Cutting a word again gives the word: else a hospital's own list would be refused."""
+    assert all(forms_of(word) == [word] for word in forms_of(text))
+
+
+def test_contents_that_have_nothing_take_no_time_that_nobody_counts() -> None:
+    many = 9_000
+    body = bytearray(word_list._varint(many + 1) + b"\x00")
+    word_list._put(body, b"wpain", b"\x00\x00" + b"\x01\x00" * many)
+    with pytest.raises(IntegrityError, match="nothing of a term"):
+        opened(_sealed(bytes(body)))
+
+
+def test_what_is_looked_for_in_a_list_is_no_more_than_it_has() -> None:
+    words = opened(word_list.seal(packed([RecordWords({"pain": [(0, [0])], "chest": [(0, [1])]})]), KEY))
+    assert words.among([f"word{number}" for number in range(500)] + ["pain"]) == ["pain"]
+    assert words.among(["absent"]) == ["absent"]
 
 
 def test_what_would_swell_is_not_unpacked() -> None:
@@ -188,7 +246,7 @@ def _large(kind: str) -> bytes:
     many = word_list.MOST_OCCURRENCES + 1
     places = word_list._varint(many)
     if kind == "terms":
-        return _terms(*((b"w%07d" % number, b"") for number in range(word_list.MOST_TERMS + 1)))
+        return _terms(*((b"w%07d" % number, b"\x00\x01\x00\x00") for number in range(word_list.MOST_TERMS + 1)))
     if kind == "places":
         return _terms((b"wpain", b"\x00" + places + b"\x02\x00" * many))
     if kind == "positions":

@@ -263,3 +263,12 @@ class TestLookingForInvitations:
         # The list in force by now is the last of them, and twelve that nobody can read are newer than the researcher's.
         seen = [[one.state for one in again(world, "researcher").guarding.all()] for _ in range(2)]
         assert seen == [[], ["former"]]
+
+    def test_whoever_took_the_key_hides_no_invitation_behind_copies_of_its_list(self, world: World) -> None:
+        name(world)
+        guardianships = world.network.sidechain.guardianships
+        (real,) = guardianships.announced(world.patient.address)
+        for number in range(20):
+            lost = CID.of(0x55, bytes([number])).digest
+            guardianships.set_guardians(world.patient._person(), real.commitments, 2, 3 * DAY, lost)
+            assert [one.state for one in again(world, "nurse").guarding.all()] == ["guardian"]

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from pypdf import PdfReader
 
+from panachain.chain.signing import Account
 from panachain.errors import IntegrityError, UsageError
 from panachain.proxy import messages
-from panachain.sdk import own_readings
+from panachain.sdk import own_readings, own_shares
 from panachain.sdk.own_readings import OwnReadings
 from panachain.sdk.own_shares import open_share
 from tests.twin.world import THRESHOLD, World
@@ -110,6 +111,83 @@ def test_a_hospital_counts_what_its_own_practitioners_signed_and_says_who_did_no
     shares = [(name, again(world, name).share.hand_in(year)) for name in ("clinician", "nurse", "stranger")]
     report = again(world, "hospital").report(year, shares)
     assert (report.openings, report.complete) == (2, True)
+
+
+def signed(world: World, share: bytes, *, name: str = "clinician", **fields: Any) -> bytes:
+    """Return a share with other fields as its reader would sign it."""
+    changed = {key: value for key, value in json.loads(share).items() if key != "signature"} | fields
+    digest = own_shares._digest(world.network.mainchain.log.domain, changed)
+    signature = Account(world.sessions[name]._seed.account_key()).sign_digest(digest)
+    return messages.canonical(changed | {"signature": signature.hex()})
+
+
+def test_a_hospital_is_told_what_is_stated_and_nothing_is_called_proven(world: World) -> None:
+    upload(world)
+    opened(world, grant(world).policy_id)
+    opened(world, grant(world, "nurse").policy_id, "nurse")
+    world.wait()
+    year, hospital = year_of(world), again(world, "hospital")
+    true = again(world, "clinician").share.hand_in(year)
+    (reading,) = json.loads(true)["readings"]
+    nurse = again(world, "nurse").share.hand_in(year)
+
+    def places(*shares: bytes) -> list[str]:
+        report = hospital.report(year, [(str(number), share) for number, share in enumerate(shares)])
+        text = text_of(report)
+        assert "what practitioners state, not what is proven" in text
+        assert "Proven" not in text
+        assert "registrar" not in text
+        return sorted(row[-1] for row in report.parts[0].rows)
+
+    count = len(reading["receipts"])
+    assert places(true) == [f"{count} are there"]
+    # A place that no log has accuses nobody.
+    proxy, sequence, _ = reading["receipts"][0].split()
+    lie = signed(world, true, readings=[reading | {"receipts": [f"{proxy} {sequence} {'00' * 32}"]}])
+    assert places(lie) == ["1 is not"]
+    # A leaf counts once: neither for made-up openings beside it, nor for those in another's share.
+    twice = signed(world, true, readings=[reading, reading | {"policy_id": "0x" + "77" * 20}])
+    assert places(twice) == [f"{count} are named more than once"] * 2
+    assert (
+        places(true, signed(world, nurse, name="nurse", readings=[reading]))
+        == [f"{count} are named more than once"] * 2
+    )
+    # Another year's opening makes the share one of no year.
+    other = signed(world, true, readings=[reading | {"at": 946_684_800}])
+    with pytest.raises(IntegrityError, match="another year"):
+        open_share(other, domain=world.network.mainchain.log.domain)
+
+
+def test_a_hostile_share_is_named_and_costs_no_other(world: World) -> None:
+    upload(world)
+    opened(world, grant(world).policy_id)
+    opened(world, grant(world, "nurse").policy_id, "nurse")
+    world.wait()
+    year, hospital = year_of(world), again(world, "hospital")
+    mine = again(world, "clinician").share.hand_in(year)
+    nurse = again(world, "nurse").share.hand_in(year)
+    (reading,) = json.loads(mine)["readings"]
+    place = reading["receipts"][0]
+    stranger = f"0x{'ab' * 20} 1 {'00' * 32}"
+    bad = [
+        *({"at": 10**18}, {"at": 253_402_300_800}, {"at": -1}, {"at": True}, {"at": "1"}, {"at": 1.5}),
+        *({"records": 10**30}, {"left_out": -1}, {"years": [10**20]}, {"years": [2024] * 201}),
+        *({"purpose": "x" * 65}, {"categories": ["x" * 65]}, {"receipts": [place] * 201}),
+        *({"receipts": [place.replace(place.split()[1], str(10**18))]}, {"receipts": [stranger]}),
+    ]
+    shares = [signed(world, mine, readings=[reading | one]) for one in bad]
+    shares += [
+        signed(world, mine, made_at=10**14),
+        signed(world, mine, readings=[reading] * 5001),
+        mine.replace(f'"at":{reading["at"]}'.encode(), b'"at":1e400'),
+    ]
+    files = [(f"bad-{number}", share) for number, share in enumerate(shares)]
+    report = hospital.report(year, [*files, ("nurse", nurse)])
+    assert report.openings == 1
+    text = text_of(report)
+    for name, _ in files:
+        assert f"{name} is left out" in text
+    assert "is no proxy of this network" in text
 
 
 def test_a_share_that_was_changed_is_refused(world: World) -> None:

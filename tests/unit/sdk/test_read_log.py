@@ -15,6 +15,7 @@ import pytest
 from panachain.chain.receipts import receipt_hash, sign_head
 from panachain.chain.signing import Account
 from panachain.chain.typed import proxy_domain, sign_request
+from panachain.consent.receipts import marks_text
 from panachain.crypto import box, labels
 from panachain.errors import (
     AccessDeniedError,
@@ -262,6 +263,12 @@ class TestOneProxyThatLies:
         ):
             lying(world, lambda _, detail=detail: page(signed(world, policy_id, detail=sealed(world, detail))))
             others_stay(world, policy_id, "lied", repr(detail[:20]))
+
+    def test_by_counting_other_keys_than_it_names(self, world: World, policy_id: PolicyId) -> None:
+        named = sealed(world, json.dumps(GOOD_DETAIL | {"opened": marks_text([bytes(98)])}).encode())
+        lying(world, lambda _: page(signed(world, policy_id, detail=named, count=60_000)))
+        others_stay(world, policy_id, "lied")
+        assert max(one.envelopes + one.unconfirmed for one in world.patient.log(policy_id)) == 1
 
     def test_by_what_is_not_sealed_to_the_patient(self, world: World, policy_id: PolicyId) -> None:
         lying(world, lambda _: page(signed(world, policy_id, detail=bytes(500))))

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from panachain.cli.readings import reading_words
 from panachain.model.actors import Address, PolicyId
 from panachain.sdk.readings import APART, LONGEST, readings
 from panachain.sdk.results.log import LogEntry
@@ -118,9 +119,9 @@ def test_what_fewer_proxies_signed_than_it_takes_is_told() -> None:
     assert (reading.unconfirmed, reading.silent) == (2, (PROXIES[2],))
     # Without marks the number of proxies tells.
     (reading,) = readings([proxied(0, "")])
-    assert reading.unconfirmed == 0
+    assert (reading.unconfirmed, reading.is_confirmed) == (1, False)
     (reading,) = readings([changed(needed=2, asked=3)])
-    assert reading.unconfirmed == 5
+    assert (reading.unconfirmed, reading.envelopes, reading.is_confirmed) == (5, 0, False)
 
 
 def test_a_proxy_that_names_another_person_or_purpose_is_told_and_told_of() -> None:
@@ -142,12 +143,45 @@ def test_two_who_read_the_same_within_a_minute_do_not_disagree() -> None:
 
 
 def test_a_refusal_beside_what_others_served_is_told_on_both_sides() -> None:
-    served, refused = readings([proxied(0), proxied(1), proxied(2, "", kind="denied")])
+    # Only where too few signed that they served.
+    served, refused = readings([proxied(0), proxied(2, "", kind="denied")])
     assert [(one.proxy, one.says) for one in served.dissents] == [(PROXIES[2], "refused")]
-    assert [(one.proxy, one.says) for one in refused.dissents] == [(PROXIES[0], "served"), (PROXIES[1], "served")]
+    assert [(one.proxy, one.says) for one in refused.dissents] == [(PROXIES[0], "served")]
     # So many that nobody else could have served it: another attempt.
     found = readings([proxied(0), proxied(1), *(proxied(n, "", kind="denied", at=START + 1) for n in (1, 2))])
     assert [one.dissents for one in found] == [(), ()]
+
+
+def test_one_proxy_makes_no_opening_larger_and_invents_none() -> None:
+    liar = dataclasses.replace(proxied(2, "a"), count=60_000)
+    (reading,) = readings([proxied(0, "ab"), proxied(1, "ab"), liar])
+    assert (reading.envelopes, reading.unconfirmed, reading.is_confirmed) == (2, 0, True)
+    # Marks that nobody else signs are said, not opened; nor do others' count twice in another lane.
+    (reading,) = readings([proxied(0, "ab"), proxied(1, "ab"), proxied(2, "abxyz", scopes=("vitals",))])
+    assert (reading.envelopes, reading.unconfirmed, reading.is_confirmed) == (2, 3, True)
+    # Without marks.
+    plain = [proxied(number, "", scopes=("laboratory",)) for number in (0, 1, 2)]
+    counts = [dataclasses.replace(one, count=count) for one, count in zip(plain, (3, 2, 60_000), strict=True)]
+    assert readings(counts)[0].envelopes == 3
+    assert readings([*counts[:2], liar])[0].envelopes == 2
+    (alone,) = readings([liar])
+    assert (alone.envelopes, alone.unconfirmed, alone.is_confirmed) == (0, 1, False)
+    (late,) = readings([dataclasses.replace(liar, late=True)])
+    assert reading_words(late.to_json()) == "read after the end, say 1 of 2 proxies"
+    assert readings([proxied(0, late=True), proxied(1)])[0].envelopes == 2
+    assert readings([proxied(0, "", kind="denied")])[0].is_confirmed
+
+
+def test_one_proxy_that_signs_a_refusal_disputes_nothing_that_enough_signed() -> None:
+    lie = proxied(2, "", kind="denied")
+    late = [proxied(0), proxied(1, late=True)]
+    for told in ([proxied(0), proxied(1)], late, [proxied(0, ""), proxied(1, "")]):
+        found = readings([*told, lie])
+        assert [(one.unconfirmed, one.dissents) for one in found] == [(0, ())] * len(found)
+    refused = found[-1]
+    assert (refused.permitted, refused.asked, refused.to_json()["asked"]) == (False, 3, 3)
+    assert reading_words(refused.to_json()) == "was refused, says one proxy alone"
+    assert reading_words(dataclasses.replace(refused, asked=2).to_json()) == "was refused by 1 proxy"
 
 
 def test_what_came_late_counts_as_signed() -> None:

@@ -69,6 +69,15 @@ def test_refusals_late_services_and_disagreements_are_told() -> None:
     assert "the proxies don't say the same" in " ".join(report.summary)
 
 
+def test_what_too_few_signed_is_counted_apart() -> None:
+    said = replace(READING, requester=OTHER, envelopes=0, unconfirmed=60_000, proxies=(PROXY,))
+    report = made(READING, said, replace(READING, permitted=False, proxies=(PROXY,), asked=3, envelopes=0))
+    assert report.summary[0] == "1 opening by 1 person, 1 refused attempt."
+    assert report.summary[1].startswith("1 more opening said by fewer proxies than one takes, and not counted")
+    assert report.parts[0].rows[1][5].startswith("said to be opened, by too few proxies; signed by 1 proxy, 2 needed")
+    assert report.parts[0].rows[2][5] == "refused, says one proxy alone"
+
+
 def test_a_year_is_one_in_utc_and_a_running_one_says_so() -> None:
     later = replace(READING, at=AT + 1)
     assert made(READING, later).openings == 1

@@ -13,7 +13,7 @@ from panachain.crypto.commit import EnvelopeKey
 from panachain.crypto.compress import compress
 from panachain.errors import AccessDeniedError, IntegrityError, UsageError
 from panachain.ipld.cid import CID
-from panachain.records import word_list
+from panachain.records import lexicon, word_list
 from panachain.sdk import searching
 from panachain.sdk.results.searches import SearchResult
 from panachain.sdk.searching import KeptSearchables
@@ -217,7 +217,7 @@ class TestLies:
         def hostile(_: Any, key: EnvelopeKey) -> list[bytes]:
             said = bytes(word_list.MAX_BYTES + 1) if body == "swells" else b"\x01\x00"
             if body == "terms":
-                said += b"".join(b"\x07w%06d\x00" % number for number in range(2001))
+                said += b"".join(b"\x07w%06d\x04\x00\x01\x00\x00" % number for number in range(2001))
             if body == "nonsense":
                 said += b"\x05wpain\x04\x05\x01\x00\x00"
             plain = padding.pad(len(said).to_bytes(8, "big") + compress(said))
@@ -246,6 +246,30 @@ class TestLies:
         assert {one.hospital for one in result.records} == {world.hospital.address, world.clinic.address}
         (omission,) = result.omissions
         assert (omission.hospital, omission.what) == (world.clinic.address, "words of 3 more envelopes")
+
+    def test_many_forms_of_one_word_cost_their_hospital_only(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """More than a language has: what looks for them in each list would take hours."""
+        publish(world, lab(1, "fasting"))
+        publish(world, lab(2, "fasting fasted fast fasts"), where="clinic")
+        monkeypatch.setattr(lexicon, "MOST_FORMS", 3)
+        for who in ("patient", "clinician"):
+            for typed in ("fasted", "fas*"):
+                result = found(world, typed, who=who)
+                assert [one.hospital for one in result.records] == [world.hospital.address]
+                (omission,) = result.omissions
+                assert (omission.hospital, omission.what) == (world.clinic.address, "words of 1 records")
+        assert found(world, "glucose").total == 2
+
+    def test_a_small_list_counts_for_what_a_search_spends_on_it(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for number in range(4):
+            publish(world, lab(number, "fasting"))
+        monkeypatch.setattr(searching, "MOST_OF_HOSPITAL", 2 * searching._LIST)
+        (omission,) = found(world, "fasting").omissions
+        assert omission.what == "words of 2 more envelopes"
 
     def test_another_envelopes_list_does_not_open(self, world: World) -> None:
         publish(world, lab(1, "here"))
@@ -314,6 +338,40 @@ class TestSessions:
         kept.keep("a", one)
         assert kept.get("a", []) is None
         assert kept.memory == 0
+
+    def test_what_was_refused_stays_refused_and_what_was_lacking_is_tried_again(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        publish(world, lab(1, "here"))
+        publish(world, lab(2, "there"), where="clinic")
+        cid = words_cids(world)[0]
+        opened: list[CID] = []
+        real = word_list.opened
+
+        def refusing(segments: list[bytes], listed: CID, key: EnvelopeKey) -> Any:
+            opened.append(listed)
+            if listed == cid:
+                raise IntegrityError("a list of words is nonsense")
+            return real(segments, listed, key)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(word_list, "opened", refusing)
+            session = again(world)
+            results = [session.records().search("glucose") for _ in range(3)]
+        assert [(one.total, len(one.omissions)) for one in results] == [(1, 1)] * 3
+        assert len(opened) == 2
+        session = again(world)
+        held = world.network.store.held
+        kept = held.pop(cid)
+        assert len(session.records().search("glucose").omissions) == 1
+        held[cid] = kept
+        assert session.records().search("glucose").omissions == ()
+        # A damaged block may be whole where it is fetched next.
+        session = again(world)
+        world.network.store.damage(cid)
+        assert len(session.records().search("glucose").omissions) == 1
+        held[cid] = kept
+        assert session.records().search("glucose").omissions == ()
 
     def test_a_session_that_keeps_nothing_searches_all_the_same(
         self, world: World, monkeypatch: pytest.MonkeyPatch

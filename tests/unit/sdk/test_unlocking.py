@@ -30,7 +30,9 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Profile]:
 def test_a_thread_opens_what_the_passphrase_opens(profile: Profile) -> None:
     opening = Unlocking(profile, Hidden(PASSPHRASE))
     assert address_of(opening.seed().account_key()) == profile.address
-    assert opening.seed() is opening.seed()
+    # Handed over once: whoever keeps this keeps no seed.
+    with pytest.raises(LockedError, match="any more"):
+        opening.seed()
 
 
 def test_a_wrong_passphrase_is_told_to_whoever_waits(profile: Profile) -> None:

@@ -168,6 +168,14 @@ def test_where_proxies_do_not_agree_the_log_says_so(portal: Portal, client: Clie
     assert "The proxies don't agree on this." in proof
     assert "names another purpose: research" in proof
     assert "fewer proxies signed than an opening takes" in text_of(client.page("/log/3"))
+    # One proxy's word that it served too late is one proxy's word.
+    late = replace(few, late=(DOCTOR,))
+    refused = replace(agreed, permitted=False, proxies=(DOCTOR,), asked=3)
+    seat_of(portal).put("log", Log([], [late, refused], (), 5))
+    text = text_of(client.page("/log"))
+    assert "said to be read, by too few proxies" in text
+    assert "read after the end" not in text
+    assert "refused, says one proxy alone" in text
 
 
 def test_evidence_is_submitted_once_that_is_confirmed(portal: Portal, client: Client) -> None:
