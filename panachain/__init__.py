@@ -23,16 +23,33 @@ if TYPE_CHECKING:
     from panachain.model.scope import Category, Purpose
     from panachain.research.index import PolicyRow, QueryProvenance, QueryResult, StorageRow, Tally
     from panachain.sdk import AnyActor, Hospital, Network, Patient, Practitioner, Registrar, Researcher, connect
+    from panachain.sdk.asking import Asking
     from panachain.sdk.books import Books
+    from panachain.sdk.emergencies import BreakGlass, OwnEmergencies, Reviews
     from panachain.sdk.exporting import BundleExport
+    from panachain.sdk.guardians import OwnGuardians
+    from panachain.sdk.guarding import Guarding
+    from panachain.sdk.hospital_erasures import HospitalErasures
     from panachain.sdk.key_rotation import OwnKeys
     from panachain.sdk.opening import Opening
+    from panachain.sdk.own_choices import OwnChoices
+    from panachain.sdk.own_erasures import OwnErasures
     from panachain.sdk.own_shares import OwnShare
     from panachain.sdk.readings import Dissent, Reading
     from panachain.sdk.recovery import Recovery, RecoveryShare
     from panachain.sdk.report_pdf import Report
     from panachain.sdk.results.emergencies import EmergencyView
+    from panachain.sdk.results.erasures import EraseReport, ErasureView
     from panachain.sdk.results.groups import GroupView, InvitationView
+    from panachain.sdk.results.guardians import (
+        GuardedView,
+        GuardiansReport,
+        GuardianView,
+        MovedReport,
+        QuestionReport,
+        RecoveryView,
+        ReleaseReport,
+    )
     from panachain.sdk.results.keys import KeyBlockView, KeyRotationReport
     from panachain.sdk.results.listings import LeftOut
     from panachain.sdk.results.log import ConvictionReport, LogEntry, LogProof
@@ -57,6 +74,7 @@ if TYPE_CHECKING:
     from panachain.sdk.results.searches import FoundRecord, SearchProof, SearchResult
     from panachain.sdk.results.shares import MadeLink, ShareView
     from panachain.sdk.results.summaries import PatientSummary
+    from panachain.sdk.results.tracing import Traced
     from panachain.sdk.results.uploads import (
         PairingReport,
         Proposal,
@@ -73,6 +91,7 @@ if TYPE_CHECKING:
     from panachain.sdk.sharing import Sharing
     from panachain.sdk.viewers import Viewers
     from panachain.sdk.wards import Attests, Wards
+    from panachain.sdk.watching import Happening
 
 _PLACES: Final = {
     "Actor": "model.actors",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import traceback
@@ -245,6 +246,13 @@ class TestRoles:
         for package in (panachain, panachain.sdk):
             assert sorted(package._PLACES) == sorted(package.__all__)
             assert all(getattr(package, name) is not None for name in package.__all__)
+
+    def test_type_checkers_and_the_reference_see_what_programs_see(self) -> None:
+        """They don't run `__getattr__`: each name is imported under `TYPE_CHECKING`, too."""
+        tree = ast.parse(Path(panachain.__file__).read_text(encoding="utf-8"))
+        shown = [node for one in tree.body if isinstance(one, ast.If) for node in ast.walk(one)]
+        names = {alias.name for node in shown if isinstance(node, ast.ImportFrom) for alias in node.names}
+        assert names == set(panachain.__all__)
 
     def test_the_command_line_makes_profiles_of_the_same_roles(self) -> None:
         assert set(identity._ROLES) == actors._PLACES.keys()
