@@ -18,7 +18,8 @@ def launch(program: Path, *arguments: str, folder: Path, **environment: str) -> 
     return subprocess.run(
         [program, *arguments],
         cwd=folder,
-        env={**os.environ, **environment},
+        # Whatever Python the tests themselves were told to run on.
+        env={name: value for name, value in os.environ.items() if not name.startswith("PANA_")} | environment,
         capture_output=True,
         text=True,
         timeout=60,
