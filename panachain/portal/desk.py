@@ -193,6 +193,23 @@ class Seat:
             _close(value)
             raise LockedPageError
 
+    def hold(self, key: str, secret: Hidden) -> str:
+        """Keep a secret that was typed until it is confirmed, in place of one before; return by what it is taken out.
+
+        So the secret itself stands on no page.
+        """
+        number = secrets.token_urlsafe(12)
+        self.put(key, (number, secret))
+        return number
+
+    def take(self, key: str, number: str) -> Hidden | None:
+        """Return a secret that is held, and hold it no more; None if another one is held by now, or none."""
+        held: tuple[str, Hidden] | None = self.keep.get(key)
+        if held is None or held[0] != number:
+            return None
+        self.put(key, None)
+        return held[1]
+
     def kept(self, key: str, make: Callable[[], Result]) -> Result:
         """Return what is kept under a key, and make it first if it isn't there.
 

@@ -6,7 +6,6 @@ page and in no form afterwards. Sends nothing but a test: `panachain watch` does
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -91,14 +90,6 @@ Sitting = Annotated[Seat, Depends(own_messages)]
 
 
 @dataclass(frozen=True)
-class _Pending:
-    """An address that was typed and isn't confirmed yet."""
-
-    number: str
-    url: Hidden
-
-
-@dataclass(frozen=True)
 class Tested:
     """To how many addresses a test went."""
 
@@ -142,8 +133,6 @@ async def add(request: Request, seat: Sitting, form: Filled) -> Response:
             text = _("Messages can't be sent to this address; nothing was added.")
             hint = _("It begins with the service, such as ntfys://TOPIC or mailtos://NAME:PASSWORD@HOST.")
             raise said(UsageError(text, hint=hint)) from None
-        number = secrets.token_urlsafe(12)
-        seat.put(_PENDING, _Pending(number, Hidden(url)))
         return confirm(
             request,
             title=_("Send messages there, too"),
@@ -153,15 +142,14 @@ async def add(request: Request, seat: Sitting, form: Filled) -> Response:
                 _("They never hold a name, a number, a category or anything of your health."),
                 _("The address is kept sealed under your key, and is never shown again."),
             ],
-            fields={"pending": number},
+            fields={"pending": seat.hold(_PENDING, Hidden(url))},
             button=_("Add the address"),
             back="/messages",
         )
-    pending: _Pending | None = seat.keep.get(_PENDING)
-    if pending is None or pending.number != form["pending"]:
+    held = seat.take(_PENDING, form["pending"])
+    if held is None:
         raise said(UsageError(_("That address isn't known any more; type it once more. Nothing was added.")))
-    seat.put(_PENDING, None)
-    await seat.run(lambda actor: actor.watching.notifier.add(pending.url.reveal()))
+    await seat.run(lambda actor: actor.watching.notifier.add(held.reveal()))
     return to("/messages")
 
 

@@ -6,8 +6,6 @@ Follows docs/spec/wards.md and ADR 55.
 
 from __future__ import annotations
 
-import secrets
-from dataclasses import dataclass
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request
@@ -63,14 +61,6 @@ def own_machine(request: Request, seat: Annotated[Seat, Depends(seated(Role.PATI
 Sitting = Annotated[Seat, Depends(own_machine)]
 
 
-@dataclass(frozen=True)
-class _Pending:
-    """A passphrase that was typed and whose use isn't confirmed yet."""
-
-    number: str
-    secret: Hidden
-
-
 def _hold(seat: Seat, form: Form) -> str:
     """Keep the passphrase of a form until the confirmation, and return by what it is found."""
     secret, again = form["passphrase"], form["again"]
@@ -81,17 +71,14 @@ def _hold(seat: Seat, form: Form) -> str:
                 hint=_("Type it twice. Nothing was done."),
             )
         )
-    number = secrets.token_urlsafe(12)
-    seat.put(_PENDING, _Pending(number, Hidden(secret)))
-    return number
+    return seat.hold(_PENDING, Hidden(secret))
 
 
 def _held(seat: Seat, number: str) -> Hidden:
-    pending: _Pending | None = seat.keep.get(_PENDING)
-    if pending is None or pending.number != number:
+    held = seat.take(_PENDING, number)
+    if held is None:
         raise said(UsageError(_("That passphrase isn't known any more; begin again. Nothing was done.")))
-    seat.put(_PENDING, None)
-    return pending.secret
+    return held
 
 
 @router.get("/wards/new")
