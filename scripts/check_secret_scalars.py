@@ -46,7 +46,7 @@ REVEALERS: Final = {
     "secp256k1.py:Scalar.inverse": "of the product with a random scalar",
     "crypto/umbral/scheme.py:SecretKey.to_be_bytes": "to be sealed in a key store",
     "crypto/umbral/scheme.py:Capsule.make": "s, which stands in the capsule",
-    "crypto/umbral/scheme.py:generate_kfrags": "into the kfrag, which is sealed to its proxy",
+    "crypto/umbral/scheme.py:_kfrags": "into the kfrag, which is sealed to its proxy",
     "crypto/umbral/scheme.py:reencrypt": "z, which stands in the cfrag",
 }
 NUMBERS: Final = {
@@ -54,7 +54,7 @@ NUMBERS: Final = {
     "secp256k1.py:Scalar.inverse": "of the product with a random scalar",
     "secp256k1.py:generator_less": "the x coordinate of a public point",
     "crypto/umbral/__init__.py:verify": "s of a public signature",
-    "crypto/umbral/scheme.py:_coefficient": "random, of this machine's check of its own work",
+    "crypto/umbral/scheme.py:_coefficient": "random, of this machine's check of cfrags, and public to nobody",
     "crypto/umbral/scheme.py:_public_scalar": "a hash of public points",
     "crypto/umbral/scheme.py:_public_number": "what stands in a capsule or cfrag",
 }

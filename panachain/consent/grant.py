@@ -62,14 +62,15 @@ def prepare_grant(
     grantee, shares = offer.grantee, len(offer.proxies)
     # 2. Kfrags: each lane, at each of its generations, is delegated by itself.
     lanes: list[GrantedLane] = []
-    by_lane: list[list[bytes]] = []
+    secrets: list[umbral.SecretKey] = []
     for scope, generation in [(one, number) for one in offer.scopes for number in generations.of(one)]:
         # A key for each lane: whoever colludes with t proxies computes the delegating key, so it must open this lane
         # only.
         secret = seed.lane(scope, generation)
         locator_key, pepper = seed.locator_key(scope, generation), seed.pepper(scope, generation)
         lanes.append(GrantedLane(scope, generation, secret.public, locator_key, pepper))
-        by_lane.append(umbral.delegate(secret, grantee.receiving_key, signer, threshold=offer.threshold, shares=shares))
+        secrets.append(secret)
+    by_lane = umbral.delegate_many(secrets, grantee.receiving_key, signer, threshold=offer.threshold, shares=shares)
     # Turned around, because a proxy gets its share of every lane in one deposit.
     kfrags = tuple(tuple(lane[share] for lane in by_lane) for share in range(shares))
     # 3. The terms, signed by the patient and sealed to the grantee and to the patient.

@@ -32,7 +32,8 @@ class EnvelopeKey:
         self.commitment = derive(key, labels.ENVELOPE_COMMITMENT)
         """What each header states, 32 bytes."""
         # Begun once, because each record of the envelope derives a key from it.
-        self._content_key = deriver(key, labels.ENVELOPE_CONTENT)
+        self.content_key = deriver(key, labels.ENVELOPE_CONTENT)
+        """Takes a number, and returns the key of the envelope's content of that number, 32 bytes."""
 
     @classmethod
     def unmasked(cls, message: bytes, *, pepper: bytes, commitment: bytes) -> EnvelopeKey:
@@ -65,10 +66,6 @@ class EnvelopeKey:
             UsageError: the pepper doesn't have 32 bytes.
         """
         return _xor(self.key, _mask(pepper, self.commitment))
-
-    def content_key(self, index: int) -> bytes:
-        """Return the key of the envelope's content number `index`, 32 bytes."""
-        return self._content_key(index.to_bytes(8, "big"))
 
     def inventory_key(self) -> bytes:
         """Return the key of the envelope's inventory, 32 bytes."""

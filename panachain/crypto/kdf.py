@@ -26,16 +26,21 @@ def derive(key: bytes, label: bytes, context: bytes = b"") -> bytes:
     return hmac.digest(key, _length_prefixed(label) + context + b"\x01", "sha256")
 
 
-def deriver(key: bytes, label: bytes) -> Callable[[bytes], bytes]:
-    """Return `derive` for one key and label, which takes the context: for many, three times as fast."""
+def deriver(key: bytes, label: bytes) -> Callable[[int], bytes]:
+    """Return `derive` for one key and label and numbered contexts: for many, four times as fast.
+
+    Returns:
+        What takes a number, 0 <= number < 2^64, and derives with its 8 bytes, big-endian, as the context.
+    """
     # The block that `derive` computes, begun once.
     begun = HMAC(key, SHA256())
     begun.update(_length_prefixed(label))
 
-    def derived(context: bytes) -> bytes:
+    def derived(number: int) -> bytes:
         # A copy, because an HMAC can be finished once only: the key and the label are hashed once for all contexts.
         mac = begun.copy()
-        mac.update(context + b"\x01")
+        # The context, and the number of HKDF's only block behind it.
+        mac.update((number << 8 | 1).to_bytes(9, "big"))
         return mac.finalize()
 
     return derived
@@ -43,10 +48,14 @@ def deriver(key: bytes, label: bytes) -> Callable[[bytes], bytes]:
 
 def hkdf(key: bytes, *, salt: bytes, info: bytes, size: int) -> bytes:
     """Return HKDF-SHA256, RFC 5869, of `size` bytes."""
-    if size == _BLOCK:
-        # Extract, and the only block of Expand.
-        return hmac.digest(hmac.digest(salt, key, "sha256"), info + b"\x01", "sha256")
-    return HKDF(SHA256(), size, salt, info).derive(key)
+    if not 0 < size <= 2 * _BLOCK:
+        return HKDF(SHA256(), size, salt, info).derive(key)
+    # Extract, and one or two blocks of Expand: what almost all take, at a third of that object's cost.
+    extracted = hmac.digest(salt, key, "sha256")
+    first = hmac.digest(extracted, info + b"\x01", "sha256")
+    if size <= _BLOCK:
+        return first[:size]
+    return (first + hmac.digest(extracted, first + info + b"\x02", "sha256"))[:size]
 
 
 def _length_prefixed(label: bytes) -> bytes:

@@ -306,7 +306,7 @@ class Watching:
 def test_no_secret_of_a_whole_trip_is_seen_by_a_function_whose_time_tells_it(monkeypatch: pytest.MonkeyPatch) -> None:
     watching = Watching(secp256k1.lib, secp256k1.ffi)
     monkeypatch.setattr(secp256k1, "lib", watching)
-    scheme._check_signed.cache_clear()
+    scheme.check_signed.cache_clear()
     factory = scheme.SecretKeyFactory.from_secure_randomness(SOURCE.randbytes(32))
     lane, grantee, signing = (factory.make_key(label) for label in (b"lane", b"grantee", b"signing"))
     keys = signing.public_key(), lane.public_key(), grantee.public_key()

@@ -16,6 +16,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from panachain.crypto.umbral.backend import chosen
+from panachain.crypto.umbral.scheme import check_signed
 from panachain.errors import IntegrityError, UsageError
 from panachain.model.sizes import CAPSULE_SIZE, CFRAG_SIZE, KEY_SIZE, KFRAG_SIZE, PUBLIC_SIZE, UMBRAL_SIGNATURE_SIZE
 from panachain.secp256k1 import HALF_ORDER, Point, Scalar, verifies
@@ -226,12 +227,25 @@ def delegate(secret: SecretKey, receiving: bytes, signer: Signer, *, threshold: 
         UsageError: not 2 <= threshold <= shares. The library would take threshold 0, with which one cfrag opens.
         IntegrityError: `receiving` isn't a point.
     """
+    return delegate_many([secret], receiving, signer, threshold=threshold, shares=shares)[0]
+
+
+def delegate_many(
+    secrets: Sequence[SecretKey], receiving: bytes, signer: Signer, *, threshold: int, shares: int
+) -> list[list[bytes]]:
+    """Return for each of some keys what `delegate` returns; raises as it does. Their kfrags share nothing."""
     if not 2 <= threshold <= shares <= 255:
         raise UsageError(f"threshold {threshold} of {shares} shares: 2 <= threshold <= shares <= 255 must hold")
     # True, True: the signatures cover the delegating and the receiving key, so that a kfrag can't be moved to another
     # pair of keys.
-    kfrags = _umbral.generate_kfrags(secret._inner, _public(receiving), signer._inner, threshold, shares, True, True)
-    return [bytes(kfrag) for kfrag in kfrags]
+    inner, to = [secret._inner for secret in secrets], _public(receiving)
+    # One implementation shares work between them.
+    together = getattr(_umbral, "generate_many", None)
+    if together is not None:
+        made = together(inner, to, signer._inner, threshold, shares, True, True)
+    else:
+        made = [_umbral.generate_kfrags(one, to, signer._inner, threshold, shares, True, True) for one in inner]
+    return [[bytes(kfrag) for kfrag in kfrags] for kfrags in made]
 
 
 def check_kfrag_form(kfrag: bytes) -> None:
@@ -271,17 +285,37 @@ def check_kfrag(kfrag: bytes, *, verifying: bytes, delegating: bytes, receiving:
         IntegrityError: wrong size, foreign base point, other encoding, a key that isn't signed, or a key or signature
             that doesn't fit.
     """
+    return _checked_kfrag(kfrag, verifying, delegating, receiving, kept=False)
+
+
+def kept_kfrag(kfrag: bytes, *, verifying: bytes, delegating: bytes, receiving: bytes) -> VerifiedKfrag:
+    """Check a kfrag that `check_kfrag` found good when it came, and that was kept under a seal of one's own.
+
+    All is checked again but that its commitment fits its key, which costs a multiplication of the curve: the proof of
+    each cfrag that is made with it says so, and none is handed out before its proof is checked. The arguments and what
+    it raises are those of `check_kfrag`.
+    """
+    return _checked_kfrag(kfrag, verifying, delegating, receiving, kept=True)
+
+
+def _checked_kfrag(kfrag: bytes, verifying: bytes, delegating: bytes, receiving: bytes, *, kept: bool) -> VerifiedKfrag:
     check_kfrag_form(kfrag)
     keys = _public(verifying), _public(delegating), _public(receiving)
-    # The library doesn't look at this one: a kfrag without it would be stored, and no cfrag of it would ever verify.
+    # nucypher_core doesn't look at this one: a kfrag without it would be stored, and no cfrag of it would ever verify.
+    # The other implementation does, and finds it looked up.
     signed = kfrag[_ID] + kfrag[_COMMITMENT] + kfrag[_PRECURSOR] + b"\x01" + delegating + b"\x01" + receiving
-    verify(verifying, signed, kfrag[_FOR_RECEIVER])
+    try:
+        check_signed(verifying, signed, kfrag[_FOR_RECEIVER])
+    except ValueError:
+        raise IntegrityError("the kfrag's signature doesn't fit its keys") from None
     try:
         parsed = _umbral.KeyFrag.from_bytes(kfrag)
         # A kfrag with a second encoding would have a second digest, and the terms name one.
         if bytes(parsed) != kfrag:
             raise IntegrityError("the kfrag isn't in canonical form")
-        return VerifiedKfrag(parsed.verify(*keys))
+        # An implementation that always checks everything has no other way.
+        checked = getattr(parsed, "verify_kept", parsed.verify) if kept else parsed.verify
+        return VerifiedKfrag(checked(*keys))
     except _OUTSIDE:
         raise IntegrityError("the kfrag doesn't fit its keys") from None
 

@@ -25,6 +25,7 @@ import struct
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
+from itertools import accumulate
 from threading import Lock
 from typing import Final
 
@@ -55,6 +56,11 @@ _CUBE_ROOT: Final = 0x5363AD4CC05C30E0A5261C028812645A122E22EA20816678DF02967C1B
 which is made of two halves of 64 bits takes less time than another of 128 bits."""
 _WEIGHTS_KEPT: Final = 64
 """Sets of cfrags' sources for which a receiving key keeps what it has computed: the grants that are being read."""
+_CHECKS: Final = 256
+"""Checks for which a random coefficient serves, which nobody gets to see; then it is another one. So many kfrags begin
+with the same one."""
+_COMMITMENTS_KEPT: Final = 256
+"""Kfrags of others for which a random coefficient is kept, with what it gives: the grants that are being read."""
 
 
 # What the reference implementation's MessagePack says, byte by byte: each string's length stands before it.
@@ -158,7 +164,7 @@ class SecretKey:
             return known
         shared = _Shared(self._secret, Point.parse(precursor), self._public.point, precursor)
         indices = [shared.index(ident) for ident in ids]
-        made = [shared.d.by(_at_zero(indices, number)) for number in range(len(indices))]
+        made = [shared.d.by(weight) for weight in _at_zero(indices)]
         with self._lock:
             # The oldest goes: who reads many grants in turn computes once for each turn.
             while len(self._weights) >= _WEIGHTS_KEPT:
@@ -264,11 +270,12 @@ class Signer:
 class Capsule:
     """An encapsulated key that contradicts itself nowhere."""
 
-    __slots__ = ("_data", "e", "h", "s", "v")
+    __slots__ = ("_data", "_drawn", "e", "h", "s", "v")
 
     def __init__(self, data: bytes, e: Point, v: Point, s: int, h: int) -> None:
         """Take the parts of a capsule that was checked, or just made."""
         self._data, self.e, self.v, self.s, self.h = data, e, v, s, h
+        self._drawn = _Drawn(v)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Capsule:
@@ -300,6 +307,10 @@ class Capsule:
     def __bytes__(self) -> bytes:
         return self._data
 
+    def drawn(self) -> tuple[bytes, Point]:
+        """Return a random 128-bit coefficient for checks of cfrags, and it times V."""
+        return self._drawn.take()
+
     def bound(self) -> bytes:
         """Return what the sealed key is bound to: the capsule without lengths."""
         return b"".join(_split(self._data, _CAPSULE))
@@ -321,7 +332,7 @@ def _read_capsule(data: bytes) -> Capsule:
 class KeyFrag:
     """One proxy's share of a re-encryption key. Its `repr` shows nothing of it."""
 
-    __slots__ = ("_data", "_key", "_own", "commitment", "for_receiver", "id", "precursor")
+    __slots__ = ("_against", "_data", "_key", "commitment", "for_receiver", "id", "precursor")
 
     def __init__(
         self, data: bytes, key: Scalar, commitment: Point, *, ident: bytes, precursor: bytes, for_receiver: bytes
@@ -331,7 +342,7 @@ class KeyFrag:
         self._key = key
         self.commitment = commitment
         self.id, self.precursor, self.for_receiver = ident, precursor, for_receiver
-        self._own: tuple[bytes, Point, Point] | None = None
+        self._against = _Against(commitment)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> KeyFrag:
@@ -359,10 +370,21 @@ class KeyFrag:
         """
         if self._key.times(BASE_U) != self.commitment:
             raise VerificationError("the commitment doesn't fit")
+        return self.verify_kept(verifying, delegating, receiving)
+
+    def verify_kept(self, verifying: PublicKey, delegating: PublicKey, receiving: PublicKey) -> KeyFrag:
+        """Check both signatures of a kfrag that is used here at once, and return it.
+
+        For one whose commitment was checked when it came. If it doesn't fit any more, no cfrag of it verifies: the
+        third equation of each proof says that the key which made the cfrag is the commitment's.
+
+        Raises:
+            VerificationError: one of them doesn't hold.
+        """
         parts = _split(self._data, _KFRAG)
         message = _signed_message(self.id, self.commitment, self.precursor, delegating, receiving)
         for signature in parts[5:7]:
-            _check_signed(verifying.to_compressed_bytes(), message, signature)
+            check_signed(verifying.to_compressed_bytes(), message, signature)
         return self
 
     def nonce(self, capsule: Capsule) -> Scalar:
@@ -377,12 +399,9 @@ class KeyFrag:
         hasher.update(bytes(capsule))
         return Scalar.of_digest(hasher.digest())
 
-    def own_check(self) -> tuple[bytes, Point, Point]:
-        """Return a random 128-bit coefficient of this object's, and it times base point and commitment."""
-        if self._own is None:
-            b = _coefficient()
-            self._own = b, BASE_U.times(b), self.commitment.times(b)
-        return self._own
+    def against(self) -> tuple[bytes, Point, Point]:
+        """Return a random 128-bit coefficient for checks of its cfrags, and it times base point and commitment."""
+        return self._against.take()
 
     def __repr__(self) -> str:
         return "KeyFrag()"
@@ -443,31 +462,25 @@ class CapsuleFrag:
     ) -> CapsuleFrag:
         """Check signature and proof, and return the cfrag.
 
-        One of this machine's own, which is checked against its faults, has its three equations checked as one, with
-        random coefficients of 128 bits: a fault passes once in 2^128 times. Its signature is the kfrag's, which
-        `KeyFrag.verify` checked; so it is looked up.
+        The proof's three equations are checked as one, added up with random coefficients of 128 bits that nobody else
+        knows (Bellare, Garay and Rabin 1998, small exponents): a false proof passes once in 2^128 times. A signature
+        that was found good is looked up: each cfrag of a kfrag repeats it.
 
         Raises:
             VerificationError: one of them doesn't hold.
         """
         message = _signed_message(self.id, self.commitment, self.precursor, delegating, receiving)
-        _check_signed(verifying.to_compressed_bytes(), message, self.signature)
+        check_signed(verifying.to_compressed_bytes(), message, self.signature)
         if not 0 < self.z < ORDER:
             raise VerificationError("no proof")
         challenge, z = _bytes(self._challenge(capsule)), _bytes(self.z)
+        a, of_v = capsule.drawn()
+        source = self._source
+        b, of_base, of_commitment = source.against() if source else _against(self.commitment.encoded).take()
         try:
-            if self._source is None:
-                holds = (
-                    capsule.e.times(z) == self.e2 + self.e1.times(challenge)
-                    and capsule.v.times(z) == self.v2 + self.v1.times(challenge)
-                    and BASE_U.times(z) == self.pok + self.commitment.times(challenge)
-                )
-            else:
-                a = _coefficient()
-                b, of_base, of_commitment = self._source.own_check()
-                left = total((capsule.e, capsule.v.times(a), of_base)).times(z)
-                e2 = total((self.e2, self.v2.times(a), self.pok.times(b)))
-                holds = left == e2 + total((self.e1, self.v1.times(a), of_commitment)).times(challenge)
+            left = total((capsule.e, of_v, of_base)).times(z)
+            second = total((self.e2, self.v2.times(a), self.pok.times(b)))
+            holds = left == second + total((self.e1, self.v1.times(a), of_commitment)).times(challenge)
         except ValueError:
             # Something cancels out.
             holds = False
@@ -530,12 +543,12 @@ class MessageKit:
         if len({cfrag.precursor for cfrag in cfrags}) != 1:
             raise ValueError("cfrags of several grants")
         weights = secret.weights(cfrags[0].precursor, tuple(cfrag.id for cfrag in cfrags))
-        h = _bytes(self.capsule.h)
-        # With E' and V' for d times what the cfrags' points interpolate to: the seed is E' + V', and h·E' + V' must be
+        # E' and V' are d times what the cfrags' points interpolate to: the seed is E' + V', and h·E' + V' must be
         # s·delegating.
         pairs = list(zip(weights, cfrags, strict=True))
-        seed = total(weight.times(cfrag.e1 + cfrag.v1) for weight, cfrag in pairs)
-        proof = total(weight.times(cfrag.e1.times(h) + cfrag.v1) for weight, cfrag in pairs)
+        e = total(weight.times(cfrag.e1) for weight, cfrag in pairs)
+        v = total(weight.times(cfrag.v1) for weight, cfrag in pairs)
+        seed, proof = e + v, e.times(_bytes(self.capsule.h)) + v
         if delegating.point.times(_bytes(self.capsule.s)) != proof:
             raise VerificationError("not enough cfrags, or not the right ones")
         return self._open(seed.encoded)
@@ -562,13 +575,42 @@ def generate_kfrags(
     Raises:
         ValueError: not 2 <= threshold <= shares, or a key shall not be signed.
     """
+    keys = receiving, signer, threshold, shares, sign_delegating, sign_receiving
+    return generate_many([delegating], *keys)[0]
+
+
+def generate_many(
+    delegating: Sequence[SecretKey],
+    receiving: PublicKey,
+    signer: Signer,
+    threshold: int,
+    shares: int,
+    sign_delegating: bool,
+    sign_receiving: bool,
+) -> list[list[KeyFrag]]:
+    """Return for each of some keys what `generate_kfrags` returns: one inverse serves for all of them."""
     if not (2 <= threshold <= shares and sign_delegating and sign_receiving):
         raise ValueError("no threshold, or a key that isn't signed")
-    x = Scalar.random()
-    precursor = x.public()
-    shared = _Shared(x, receiving.point, receiving.point, precursor.encoded)
-    polynomial = [delegating._secret.by(shared.d.inverse())]
-    polynomial += [Scalar.random() for _ in range(threshold - 1)]
+    drawn = [Scalar.random() for _ in delegating]
+    shared = [_Shared(x, receiving.point, receiving.point, x.public().encoded) for x in drawn]
+    inverses = _inverses([one.d for one in shared]) if shared else []
+    return [
+        _kfrags(key, one, key._secret.by(inverse), receiving, signer, threshold, shares)
+        for key, one, inverse in zip(delegating, shared, inverses, strict=True)
+    ]
+
+
+def _kfrags(
+    delegating: SecretKey,
+    shared: _Shared,
+    at_zero: Scalar,
+    receiving: PublicKey,
+    signer: Signer,
+    threshold: int,
+    shares: int,
+) -> list[KeyFrag]:
+    polynomial = [at_zero, *(Scalar.random() for _ in range(threshold - 1))]
+    public, precursor = delegating.public_key(), shared.precursor
     made: list[KeyFrag] = []
     while len(made) < shares:
         ident = os.urandom(_ID)
@@ -577,12 +619,12 @@ def generate_kfrags(
         except ValueError:  # pragma: no cover - a value is zero, once in 2^256 times
             continue
         commitment = key.times(BASE_U)
-        message = _signed_message(ident, commitment, precursor.encoded, delegating.public_key(), receiving)
+        message = _signed_message(ident, commitment, precursor, public, receiving)
         # The signature that the proxy checks and the one that readers check are of the same bytes when both keys are
         # signed, and RFC 6979 makes them equal.
         signature = signer.sign(message).to_be_bytes()
-        parts = (BASE_U.encoded, ident, key.reveal(), precursor.encoded, commitment.encoded, signature, signature, b"")
-        named = {"ident": ident, "precursor": precursor.encoded, "for_receiver": signature}
+        parts = (BASE_U.encoded, ident, key.reveal(), precursor, commitment.encoded, signature, signature, b"")
+        named = {"ident": ident, "precursor": precursor, "for_receiver": signature}
         made.append(KeyFrag(_join(parts, _KFRAG), key, commitment, **named))
     return made
 
@@ -612,6 +654,7 @@ class _Shared:
     """What patient and grantee both compute: each has one of the two secrets."""
 
     def __init__(self, secret: Scalar, other: Point, receiving: Point, precursor: bytes) -> None:
+        self.precursor = precursor
         self._hashed = precursor, receiving.encoded, secret.times(other).encoded
         self.d = _secret_scalar(b"SHARED_SECRET", *self._hashed)
 
@@ -628,20 +671,37 @@ def _value(polynomial: Sequence[Scalar], at: Scalar) -> Scalar:
     return value
 
 
-def _at_zero(indices: Sequence[Scalar], own: int) -> Scalar:
-    # Lagrange's coefficient: the product of other / (other - own) over all others.
-    numerator: Scalar | None = None
-    denominator: Scalar | None = None
-    negative = indices[own].negative()
-    for number, other in enumerate(indices):
-        if number != own:
-            # Two that are the same cancel out, which is an error: one share doesn't count twice.
-            difference = other.plus(negative)
-            numerator = other if numerator is None else numerator.by(other)
-            denominator = difference if denominator is None else denominator.by(difference)
-    if numerator is None or denominator is None:
+def _at_zero(indices: Sequence[Scalar]) -> list[Scalar]:
+    # Lagrange's coefficients: of each share the product of other / (other - own) over all others.
+    if len(indices) < 2:
         raise ValueError("one share alone")
-    return numerator.by(denominator.inverse())
+    numerators: list[Scalar] = []
+    denominators: list[Scalar] = []
+    for number, own in enumerate(indices):
+        others = [*indices[:number], *indices[number + 1 :]]
+        negative = own.negative()
+        numerators.append(_product(others))
+        # Two that are the same cancel out, which is an error: one share doesn't count twice.
+        denominators.append(_product([other.plus(negative) for other in others]))
+    return [one.by(other) for one, other in zip(numerators, _inverses(denominators), strict=True)]
+
+
+def _product(scalars: Sequence[Scalar]) -> Scalar:
+    made = scalars[0]
+    for other in scalars[1:]:
+        made = made.by(other)
+    return made
+
+
+def _inverses(scalars: Sequence[Scalar]) -> list[Scalar]:
+    # One inverse for all (Montgomery): that of the product, from which each one's is multiplied out again.
+    before = list(accumulate(scalars, Scalar.by))
+    rest = before[-1].inverse()
+    made: list[Scalar] = []
+    for number in range(len(scalars) - 1, 0, -1):
+        made.append(rest.by(before[number - 1]))
+        rest = rest.by(scalars[number])
+    return [rest, *reversed(made)]
 
 
 def _challenge(*points: Point) -> int:
@@ -658,9 +718,70 @@ def _signed_message(
 # One signature stands in a kfrag and in each cfrag of it: it is checked once. Nothing in it is secret, and what doesn't
 # hold isn't kept.
 @lru_cache(maxsize=4096)
-def _check_signed(verifying: bytes, message: bytes, signature: bytes) -> None:
+def check_signed(verifying: bytes, message: bytes, signature: bytes) -> None:
+    """Check a signature of a kfrag or cfrag.
+
+    Args:
+        verifying: the signer's key, 33 bytes.
+        message: what is signed.
+        signature: r ‖ s with low s, 64 bytes.
+
+    Raises:
+        ValueError: it doesn't hold, or the key is none.
+    """
     if not verifies(Point.parse(verifying), sha256(message).digest(), signature):
         raise VerificationError("the signature doesn't fit")
+
+
+class _Drawn:
+    """A random coefficient of 128 bits and it times a point, for so many checks; then another one is drawn."""
+
+    __slots__ = ("_left", "_made", "_point")
+
+    def __init__(self, point: Point) -> None:
+        self._point = point
+        self._made: tuple[bytes, Point] | None = None
+        self._left = 0
+
+    def take(self) -> tuple[bytes, Point]:
+        made = self._made
+        # Of threads that come at once each may draw its own: each has a coefficient and what belongs to it.
+        if made is None or self._left <= 0:
+            drawn = _coefficient()
+            made = drawn, self._point.times(drawn)
+            self._made, self._left = made, _CHECKS
+        self._left -= 1
+        return made
+
+
+class _Against:
+    """The same for a kfrag's commitment: a coefficient, and it times base point and commitment."""
+
+    __slots__ = ("_commitment", "_left", "_made")
+
+    def __init__(self, commitment: Point) -> None:
+        self._commitment = commitment
+        self._made: tuple[bytes, Point, Point] | None = None
+        self._left = 0
+
+    def take(self) -> tuple[bytes, Point, Point]:
+        made = self._made
+        if made is None or self._left <= 0:
+            # The first one comes from what all share, which spares each kfrag a multiplication.
+            drawn, of_base = _BASE.take() if made is None else _Drawn(BASE_U).take()
+            made = drawn, of_base, self._commitment.times(drawn)
+            self._made, self._left = made, _CHECKS
+        self._left -= 1
+        return made
+
+
+_BASE: Final = _Drawn(BASE_U)
+
+
+# A proxy's cfrags of one lane all repeat its kfrag's commitment.
+@lru_cache(maxsize=_COMMITMENTS_KEPT)
+def _against(commitment: bytes) -> _Against:
+    return _Against(Point.parse(commitment))
 
 
 def _coefficient() -> bytes:

@@ -70,7 +70,8 @@ class Reencryption:
             "receiving": self.held.receiving_key,
         }
         if self._checked is None:
-            self._checked = umbral.check_kfrag(self._lane.kfrag, **keys)
+            # Checked when it came, and sealed by this proxy since.
+            self._checked = umbral.kept_kfrag(self._lane.kfrag, **keys)
         self.steps += 1
         start = len(self.cfrags)
         capsules = self.request.capsules[start : start + PIECE]

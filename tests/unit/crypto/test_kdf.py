@@ -15,7 +15,17 @@ from panachain.crypto.kdf import derive, deriver, hkdf
 def test_derivation_is_hkdf_expand(key: bytes, label: bytes, context: bytes) -> None:
     info = bytes([len(label)]) + label + context
     assert derive(key, label, context) == HKDFExpand(SHA256(), 32, info).derive(key)
-    assert deriver(key, label)(context) == derive(key, label, context)
+
+
+@given(st.binary(min_size=32, max_size=32), st.binary(max_size=40), st.integers(0, 2**64 - 1))
+def test_numbered_contexts_are_derived_as_others(key: bytes, label: bytes, number: int) -> None:
+    assert deriver(key, label)(number) == derive(key, label, number.to_bytes(8, "big"))
+
+
+@pytest.mark.parametrize("number", [-1, 2**64])
+def test_a_number_of_more_than_8_bytes_is_refused(number: int) -> None:
+    with pytest.raises(OverflowError):
+        deriver(bytes(32), b"label")(number)
 
 
 def test_no_label_with_a_context_is_another_label() -> None:
@@ -36,4 +46,10 @@ def test_the_first_vector_of_the_rfc() -> None:
 @given(st.binary(max_size=80), st.binary(max_size=80), st.binary(max_size=80))
 def test_32_bytes_are_the_first_of_a_longer_output(key: bytes, salt: bytes, info: bytes) -> None:
     """RFC 5869 section 2.3: the output is cut off, so that a shorter one begins a longer one."""
-    assert hkdf(key, salt=salt, info=info, size=32) == HKDF(SHA256(), 42, salt, info).derive(key)[:32]
+    for size in (1, 31, 32, 33, 63, 64, 65, 96):
+        assert hkdf(key, salt=salt, info=info, size=size) == HKDF(SHA256(), 96, salt, info).derive(key)[:size]
+
+
+def test_more_than_hkdf_has_is_refused() -> None:
+    with pytest.raises(ValueError, match="large"):
+        hkdf(bytes(32), salt=b"", info=b"", size=255 * 32 + 1)
