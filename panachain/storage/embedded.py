@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from itertools import count
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -27,10 +28,12 @@ from panachain.ipld import unixfs
 from panachain.ipld.cid import CALLER, CID, RAW
 from panachain.private_files import own_folder, private_file
 from panachain.storage import ahead
-from panachain.storage.packs import EarlySync, Pack, sync_path, write_all
+from panachain.storage.packs import LargeFile, Pack, sync_path, write_all
 
 PACK_SIZE: Final = 256 << 20
 """Bytes after which a new pack is begun."""
+ALONE: Final = 16 << 20
+"""Bytes from which a file has a pack to itself, which is written past the page cache where that can be (ADR 76)."""
 _FLUSH: Final = 8 << 20
 """Bytes that are held in memory before they are written."""
 _SMALL: Final = 1 << 16
@@ -315,9 +318,12 @@ class EmbeddedStore:
         if self._pack is not None and self._pack.end >= PACK_SIZE:
             self._finish_pack()
         if self._pack is None or not (self._pack in held or self._pack.hold()):
-            self._pack = Pack(self._packs / f"{os.urandom(8).hex()}.pack")
+            self._pack = self._new_pack()
         held.add(self._pack)
         return self._pack
+
+    def _new_pack(self) -> Pack:
+        return Pack(self._packs / f"{os.urandom(8).hex()}.pack")
 
     def _finish_pack(self) -> None:
         # Not closed: another thread may be writing to it, and the last one to let go of it closes it.
@@ -448,7 +454,7 @@ class EmbeddedStore:
 
     def _move(self, file: BinaryIO, pack: str, rows: Sequence[tuple[bytes, int, int]]) -> None:
         """Copy blocks of a pack into a new one, and let the index name them there."""
-        target = Pack(self._packs / f"{os.urandom(8).hex()}.pack")
+        target = self._new_pack()
         moved = []
         for raw, offset, size in rows:
             file.seek(offset)
@@ -500,6 +506,7 @@ class _Writer:
         self._rows: list[_Row] = []
         self._known: dict[CID, bytes] = {}
         self._packs: set[Pack] = set()
+        self._own: Pack | None = None
         self._at = int(store._clock())
 
     def __enter__(self) -> _Writer:
@@ -537,18 +544,15 @@ class _Writer:
 
     def make_leaves(self, size: int, make: Callable[[int, memoryview], None]) -> list[bytes]:
         """Let threads make, hash and write the leaves of a file, and return their digests."""
-        with self._store._lock:
-            pack = self._store._current_pack(self._packs)
-            # Reserved under the lock and filled without it, so that others can append meanwhile.
-            base = pack.reserve(size)
         sizes = unixfs.leaf_sizes(size)
+        pack, base, file = self._room(size)
         digests = [b""] * len(sizes)
         numbers = count()
-        written = EarlySync(pack)
         failures: list[BaseException] = []
 
         def work() -> None:
-            buffer = memoryview(bytearray(unixfs.CHUNK))
+            # Of whole pages, as the disk may take them without a copy; one buffer, since fresh ones fault pages.
+            buffer = memoryview(mmap(-1, unixfs.CHUNK, MAP_PRIVATE | MAP_ANONYMOUS))
             # `next` on a count is one step of the interpreter: no two threads get one number.
             for index in iter(numbers.__next__, None):
                 if index >= len(sizes) or failures:
@@ -557,25 +561,59 @@ class _Writer:
                 try:
                     make(index, leaf)
                     digests[index] = sha256(leaf).digest()
-                    write_all(pack.descriptor, leaf, base + index * unixfs.CHUNK)
+                    offset = base + index * unixfs.CHUNK
+                    if file is not None:
+                        file.write(leaf, offset)
+                    else:
+                        write_all(pack.descriptor, leaf, offset)
                 except BaseException as exc:  # noqa: BLE001
                     # It is raised again below, in the caller's thread.
                     failures.append(exc)
                     return
-                written.add(len(leaf))
 
-        threads = [threading.Thread(target=work, name=f"leaves-{i}") for i in range(min(ahead.WORKERS, len(sizes)))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        written.finish()
+        # While some wait for the disk, others compute.
+        workers = ahead.WORKERS + (-(-ahead.WORKERS // 2) if file is not None and file.direct else 0)
+        threads = [threading.Thread(target=work, name=f"leaves-{i}") for i in range(min(workers, len(sizes)))]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        except BaseException as exc:  # noqa: BLE001
+            # Whoever interrupts doesn't wait for the rest of the file.
+            failures.append(exc)
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join()
+        if file is not None:
+            file.finish()
         if failures:
+            if self._own is not None:
+                # Nothing else is in there, and nothing of it was named.
+                self._own.path.unlink()
             raise failures[0]
         for index, (digest, leaf_size) in enumerate(zip(digests, sizes, strict=True)):
             offset = base + index * unixfs.CHUNK
             self._rows.append((bytes(CID(RAW, digest)), pack.path.name, offset, leaf_size, self._at))
         return digests
+
+    def _room(self, size: int) -> tuple[Pack, int, LargeFile | None]:
+        """Return where a file's leaves go: a pack, an offset in it, and how they are written if they are many."""
+        store = self._store
+        with store._lock:
+            if size < ALONE:
+                pack = store._current_pack(self._packs)
+                # Reserved under the lock and filled without it, so that others can append meanwhile.
+                return pack, pack.reserve(size), None
+            # Nobody appends to it beside the file, and it goes as a whole when the file is deleted.
+            pack = self._own = store._new_pack()
+            self._packs.add(pack)
+            base = pack.reserve(size)
+        try:
+            return pack, base, LargeFile(pack, size)
+        except BaseException:
+            pack.path.unlink()
+            raise
 
     def _flush(self) -> None:
         with self._store._lock:
@@ -583,7 +621,8 @@ class _Writer:
                 self._buffer |= self._store._renew(self._known, self._at)
                 self._known = {}
             if self._buffer:
-                pack = self._store._current_pack(self._packs)
+                # The nodes above a large file lie with it, and go with it.
+                pack = self._own or self._store._current_pack(self._packs)
                 offset = pack.append(b"".join(self._buffer.values()))
                 for cid, data in self._buffer.items():
                     self._rows.append((bytes(cid), pack.path.name, offset, len(data), self._at))

@@ -2,11 +2,12 @@
 
 Never reads and never names a block: which bytes are whose is the index's affair (storage/embedded.py). A pack is locked
 while somebody appends to it, and only then: a program that runs for days keeps nobody from writing it anew or from
-overwriting what no index names. Follows docs/spec/formats.md.
+overwriting what no index names. Follows docs/spec/formats.md and ADR 76.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import threading
@@ -15,6 +16,10 @@ from typing import Final
 
 _SYNC_EVERY: Final = 128 << 20
 """Bytes of a large file after which the disk is told to begin: it writes while the rest is sealed."""
+_DIRECT: Final = getattr(os, "O_DIRECT", 0)
+"""Flag of a file that is written past the page cache (Linux, open(2)); 0 where a system has none."""
+_ALIGNED: Final = 4096
+"""Bytes of which a direct write's offset, size and address are multiples: the largest block of a disk of today."""
 
 
 class Pack:
@@ -86,6 +91,72 @@ class Pack:
         # Frees the lock too.
         if self.descriptor >= 0:
             os.close(self.descriptor)
+
+
+class LargeFile:
+    """A file that any threads write into a pack of its own, on its way to the disk while more of it is made.
+
+    It goes past the page cache where the file system allows it: a copy of what nobody reads soon would cost a third of
+    the work, take the room of what others read, and reach the disk only once all is made. Not on disk before the
+    pack's `sync`, either way: a disk has a cache of its own.
+    """
+
+    def __init__(self, pack: Pack, size: int) -> None:
+        """Begin a file of `size` bytes at the beginning of a pack that is new.
+
+        Raises:
+            OSError: there is no room for it.
+        """
+        self._pack = pack
+        self._early = EarlySync(pack)
+        self._descriptor = _open_direct(pack, size)
+        self.direct = self._descriptor >= 0
+        """Whether writing waits for the disk, so that more threads than cores keep both busy."""
+
+    def write(self, data: memoryview, offset: int) -> None:
+        """Write a piece that begins at a page's beginning in memory, at an offset that is a multiple of one."""
+        if self.direct:
+            whole = len(data) - len(data) % _ALIGNED
+            try:
+                write_all(self._descriptor, data[:whole], offset)
+            except OSError as exc:
+                if exc.errno != errno.EINVAL:
+                    raise
+                # A disk of larger blocks says so at the first write only: from here on as everywhere else.
+                self.direct = False
+            else:
+                data, offset = data[whole:], offset + whole
+        write_all(self._pack.descriptor, data, offset)
+        self._early.add(len(data))
+
+    def finish(self) -> None:
+        """End what was begun for the file; its last bytes are written."""
+        self._early.finish()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _open_direct(pack: Pack, size: int) -> int:
+    """Return a descriptor that writes past the page cache into room that is there, or -1 where a system can't."""
+    if not _DIRECT:
+        return -1
+    refusals = (errno.EINVAL, errno.EOPNOTSUPP)
+    try:
+        descriptor = os.open(pack.path, os.O_WRONLY | os.O_NOFOLLOW | _DIRECT)
+    except OSError as exc:
+        if exc.errno in refusals:
+            return -1
+        raise
+    try:
+        # Threads may write at once into what has its place on the disk; a file that grows admits one at a time.
+        os.posix_fallocate(pack.descriptor, 0, size)
+    except OSError as exc:
+        os.close(descriptor)
+        if exc.errno in refusals:
+            return -1
+        raise
+    return descriptor
 
 
 class EarlySync:

@@ -19,7 +19,7 @@ import pytest
 from panachain.errors import BlockNotFoundError, DiskError, IntegrityError, StoreUnavailableError
 from panachain.ipld import unixfs
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
-from panachain.storage import embedded
+from panachain.storage import embedded, packs
 from panachain.storage.embedded import EmbeddedStore
 from panachain.storage.packs import Pack
 
@@ -60,6 +60,153 @@ def test_a_made_file_that_fails_leaves_nothing_named(store: EmbeddedStore) -> No
         store.add_made(10 * unixfs.CHUNK, make)
     assert list(store.blocks()) == []
     assert b"".join(store.read_file(add(store, b"later"))) == b"later"
+
+
+class TestLargeFiles:
+    """Files that have a pack to themselves."""
+
+    @pytest.fixture(autouse=True)
+    def alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(embedded, "ALONE", 2 * unixfs.CHUNK)
+
+    def packs(self, store: EmbeddedStore) -> dict[str, int]:
+        return {path.name: path.stat().st_size for path in (store.folder / "packs").iterdir()}
+
+    @pytest.mark.parametrize("direct", [True, False])
+    @pytest.mark.parametrize("rest", [0, 5, 4096])
+    def test_have_the_same_cid_and_are_read_alike(
+        self, store: EmbeddedStore, direct: bool, rest: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if not direct:
+            monkeypatch.setattr(packs, "_DIRECT", 0)
+        data = os.urandom(7 * unixfs.CHUNK + rest)
+        root = add(store, data)
+        leaves = [data[i : i + unixfs.CHUNK] for i in range(0, len(data), unixfs.CHUNK)]
+        assert root == unixfs.build(leaves, lambda *_: None)
+        assert b"".join(EmbeddedStore(store.folder).read_file(root)) == data
+
+    def test_lie_alone_with_the_nodes_above_them(self, store: EmbeddedStore) -> None:
+        small = blocks(3)
+        store.put_blocks(small)
+        (shared,) = self.packs(store)
+        data = os.urandom(3 * unixfs.CHUNK)
+        root = add(store, data)
+        store.put_blocks(blocks(2))
+        own = self.packs(store)
+        assert own.pop(shared) == 5000
+        assert list(own.values()) == [len(data) + len(store.get_block(root))]
+
+    def test_take_their_room_with_them_when_they_are_deleted(self, store: EmbeddedStore) -> None:
+        small = blocks(3)
+        store.put_blocks(small)
+        before = self.packs(store)
+        root = add(store, os.urandom(3 * unixfs.CHUNK))
+        kept = add(store, os.urandom(2 * unixfs.CHUNK))
+        leaves = [cid for cid, _ in unixfs.leaves_of(root, store.get_block)]
+        store.delete_blocks([root, *leaves])
+        assert len(self.packs(store)) == 2
+        store.delete_blocks([kept, *(cid for cid, _ in unixfs.leaves_of(kept, store.get_block))])
+        assert self.packs(store) == before
+        assert all(store.get_block(cid) == data for cid, data in small)
+
+    @pytest.mark.parametrize("failing", ["make", "room"])
+    def test_that_fail_leave_no_pack(self, store: EmbeddedStore, failing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        def make(index: int, leaf: memoryview) -> None:
+            if index == 3:
+                raise IntegrityError("no leaf")
+
+        if failing == "make":
+            with pytest.raises(IntegrityError, match="no leaf"):
+                store.add_made(5 * unixfs.CHUNK, make)
+        else:
+            with monkeypatch.context() as patch:
+                patch.setattr(packs.os, "posix_fallocate", Mock(side_effect=OSError(errno.ENOSPC, "no room")))
+                with pytest.raises(DiskError, match="no room"):
+                    add(store, bytes(5 * unixfs.CHUNK))
+        assert self.packs(store) == {}
+        assert list(store.blocks()) == []
+        assert b"".join(store.read_file(add(store, bytes(3 * unixfs.CHUNK)))) == bytes(3 * unixfs.CHUNK)
+
+    def test_end_at_once_when_somebody_interrupts(self, store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        made: list[int] = []
+        begun, interrupted = threading.Event(), threading.Event()
+        join = threading.Thread.join
+
+        def make(index: int, leaf: memoryview) -> None:
+            made.append(index)
+            begun.set()
+            assert interrupted.wait(60)
+
+        def interrupt(thread: threading.Thread, timeout: float | None = None) -> None:
+            if not interrupted.is_set():
+                assert begun.wait(60)
+                # As a signal's handler raises it while the main thread waits.
+                interrupted.set()
+                raise KeyboardInterrupt
+            join(thread, timeout)
+
+        monkeypatch.setattr(threading.Thread, "join", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            store.add_made(1000 * unixfs.CHUNK, make)
+        assert len(made) < 1000
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("leaves-")]
+        assert self.packs(store) == {}
+
+    @pytest.mark.parametrize("call", ["pwrite", "fdatasync", "fsync", "open", "posix_fallocate"])
+    def test_each_call_that_fails_names_nothing(
+        self, store: EmbeddedStore, call: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = getattr(os, call)
+        done = False
+        for failing in range(1, 9):
+            calls = 0
+
+            def fail(*args: object, failing: int = failing) -> object:
+                nonlocal calls
+                calls += 1
+                if calls == failing:
+                    raise OSError(errno.EIO, os.strerror(errno.EIO))
+                return real(*args)
+
+            data = os.urandom(3 * unixfs.CHUNK + 5)
+            with monkeypatch.context() as patch:
+                patch.setattr(embedded.os, call, fail)
+                try:
+                    root = add(store, data)
+                except DiskError:
+                    assert list(store.blocks()) == []
+                    continue
+            assert calls < failing
+            assert b"".join(EmbeddedStore(store.folder).read_file(root)) == data
+            done = True
+            break
+        assert done
+
+    def test_whose_writer_is_killed_are_in_no_index(self, store: EmbeddedStore) -> None:
+        program = (
+            "import os, pathlib, sys, time\n"
+            "from panachain.storage.embedded import ALONE, EmbeddedStore\n"
+            "store = EmbeddedStore(pathlib.Path(sys.argv[1]))\n"
+            "def make(index, leaf):\n"
+            "    if index == 8:\n"
+            "        print('begun', flush=True); time.sleep(60)\n"
+            "    leaf[:] = b'secret..' * (len(leaf) // 8)\n"
+            "store.add_made(ALONE, make)\n"
+        )
+        command = [sys.executable, "-c", program, str(store.folder)]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[3])}
+        writer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        with writer:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == "begun\n"
+            assert store.scrub() == 1
+            writer.kill()
+        assert list(store.blocks()) == []
+        assert store.scrub() == 0
+        ((name, _),) = self.packs(store).items()
+        assert not (store.folder / "packs" / name).read_bytes().strip(b"\0")
+        data = os.urandom(3 * unixfs.CHUNK)
+        assert b"".join(store.read_file(add(store, data))) == data
 
 
 def test_a_new_pack_is_begun_when_one_is_full(store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import threading
+from mmap import mmap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from panachain.storage import packs
-from panachain.storage.packs import EarlySync, Pack, write_all
+from panachain.storage.packs import EarlySync, LargeFile, Pack, write_all
 
 TIMEOUT = 60
 """Seconds that a test waits for another thread, on any machine."""
@@ -85,3 +88,97 @@ def test_a_disk_that_fails_early_is_left_to_the_callers_last_sync(
     early.finish()
     with pytest.raises(OSError, match="the disk is gone"):
         pack.sync()
+
+
+PIECE = 1 << 16
+"""Bytes of a piece of a large file in these tests; like a leaf, a multiple of every disk's block."""
+
+
+class TestLargeFile:
+    def fill(self, pack: Pack, size: int) -> tuple[bytes, LargeFile]:
+        """Write a file of random bytes, the last piece first, and return its bytes."""
+        data = os.urandom(size)
+        pack.reserve(size)
+        file = LargeFile(pack, size)
+        buffer = memoryview(mmap(-1, PIECE))
+        for offset in reversed(range(0, size, PIECE)):
+            piece = data[offset : offset + PIECE]
+            buffer[: len(piece)] = piece
+            file.write(buffer[: len(piece)], offset)
+        file.finish()
+        pack.append(b"behind")
+        pack.sync()
+        return data, file
+
+    def refusing(self, monkeypatch: pytest.MonkeyPatch, call: str, code: int) -> list[int]:
+        """Let the system refuse a call for direct writing, and return the descriptors that refused."""
+        real_open, real = os.open, getattr(os, call)
+        direct: set[int] = set()
+        refused: list[int] = []
+
+        def opened(path: Any, flags: int, *mode: int) -> int:
+            descriptor = real_open(path, flags, *mode)
+            if flags & packs._DIRECT:
+                direct.add(descriptor)
+            return descriptor
+
+        def refuse(first: Any, *rest: Any) -> Any:
+            if call == "posix_fallocate" or first in direct or (call == "open" and rest[0] & packs._DIRECT):
+                refused.append(0)
+                raise OSError(code, os.strerror(code))
+            return real(first, *rest)
+
+        monkeypatch.setattr(packs.os, "open", opened)
+        monkeypatch.setattr(packs.os, call, refuse)
+        return refused
+
+    @pytest.mark.parametrize("size", [1, 4095, 4096, PIECE, 5 * PIECE + 4097])
+    @pytest.mark.parametrize("direct", [True, False])
+    def test_what_threads_write_lies_there_whole(
+        self, tmp_path: Path, size: int, direct: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if not direct:
+            monkeypatch.setattr(packs, "_DIRECT", 0)
+        pack = Pack(tmp_path / "a.pack")
+        data, file = self.fill(pack, size)
+        assert direct or not file.direct
+        assert pack.path.read_bytes() == data + b"behind"
+
+    @pytest.mark.parametrize("call", ["open", "posix_fallocate", "pwrite"])
+    @pytest.mark.parametrize("code", [errno.EINVAL, errno.EOPNOTSUPP])
+    def test_a_file_system_that_refuses_is_written_as_usual(
+        self, tmp_path: Path, call: str, code: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pack = Pack(tmp_path / "a.pack")
+        refused = self.refusing(monkeypatch, call, code)
+        if call == "pwrite" and code != errno.EINVAL:
+            # What isn't said of a block's size is the disk's failure.
+            with pytest.raises(OSError, match="not supported"):
+                self.fill(pack, 3 * PIECE)
+            return
+        data, file = self.fill(pack, 3 * PIECE + 5)
+        assert len(refused) == 1
+        assert not file.direct
+        assert pack.path.read_bytes() == data + b"behind"
+
+    @pytest.mark.parametrize("call", ["open", "posix_fallocate", "pwrite"])
+    def test_a_full_disk_is_no_reason_to_go_on(
+        self, tmp_path: Path, call: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pack = Pack(tmp_path / "a.pack")
+        self.refusing(monkeypatch, call, errno.ENOSPC)
+        with pytest.raises(OSError, match="No space"):
+            self.fill(pack, PIECE)
+
+    def test_the_disk_is_told_early_of_what_goes_through_the_cache(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(packs, "_SYNC_EVERY", 2 * PIECE)
+        monkeypatch.setattr(packs, "_DIRECT", 0)
+        pack = CountingPack(tmp_path / "a.pack")
+        file = LargeFile(pack, 2 * PIECE)
+        for offset in (0, PIECE):
+            assert not pack.synced.is_set()
+            file.write(memoryview(mmap(-1, PIECE)), offset)
+        assert pack.synced.wait(TIMEOUT)
+        file.finish()
