@@ -502,9 +502,10 @@ class Erasures:
             error = IntegrityError(f"{len(left)} of its blocks are there still, such as {min(left)}")
         if error is None and node.busy:
             error = IntegrityError(
-                f"its blocks are deleted, but {node.busy} of the store's files are in use, and a copy may lie there:"
-                " nothing is attested yet",
-                hint="panachain --profile HOSPITAL erase --finish, when no upload runs",
+                f"its blocks are deleted, but others write to the store ({node.busy} of its files are in use), and a"
+                " copy may lie there: nothing is attested yet",
+                hint="panachain --profile HOSPITAL erase --finish, when no upload and no storage repair, move or import"
+                " runs",
             )
         if error is None:
             return True

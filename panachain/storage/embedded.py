@@ -16,7 +16,7 @@ import threading
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
@@ -27,6 +27,7 @@ from panachain.ipld import unixfs
 from panachain.ipld.cid import CALLER, CID, RAW
 from panachain.private_files import own_folder, private_file
 from panachain.storage import ahead
+from panachain.storage.guards import Guard
 from panachain.storage.packs import EarlySync, Pack, sync_path, write_all
 
 PACK_SIZE: Final = 256 << 20
@@ -72,6 +73,8 @@ class EmbeddedStore:
         self._lock = threading.RLock()
         self._pack: Pack | None = None
         self._open: OrderedDict[str, int] = OrderedDict()
+        self.guards = (Guard(folder, f"{self.name} {folder}"),)
+        """What keeps writers and erasures apart."""
         try:
             # Who may look at packs and index sees how much of what size a hospital keeps, and when.
             own_folder(folder)
@@ -98,6 +101,7 @@ class EmbeddedStore:
             while self._open:
                 os.close(self._open.popitem()[1])
             self._db.close()
+            self.guards[0].close()
 
     # Writing
 
@@ -501,8 +505,11 @@ class _Writer:
         self._known: dict[CID, bytes] = {}
         self._packs: set[Pack] = set()
         self._at = int(store._clock())
+        self._held_open = ExitStack()
 
     def __enter__(self) -> _Writer:
+        # From the first block in memory on, which no erasure could see; before the store's own lock, never behind it.
+        self._held_open.enter_context(self._store.guards[0].shared())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
@@ -522,6 +529,7 @@ class _Writer:
             with store._lock:
                 while self._packs:
                     self._packs.pop().release()
+            self._held_open.close()
 
     def put(self, cid: CID, data: bytes) -> None:
         """Take one block, whose CID was checked or computed by the caller."""
@@ -572,6 +580,7 @@ class _Writer:
         written.finish()
         if failures:
             raise failures[0]
+        self._store.guards[0].check(CID(RAW, digest) for digest in digests)
         for index, (digest, leaf_size) in enumerate(zip(digests, sizes, strict=True)):
             offset = base + index * unixfs.CHUNK
             self._rows.append((bytes(CID(RAW, digest)), pack.path.name, offset, leaf_size, self._at))
@@ -583,6 +592,7 @@ class _Writer:
                 self._buffer |= self._store._renew(self._known, self._at)
                 self._known = {}
             if self._buffer:
+                self._store.guards[0].check(self._buffer)
                 pack = self._store._current_pack(self._packs)
                 offset = pack.append(b"".join(self._buffer.values()))
                 for cid, data in self._buffer.items():

@@ -526,7 +526,7 @@ class TestANode:
         path.write_bytes(b"a copy that no index names yet")
         with open(path, "rb") as writer:
             fcntl.flock(writer, fcntl.LOCK_SH)
-            with pytest.raises(PartlyDoneError, match="1 of the store's files are in use") as caught:
+            with pytest.raises(PartlyDoneError, match="1 of its files are in use") as caught:
                 erased(world, gone)
             report: Any = caught.value.result
             assert (report.erased, len(report.transactions), caught.value.exit_code) == ((), 1, 3)
