@@ -111,6 +111,14 @@ def repair(cids: tuple[str, ...]) -> None:
         )
     if not report.whole:
         raise PartlyDoneError("not every node has every block")
+    keeping = [node for node in report.nodes if node.erased]
+    if keeping:
+        raise PartlyDoneError(
+            f"every node has every block, and {keeping[0].name} still has {keeping[0].erased} blocks that were erased:"
+            " no other node was given them",
+            hint="`panachain --profile HOSPITAL erase --finish` completes an erasure; a store that was away meanwhile"
+            " is emptied, and filled again by the same command",
+        )
     app.output.say("Every node has every block.")
 
 
@@ -229,6 +237,13 @@ def import_(source: Path) -> None:
         total = os.fstat(file.fileno()).st_size
         report = stores.import_car(store, file, name=str(source), total=total, progress=progress)
     _print(app, report.to_json())
+    if report.erased and not report.missing:
+        raise PartlyDoneError(
+            f"{report.erased} blocks of the file were erased from the store, and aren't stored again:"
+            f" {report.pinned} of {len(report.roots)} roots were pinned, all else of the file is stored",
+            hint="a list that names what was erased isn't pinned: the store has one without it, or the hospital"
+            " publishes anew",
+        )
     if report.missing:
         raise PartlyDoneError(
             f"{len(report.missing)} blocks that the file's roots reach are neither in it nor in the store:"
@@ -270,6 +285,8 @@ def move(source: str, target: str) -> None:
             f"{len(report.missing)} blocks are in neither store, such as {report.missing[0]}",
             hint="panachain storage repair, then the same command again",
         )
+    if report.erased:
+        app.output.say(f"{report.erased} blocks were erased, and weren't copied.")
     app.output.say("Every block is there, and true.")
 
 

@@ -330,12 +330,9 @@ class Journal:
             # What is deleted here is gone from the file: whose record was erased stands in no free page.
             self._db.execute("PRAGMA secure_delete=ON")
             self._db.executescript(
-                SCHEMA
-                + journal_resources.SCHEMA
-                + journal_withdrawn.SCHEMA
-                + journal_followed.SCHEMA
-                + journal_erased.SCHEMA
+                SCHEMA + journal_resources.SCHEMA + journal_withdrawn.SCHEMA + journal_followed.SCHEMA
             )
+            journal_erased.prepare(self._db)
         except (OSError, sqlite3.Error) as exc:
             raise DiskError(f"the upload journal {path} can't be opened: {exc}; nothing was published") from exc
         self.erasures = JournalErasures(self._db, self._writing)

@@ -48,9 +48,11 @@ CREATE TABLE IF NOT EXISTS word_list (
     inventory TEXT PRIMARY KEY, -- CID of an inventory, which is sealed for the patient
     words     TEXT NOT NULL     -- CID of the list of words that it names; empty if it names none
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS words_left (
+"""
+_WORDS_LEFT: Final = """
+CREATE TABLE words_left (
     header TEXT PRIMARY KEY     -- of an erased record of whose list of words this journal doesn't know where it lies
-) WITHOUT ROWID;
+) WITHOUT ROWID
 """
 
 _COLUMNS: Final = (
@@ -89,6 +91,31 @@ class ErasureState:
     stores: int
     attested: int | None
     """Sequence of the batch with the attestation."""
+
+
+def prepare(db: sqlite3.Connection) -> None:
+    """Make the tables, and tell of erasures that an earlier version began that their words may be left.
+
+    Such a version knew of no list of words: it neither listed them for deletion nor looked for them.
+    """
+    db.executescript(SCHEMA)
+    if _knows_words(db):
+        return
+    # One change: a table that is there has all of them, whenever the program was killed.
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        if not _knows_words(db):
+            db.execute(_WORDS_LEFT)
+            db.execute("INSERT INTO words_left SELECT header FROM erasure WHERE attested IS NULL")
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _knows_words(db: sqlite3.Connection) -> bool:
+    return db.execute("SELECT 1 FROM sqlite_master WHERE name = 'words_left'").fetchone() is not None
 
 
 class JournalErasures:
@@ -188,6 +215,10 @@ class JournalErasures:
         return self._states(
             "gone_at IS NOT NULL AND attested IS NULL AND header NOT IN (SELECT header FROM words_left)"
         )
+
+    def wordless(self) -> list[ErasureState]:
+        """Return the records that are gone, but whose words may be left: nothing is attested of them."""
+        return self._states("gone_at IS NOT NULL AND attested IS NULL AND header IN (SELECT header FROM words_left)")
 
     def all(self) -> list[ErasureState]:
         """Return all that was ever erased, in the order of publication of what says so."""

@@ -468,11 +468,7 @@ class Erasures:
                 if all(self._is_gone(node, mine, erasing, done.findings) for node in nodes):
                     journal.erasures.gone(erasing.header, at=int(self._network.clock()), stores=len(nodes))
                     if erasing.words_left:
-                        error = IntegrityError(
-                            "it is gone, but the list of its words may be left: this journal doesn't know where it"
-                            " lies, so that nothing is attested"
-                        )
-                        done.findings.left_out("", f"record {erasing.header}", error)
+                        done.findings.left_out("", f"record {erasing.header}", _words_may_be_left())
             self._name_others(done.findings)
         # Whatever was forgotten is in no log of the journal, either.
         journal.erasures.settle_file()
@@ -502,9 +498,10 @@ class Erasures:
             error = IntegrityError(f"{len(left)} of its blocks are there still, such as {min(left)}")
         if error is None and node.busy:
             error = IntegrityError(
-                f"its blocks are deleted, but {node.busy} of the store's files are in use, and a copy may lie there:"
-                " nothing is attested yet",
-                hint="panachain --profile HOSPITAL erase --finish, when no upload runs",
+                f"its blocks are deleted, but others write to the store ({node.busy} of its files are in use), and a"
+                " copy may lie there: nothing is attested yet",
+                hint="panachain --profile HOSPITAL erase --finish, when no upload and no storage repair, move or import"
+                " runs",
             )
         if error is None:
             return True
@@ -514,6 +511,12 @@ class Erasures:
     # 4. Attest
 
     def _attest(self, done: _Done) -> None:
+        told = {one.what for one in done.findings.omissions}
+        for state in self._batches.journal.erasures.wordless():
+            # Of those that this call looked for it was said as what is left.
+            what = f"record {state.erasing.header}"
+            if what not in told:
+                done.findings.notice("", what, _words_may_be_left())
         waiting = self._batches.journal.erasures.unattested()
         if not waiting:
             return
@@ -552,6 +555,13 @@ class Erasures:
         finally:
             builder.close()
         done.gone |= set(attested)
+
+
+def _words_may_be_left() -> IntegrityError:
+    return IntegrityError(
+        "it is gone, but the list of its words may be left: this journal doesn't know where it lies, so that nothing is"
+        " attested"
+    )
 
 
 def view_of(state: ErasureState, hospital: Address) -> ErasureView:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from panachain.config import Config
 from panachain.errors import ConfigurationError
 from panachain.storage.blocks import BlobStore
+from panachain.storage.guards import Guard
 
 if TYPE_CHECKING:
     # For its type only: see below.
@@ -40,7 +42,10 @@ def open_store(config: Config, description: dict[str, Any], *, probe: bool = Tru
         # Imported here: only those who use Kubo pay for its client.
         from panachain.storage.kubo import KuboStore
 
-        return _replicated([KuboStore(api, probe=probe and len(apis) == 1) for api in apis], description)
+        nodes = [
+            KuboStore(api, probe=probe and len(apis) == 1, guard=_guard(config, f"kubo:{api}", api)) for api in apis
+        ]
+        return _replicated(nodes, description)
     if kind == "stores":
         urls = _texts(description, "stores")
         if not urls:
@@ -77,11 +82,12 @@ def open_named(config: Config, text: str, *, probe: bool = True) -> BlobStore:
     if scheme == "kubo" and rest:
         from panachain.storage.kubo import KuboStore
 
-        return KuboStore(rest, probe=probe)
+        return KuboStore(rest, probe=probe, guard=_guard(config, text, rest))
     if scheme == "s3" and rest:
         from panachain.storage.s3 import S3Store, read_s3_url
 
-        return S3Store(read_s3_url(text))
+        bucket = read_s3_url(text)
+        return S3Store(bucket, guard=_guard(config, text, bucket.shown))
     raise ConfigurationError(
         f"{scheme[:40]!r} is no kind of store",
         hint="write configured, embedded:FOLDER, kubo:MULTIADDRESS or s3://BUCKET/PREFIX",
@@ -109,6 +115,11 @@ def pinning_services(config: Config) -> list[PinningService]:
     from panachain.storage.pinning import PinningService, services_of
 
     return [PinningService(one) for one in services_of(_described(config), config.network_file.parent)]
+
+
+def _guard(config: Config, text: str, shown: str) -> Guard:
+    """Return what keeps this machine's writers to a store apart from erasures there, which has no folder of its own."""
+    return Guard(config.home / "stores" / sha256(text.encode()).hexdigest()[:16], f"store {shown}")
 
 
 def _described(config: Config) -> dict[str, Any]:

@@ -16,18 +16,19 @@ import threading
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from itertools import count
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from panachain.errors import BlockNotFoundError, DiskError, IntegrityError, StoreUnavailableError
+from panachain.errors import BlockNotFoundError, DiskError, IntegrityError, PanaChainError, StoreUnavailableError
 from panachain.ipld import unixfs
 from panachain.ipld.cid import CALLER, CID, RAW
 from panachain.private_files import own_folder, private_file
 from panachain.storage import ahead
+from panachain.storage.guards import Guard
 from panachain.storage.packs import LargeFile, Pack, sync_path, write_all
 
 PACK_SIZE: Final = 256 << 20
@@ -75,6 +76,8 @@ class EmbeddedStore:
         self._lock = threading.RLock()
         self._pack: Pack | None = None
         self._open: OrderedDict[str, int] = OrderedDict()
+        self.guards = (Guard(folder, f"{self.name} {folder}"),)
+        """What keeps writers and erasures apart."""
         try:
             # Who may look at packs and index sees how much of what size a hospital keeps, and when.
             own_folder(folder)
@@ -101,6 +104,7 @@ class EmbeddedStore:
             while self._open:
                 os.close(self._open.popitem()[1])
             self._db.close()
+            self.guards[0].close()
 
     # Writing
 
@@ -508,8 +512,11 @@ class _Writer:
         self._packs: set[Pack] = set()
         self._own: Pack | None = None
         self._at = int(store._clock())
+        self._held_open = ExitStack()
 
     def __enter__(self) -> _Writer:
+        # From the first block in memory on, which no erasure could see; before the store's own lock, never behind it.
+        self._held_open.enter_context(self._store.guards[0].shared())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
@@ -529,6 +536,7 @@ class _Writer:
             with store._lock:
                 while self._packs:
                     self._packs.pop().release()
+            self._held_open.close()
 
     def put(self, cid: CID, data: bytes) -> None:
         """Take one block, whose CID was checked or computed by the caller."""
@@ -587,6 +595,11 @@ class _Writer:
                     thread.join()
         if file is not None:
             file.finish()
+        if not failures:
+            try:
+                self._store.guards[0].check(CID(RAW, digest) for digest in digests)
+            except PanaChainError as exc:
+                failures.append(exc)
         if failures:
             if self._own is not None:
                 # Nothing else is in there, and nothing of it was named.
@@ -621,6 +634,7 @@ class _Writer:
                 self._buffer |= self._store._renew(self._known, self._at)
                 self._known = {}
             if self._buffer:
+                self._store.guards[0].check(self._buffer)
                 # The nodes above a large file lie with it, and go with it.
                 pack = self._own or self._store._current_pack(self._packs)
                 offset = pack.append(b"".join(self._buffer.values()))

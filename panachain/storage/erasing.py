@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
 from panachain.errors import PanaChainError
 from panachain.ipld.cid import CID
 from panachain.storage.blocks import BlobStore
+from panachain.storage.guards import guards_of
 from panachain.storage.nodes import nodes_of
 
 PATIENCE: Final = 10.0
@@ -37,7 +39,8 @@ class NodeErasure:
     freed: int = 0
     """Bytes."""
     busy: int = 0
-    """Files of the node that others write to, so that what nothing names in them couldn't be overwritten."""
+    """Files of the node that others write to, so that what nothing names in them couldn't be overwritten; its lock is
+    one of them, which whoever has blocks in memory holds."""
 
     unsure: bool = False
     """Whether the deletion itself failed: then what it has no more may be left in its files."""
@@ -46,8 +49,9 @@ class NodeErasure:
 def erase(store: BlobStore, cids: Sequence[CID], unlist: Unlist) -> list[NodeErasure]:
     """Delete blocks on every node of a store, and look whether they are gone.
 
-    A node that fails keeps the others from nothing. One whose files others write to is waited for, not for long:
-    what they wrote and didn't name yet may be a copy of what is deleted.
+    Meanwhile nobody else writes to any of them, and afterwards none of them takes what was erased. A node that fails
+    keeps the others from nothing. One that others write to is waited for, not for long: what they hold in memory, or
+    wrote and didn't name yet, may be a copy of what is deleted.
 
     Args:
         store: of one or several nodes.
@@ -55,27 +59,41 @@ def erase(store: BlobStore, cids: Sequence[CID], unlist: Unlist) -> list[NodeEra
         unlist: is called for each node before anything is deleted there.
     """
     patience = time.monotonic() + PATIENCE
-    found = []
-    for name, node in nodes_of(store):
-        one = NodeErasure(name)
-        try:
-            unlist(node, cids)
-            one.freed = node.delete_blocks(cids)
-            scrub = getattr(node, "scrub", None)
-            if scrub is not None:
-                one.busy = scrub()
-                while one.busy and time.monotonic() < patience:
-                    time.sleep(_PAUSE)
-                    one.busy = scrub()
-        except PanaChainError as exc:
-            one.failure, one.unsure = exc, True
-        # Read back: a node that says that it deleted something isn't believed.
-        for cid in cids:
+    nodes = [(NodeErasure(name), node) for name, node in nodes_of(store)]
+    with ExitStack() as held:
+        # All of them, before the first deletion: a repair would carry a block from one that waits to one that is done.
+        for one, node in sorted(nodes, key=lambda pair: [guard.place for guard in guards_of(pair[1])]):
             try:
-                if node.has_block(cid):
-                    one.left.add(cid)
+                for guard in guards_of(node):
+                    one.busy += not held.enter_context(guard.alone(max(0.0, patience - time.monotonic())))
+                    # Before the deletion: whatever breaks off now, nobody stores them again.
+                    guard.note(cids)
             except PanaChainError as exc:
-                one.failure = one.failure or exc
+                one.failure, one.unsure = exc, True
+        for one, node in nodes:
+            _erase(one, node, cids, unlist, patience)
+    return [one for one, _ in nodes]
+
+
+def _erase(one: NodeErasure, node: BlobStore, cids: Sequence[CID], unlist: Unlist, patience: float) -> None:
+    held = one.busy
+    try:
+        unlist(node, cids)
+        one.freed = node.delete_blocks(cids)
+        scrub = getattr(node, "scrub", None)
+        if scrub is not None:
+            files = scrub()
+            while files and time.monotonic() < patience:
+                time.sleep(_PAUSE)
+                files = scrub()
+            one.busy = held + files
+    except PanaChainError as exc:
+        one.failure, one.unsure = one.failure or exc, True
+    # Read back: a node that says that it deleted something isn't believed.
+    for cid in cids:
+        try:
+            if node.has_block(cid):
                 one.left.add(cid)
-        found.append(one)
-    return found
+        except PanaChainError as exc:
+            one.failure = one.failure or exc
+            one.left.add(cid)

@@ -26,6 +26,7 @@ from panachain.errors import (
 )
 from panachain.ipld import car, unixfs
 from panachain.ipld.cid import CALLER, CID, CODEC_NAMES, DAG_PB, RAW
+from panachain.storage.guards import Guard, check_not_erased, writing
 from panachain.storage.kubo_control import KuboControl, NodeFacts, address
 from panachain.storage.kubo_rpc import KuboRpc, Refused, Request
 
@@ -63,6 +64,7 @@ class KuboStore:
         tries: int = 3,
         pause: float = 0.2,
         probe: bool = True,
+        guard: Guard | None = None,
     ) -> None:
         """Connect to the node whose RPC listens at the multiaddress `api`.
 
@@ -73,6 +75,7 @@ class KuboStore:
             tries: how often a request is sent at most; only broken connections are tried again.
             pause: seconds before the second try, doubled before each further one.
             probe: ask the node now whether it is there.
+            guard: what keeps writers of this machine and erasures apart; None for nothing.
 
         Raises:
             ConfigurationError: `api` is no multiaddress of an RPC.
@@ -85,6 +88,8 @@ class KuboStore:
         self._control = KuboControl(api, self._rpc, pin_timeout=pin_timeout)
         self.name = self._rpc.name
         """What messages call the store."""
+        self.guards = () if guard is None else (guard,)
+        """What keeps writers of this machine and erasures apart."""
         if not probe:
             return
         try:
@@ -97,6 +102,8 @@ class KuboStore:
     def close(self) -> None:
         """Close the connections."""
         self._rpc.close()
+        for guard in self.guards:
+            guard.close()
 
     # Writing
 
@@ -109,7 +116,8 @@ class KuboStore:
             ("pin", "false"),
             ("allow-big-block", "true"),
         )
-        with self._refusals("can't store a block"):
+        with writing(self), self._refusals("can't store a block"):
+            check_not_erased(self, [cid])
             answers = self._rpc.values(Request("block/put", options=options, body=(data,)))
         key = answers[0].get("Key") if answers else None
         # Under another CID nobody would find the block, and the node would say nothing.
@@ -122,13 +130,13 @@ class KuboStore:
         Raises:
             IntegrityError: a CID isn't that of its bytes, or the node took another number of blocks or bytes.
         """
-        with _Importer(self._import) as importer:
+        with writing(self), _Importer(self._import) as importer:
             for cid, data in blocks:
                 importer.put(cid, cid.check(data, CALLER))
 
     def add_file(self, leaves: Iterable[bytes]) -> CID:
         """Store a file as the blocks that we build, so that the profile is ours and not the node's setting."""
-        with _Importer(self._import) as importer:
+        with writing(self), _Importer(self._import) as importer:
             return unixfs.build(leaves, importer.put)
 
     def add_made(self, size: int, make: Callable[[int, memoryview], None]) -> CID:
@@ -241,6 +249,7 @@ class KuboStore:
     def _import(self, blocks: list[tuple[CID, bytes]]) -> None:
         """Send blocks as one CAR and compare what the node counted with what was sent."""
         options = (("pin-roots", "false"), ("stats", "true"), ("allow-big-block", "true"), _OFFLINE)
+        check_not_erased(self, [cid for cid, _ in blocks])
         with self._refusals(f"can't store {len(blocks)} blocks"):
             answers = self._rpc.values(Request("dag/import", options=options, body=_car_pieces(blocks)))
         stats: dict[str, object] = next(

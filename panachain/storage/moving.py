@@ -14,6 +14,7 @@ from panachain.ipld import dag
 from panachain.ipld.cid import CID
 from panachain.model.progress import Progress
 from panachain.storage.blocks import BlobStore
+from panachain.storage.guards import erased_of, guards_of, writing
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,10 @@ class MoveReport:
     pinned: int
     """Roots that are pinned in the new store now."""
     unpinned: int
-    """Roots under which something is missing: pinned by the same move once it is there."""
+    """Roots under which something is missing: pinned by the same move once it is there. One that reaches what was
+    erased never is."""
+    erased: int = 0
+    """Blocks that were erased from one of the stores, and weren't copied."""
 
     def to_json(self) -> dict[str, object]:
         """Return the report as JSON, schema `panachain/move/1`."""
@@ -43,6 +47,7 @@ class MoveReport:
             "missing": [str(cid) for cid in self.missing],
             "pinned": self.pinned,
             "unpinned": self.unpinned,
+            "erased": self.erased,
         }
 
 
@@ -50,6 +55,9 @@ def move(
     source: BlobStore, target: BlobStore, roots: Iterable[CID] = (), *, progress: Progress | None = None
 ) -> MoveReport:
     """Copy everything that the pins of `source` and `roots` reach, read it back, and pin what was pinned.
+
+    What was erased from one of both isn't copied, and the target won't take it later either. No record is erased from
+    either meanwhile.
 
     Args:
         source: is left as it is.
@@ -62,7 +70,11 @@ def move(
         IntegrityError: the target gives other bytes than it was given, so it can't be a store.
         DiskError: the target has no room.
     """
-    return _Move(source, target, progress).run(sorted(set(source.pins())), list(dict.fromkeys(roots)))
+    with writing(source, target):
+        for guard in guards_of(target):
+            for other in guards_of(source):
+                guard.note_all_of(other)
+        return _Move(source, target, progress).run(sorted(set(source.pins())), list(dict.fromkeys(roots)))
 
 
 class _Move:
@@ -73,6 +85,8 @@ class _Move:
         self._copied: list[CID] = []
         self._size = 0
         self._missing: dict[CID, None] = {}
+        self._guards = guards_of(source, target)
+        self._erased: set[CID] = set()
         self._blocks = 0
         # Listed once: asking for each block takes a round trip, and most aren't there.
         self._there = {cid.digest for cid in target.blocks()}
@@ -89,8 +103,10 @@ class _Move:
         for root in whole:
             if root not in known:
                 self._target.pin(root)
-        unpinned = len(pins) - len(whole)
-        return MoveReport(self._blocks, len(self._copied), self._size, tuple(self._missing), len(whole), unpinned)
+        unpinned, erased = len(pins) - len(whole), len(self._erased)
+        return MoveReport(
+            self._blocks, len(self._copied), self._size, tuple(self._missing), len(whole), unpinned, erased
+        )
 
     def _lacking(self, roots: list[CID]) -> Iterator[tuple[CID, bytes]]:
         """Yield what the target doesn't have as it should be."""
@@ -98,7 +114,7 @@ class _Move:
             self._blocks += 1
             if self._progress is not None:
                 self._progress(self._blocks, 0, unit="blocks")
-            if cid in self._missing or self._has(cid):
+            if cid in self._missing or self._is_erased(cid) or self._has(cid):
                 continue
             known = data if data is not None else self._either(cid)
             if known is not None:
@@ -121,6 +137,8 @@ class _Move:
 
     def _either(self, cid: CID) -> bytes | None:
         """Return the true bytes from whichever store has them, or None."""
+        if self._is_erased(cid):
+            return None
         for store in (self._source, self._target):
             try:
                 return store.get_block(cid)
@@ -130,6 +148,11 @@ class _Move:
         return None
 
     def _lacks(self, root: CID) -> bool:
-        if not self._missing:
+        if not self._missing and not self._erased:
             return False
-        return any(cid in self._missing for cid, _ in dag.walk([root], self._either))
+        return any(cid in self._missing or cid in self._erased for cid, _ in dag.walk([root], self._either))
+
+    def _is_erased(self, cid: CID) -> bool:
+        if cid not in self._erased and erased_of(self._guards, [cid]):
+            self._erased.add(cid)
+        return cid in self._erased

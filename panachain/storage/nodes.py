@@ -13,6 +13,7 @@ from panachain.errors import PanaChainError, StoreUnavailableError
 from panachain.ipld.cid import CID
 from panachain.model.progress import Progress
 from panachain.storage.blocks import BlobStore
+from panachain.storage.guards import writing
 from panachain.storage.repair import RepairReport
 from panachain.storage.replicated import ReplicatedStore
 
@@ -91,7 +92,8 @@ def _facts(node: BlobStore) -> str:
 def repair(store: BlobStore, roots: Sequence[CID] = (), *, progress: Progress | None = None) -> RepairReport:
     """Check every block under `roots` (all pins, if none are given) on every node, and heal what can be healed.
 
-    A store of one node is checked too; nothing can be healed there.
+    A store of one node is checked too; nothing can be healed there. No record is erased from it meanwhile, and what was
+    erased is given to no node.
 
     Args:
         store: is mended.
@@ -102,9 +104,8 @@ def repair(store: BlobStore, roots: Sequence[CID] = (), *, progress: Progress | 
         StoreUnavailableError: no node answers.
     """
     several = store if isinstance(store, ReplicatedStore) else ReplicatedStore([store], 1)
-    if not roots:
-        roots = sorted(_pins_in_reach(several))
-    return several.repair(roots, progress=progress)
+    with writing(several):
+        return several.repair(roots or sorted(_pins_in_reach(several)), progress=progress)
 
 
 def pinned(store: BlobStore) -> list[CID]:

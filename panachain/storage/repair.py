@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
@@ -17,6 +18,7 @@ from panachain.ipld.cid import CID
 from panachain.model.progress import Progress
 from panachain.storage import ahead
 from panachain.storage.blocks import BlobStore
+from panachain.storage.guards import erased_of, guards_of
 
 PIECE: Final = 8 << 20
 """Bytes of blocks that are held while all nodes take them."""
@@ -59,6 +61,8 @@ class NodeRepair:
     """Missing or damaged, and not healed."""
     failure: str = ""
     """Why the node's repair was given up, or empty."""
+    erased: int = 0
+    """Blocks that were erased from the store, and that this node still has: they are given to no other."""
 
     def to_json(self) -> dict[str, object]:
         """Return the node's part as JSON."""
@@ -68,6 +72,7 @@ class NodeRepair:
             "healed": self.healed,
             "lost": self.lost,
             "failure": self.failure,
+            "erased": self.erased,
         }
 
 
@@ -105,10 +110,16 @@ class Repair:
         self._progress = progress
         self._report = RepairReport([NodeRepair(store.label(number)) for number in range(len(store.nodes))])
         self._pins: dict[int, set[CID]] = {}
+        self._guards = guards_of(*store.nodes)
+        self._erased: set[CID] = set()
         self._waiting: dict[int, list[tuple[CID, bytes]]] = {number: [] for number in range(len(store.nodes))}
 
     def run(self) -> RepairReport:
         """Check and heal everything under the roots, and return what was found and done."""
+        # 0. What was erased from one node is taken by none.
+        for guard in self._guards:
+            for other in self._guards:
+                guard.note_all_of(other)
         # 1. What is pinned where; a node that doesn't answer is left as it is.
         self._pins, failures = self._store.on_each(lambda node: set(node.pins()), self._alive())
         self._give_up(failures)
@@ -122,7 +133,9 @@ class Repair:
                 self._progress(done, 0, unit="blocks")
         for number in self._alive():
             self._heal(number)
-        # 3. The pins, where all is there.
+        # 3. The pins, where all is there; none that would keep what was erased.
+        if self._erased:
+            wanted = {root for root in wanted if not self._reaches_erased(root)}
         for number in self._alive():
             if not self._report.nodes[number].lost:
                 self._pin(number, wanted)
@@ -137,6 +150,8 @@ class Repair:
 
     def _linking(self, cid: CID) -> bytes | None:
         """Return a block that links others, or None when no node has it or its links aren't ours to follow."""
+        if self._is_erased(cid):
+            return None
         try:
             data = self._store.get_block(cid)
             dag.links(cid, data)
@@ -146,6 +161,8 @@ class Repair:
 
     def _examine(self, cid: CID) -> tuple[CID, dict[int, bytes | PanaChainError]]:
         found: dict[int, bytes | PanaChainError] = {}
+        if self._is_erased(cid):
+            return cid, self._still_there(cid)
         for number in self._alive():
             try:
                 found[number] = cid.check(self._store.nodes[number].get_block(cid), self._store.nodes[number].name)
@@ -153,8 +170,30 @@ class Repair:
                 found[number] = exc
         return cid, found
 
+    def _is_erased(self, cid: CID) -> bool:
+        if cid not in self._erased and erased_of(self._guards, [cid]):
+            self._erased.add(cid)
+        return cid in self._erased
+
+    def _reaches_erased(self, root: CID) -> bool:
+        return any(cid in self._erased for cid, _ in dag.walk([root], self._linking))
+
+    def _still_there(self, cid: CID) -> dict[int, bytes | PanaChainError]:
+        """Return the nodes that have a block that was erased."""
+        found: dict[int, bytes | PanaChainError] = {}
+        for number in self._alive():
+            # A node that doesn't answer is found at the next block.
+            with suppress(*FAILURES):
+                if self._store.nodes[number].has_block(cid):
+                    found[number] = b""
+        return found
+
     def _sort(self, cid: CID, found: dict[int, bytes | PanaChainError]) -> None:
         """Count what was found of a block, and let the nodes that need it wait for it."""
+        if cid in self._erased:
+            for number in found:
+                self._report.nodes[number].erased += 1
+            return
         truth = next((data for data in found.values() if isinstance(data, bytes)), None)
         if truth is None and found:
             self._report.lost.append(cid)

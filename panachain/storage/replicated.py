@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Final, TypeVar
 
 from panachain.errors import (
@@ -23,8 +24,9 @@ from panachain.errors import (
 from panachain.ipld import unixfs
 from panachain.ipld.cid import CALLER, CID
 from panachain.model.progress import Progress
-from panachain.storage import ahead
+from panachain.storage import ahead, guards
 from panachain.storage.blocks import BlobStore
+from panachain.storage.guards import check_not_erased, guards_of
 from panachain.storage.repair import FAILURES, PIECE, Repair, RepairReport
 
 PIECE_BLOCKS: Final = 4096
@@ -56,6 +58,8 @@ class ReplicatedStore:
         self.nodes = tuple(stores)
         """The nodes, in the order in which they are asked."""
         self.factor = factor
+        self.guards = tuple(guards_of(*stores))
+        """What keeps writers and erasures apart on the nodes."""
         self._clock = clock
         self.name = f"store of {len(stores)} nodes"
         self._pool = ThreadPoolExecutor(len(stores) + ahead.AHEAD, thread_name_prefix="nodes")
@@ -77,6 +81,8 @@ class ReplicatedStore:
     def put_block(self, cid: CID, data: bytes) -> None:
         """Store one block on every node that takes it."""
         cid.check(data, CALLER)
+        # One node that doesn't know of the erasure mustn't get it either.
+        check_not_erased(self, [cid])
         self._on_enough(lambda node: node.put_block(cid, data), f"store block {cid}")
 
     def put_blocks(self, blocks: Iterable[tuple[CID, bytes]]) -> None:
@@ -86,17 +92,14 @@ class ReplicatedStore:
             IntegrityError: a CID isn't that of its bytes.
             StoreUnavailableError: fewer than `factor` nodes took them.
         """
-        writer = _Writer(self)
-        for cid, data in blocks:
-            writer.put(cid, cid.check(data, CALLER))
-        writer.finish()
+        with _Writer(self) as writer:
+            for cid, data in blocks:
+                writer.put(cid, cid.check(data, CALLER))
 
     def add_file(self, leaves: Iterable[bytes]) -> CID:
         """Store a file on every node that takes it."""
-        writer = _Writer(self)
-        root = unixfs.build(leaves, writer.put)
-        writer.finish()
-        return root
+        with _Writer(self) as writer:
+            return unixfs.build(leaves, writer.put)
 
     def add_made(self, size: int, make: Callable[[int, memoryview], None]) -> CID:
         """Store a file whose leaves are made one after the other, while the ones before are sent."""
@@ -304,6 +307,26 @@ class _Writer:
         self._held: list[tuple[CID, bytes]] = []
         self._size = 0
         self._failures: dict[int, PanaChainError] = {}
+        self._held_open = ExitStack()
+
+    def __enter__(self) -> _Writer:
+        # The nodes' own writers hold their locks for each piece only, and the next one is in memory here.
+        until = time.monotonic() + guards.WAIT
+        for number, node in enumerate(self._store.nodes):
+            try:
+                for guard in guards_of(node):
+                    self._held_open.enter_context(guard.shared(until - time.monotonic()))
+            except FAILURES as exc:
+                self._store._note(number, exc)
+                self._failures[number] = exc
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            if kind is None:
+                self.finish()
+        finally:
+            self._held_open.close()
 
     def put(self, cid: CID, data: bytes) -> None:
         """Take one block, whose CID was checked or computed by the caller."""
@@ -324,6 +347,7 @@ class _Writer:
 
     def _flush(self) -> None:
         held, self._held, self._size = self._held, [], 0
+        check_not_erased(self._store, [cid for cid, _ in held])
         good = [number for number in range(len(self._store.nodes)) if number not in self._failures]
         self._failures |= self._store.on_each(lambda node: node.put_blocks(held), good)[1]
         if len(self._store.nodes) - len(self._failures) < self._store.factor:

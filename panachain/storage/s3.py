@@ -20,6 +20,7 @@ from panachain.errors import BlockNotFoundError, IntegrityError, StoreUnavailabl
 from panachain.ipld import car, unixfs
 from panachain.ipld.cid import CALLER, CID
 from panachain.storage import ahead
+from panachain.storage.guards import Guard, check_not_erased, writing
 from panachain.storage.s3_client import Bucket, S3Client, read_s3_url
 
 __all__ = ["S3Store", "read_s3_url"]
@@ -91,6 +92,7 @@ class S3Store:
         timeout: float = _TIMEOUT,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
+        guard: Guard | None = None,
     ) -> None:
         """Take the bucket; nothing is asked yet.
 
@@ -100,12 +102,15 @@ class S3Store:
             timeout: seconds of silence after which a connection is given up.
             clock: Unix seconds.
             sleep: waits for so many seconds.
+            guard: what keeps writers of this machine and erasures apart; None for nothing.
 
         Raises:
             ConfigurationError: the extra isn't installed.
             LockedError: there are no credentials.
         """
         self.name = f"S3 store {bucket.shown}"
+        self.guards = () if guard is None else (guard,)
+        """What keeps writers of this machine and erasures apart."""
         self._client = client or S3Client(bucket, name=self.name, timeout=timeout)
         self._clock = clock
         self._sleep = sleep
@@ -119,6 +124,8 @@ class S3Store:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+        for guard in self.guards:
+            guard.close()
 
     # Writing
 
@@ -128,13 +135,13 @@ class S3Store:
 
     def put_blocks(self, blocks: Iterable[tuple[CID, bytes]]) -> None:
         """Store many blocks at the price of few objects; all are there when this returns."""
-        with _Packer(self) as packer:
+        with writing(self), _Packer(self) as packer:
             for cid, data in blocks:
                 packer.put(cid, cid.check(data, CALLER))
 
     def add_file(self, leaves: Iterable[bytes]) -> CID:
         """Store a file given as its leaves, and return its CID."""
-        with _Packer(self) as packer:
+        with writing(self), _Packer(self) as packer:
             return unixfs.build(leaves, packer.put)
 
     def add_made(self, size: int, make: Callable[[int, memoryview], None]) -> CID:
@@ -406,6 +413,7 @@ class S3Store:
 
     def _send(self, blocks: list[tuple[CID, bytes]]) -> None:
         """Write an object and then its index, by which alone its blocks are found; one block needs no index."""
+        check_not_erased(self, [cid for cid, _ in blocks])
         now = self._clock()
         if len(blocks) == 1:
             cid, data = blocks[0]

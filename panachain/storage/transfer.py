@@ -15,6 +15,7 @@ from panachain.ipld import car, dag
 from panachain.ipld.cid import CID, RAW
 from panachain.model.progress import Progress
 from panachain.storage.blocks import BlobStore
+from panachain.storage.guards import erased_of, guards_of, writing
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class CarReport:
     """Blocks that the roots reach and that aren't there."""
     pinned: int = 0
     """Roots that were pinned; on import only."""
+    erased: int = 0
+    """Blocks of the file that were erased from the store, and weren't stored again; on import only."""
 
     def to_json(self) -> dict[str, object]:
         """Return the report as JSON, schema `panachain/car/1`."""
@@ -41,6 +44,7 @@ class CarReport:
             "size": self.size,
             "missing": [str(cid) for cid in self.missing],
             "pinned": self.pinned,
+            "erased": self.erased,
         }
 
 
@@ -81,7 +85,8 @@ def import_car(
 ) -> CarReport:
     """Store the blocks of a CAR, and pin those of its roots of which everything is there and true then.
 
-    Blocks that the store has already, but damaged, are written anew.
+    Blocks that the store has already, but damaged, are written anew. What was erased from it isn't, nor is a root
+    pinned that reaches it. No record is erased from it meanwhile.
 
     Args:
         store: where the blocks go.
@@ -94,21 +99,30 @@ def import_car(
         IntegrityError: the CAR is damaged or foreign; blocks before the damage stay, nothing was pinned.
         StoreUnavailableError: the store doesn't answer; the same import again does the rest.
     """
+    with writing(store):
+        return _import(store, file, name, total, progress)
+
+
+def _import(store: BlobStore, file: BinaryIO, name: str, total: int, progress: Progress | None) -> CarReport:
     start = file.tell()
+    guards, erased = guards_of(store), set[CID]()
     roots, blocks = car.read_car(file)
     counted = _Counted(progress, total)
 
     def counting() -> Iterator[tuple[CID, bytes]]:
         for cid, data in blocks:
             counted.add(data)
-            yield cid, data
+            if erased_of(guards, [cid]):
+                erased.add(cid)
+            else:
+                yield cid, data
 
     store.put_blocks(counting())
     checked = _Checked(progress)
     lacking = {root: _lacking(store, root, checked) for root in dict.fromkeys(roots)}
     tried: set[CID] = set()
     # A mended node may show that more is damaged below it.
-    while damaged := set().union(*lacking.values()) - tried:
+    while damaged := set().union(*lacking.values()) - tried - erased:
         file.seek(start)
         _replace(store, car.read_car(file)[1], damaged)
         tried |= damaged
@@ -116,8 +130,10 @@ def import_car(
     complete = [root for root, found in lacking.items() if not found]
     for root in complete:
         store.pin(root)
-    missing = tuple(sorted(set().union(*lacking.values())))
-    return CarReport(name, tuple(roots), counted.blocks, counted.size, missing, len(complete))
+    lost = set[CID]().union(*lacking.values())
+    erased |= erased_of(guards, lost)
+    missing = tuple(sorted(lost - erased))
+    return CarReport(name, tuple(roots), counted.blocks, counted.size, missing, len(complete), len(erased))
 
 
 def _replace(store: BlobStore, blocks: Iterable[tuple[CID, bytes]], wanted: set[CID]) -> None:

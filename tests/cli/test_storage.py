@@ -25,6 +25,7 @@ from panachain.sdk.named_blocks import Named, NamedBlocks
 from panachain.storage import pinning
 from panachain.storage.blocks import BlobStore
 from panachain.storage.embedded import EmbeddedStore
+from panachain.storage.guards import guards_of
 from tests.cli.twin import Outcome
 from tests.unit.storage.test_pinning import Cluster
 
@@ -332,6 +333,7 @@ class TestCars:
             "size": report["size"],
             "missing": [],
             "pinned": 0,
+            "erased": 0,
         }
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert list(tmp_path.glob("*.part")) == []
@@ -344,6 +346,28 @@ class TestCars:
         store = EmbeddedStore(tmp_path / "elsewhere" / "blocks")
         assert list(store.pins()) == [root]
         assert store.has_block(block)
+
+    def test_what_was_erased_is_not_imported_and_not_given_to_another_node(
+        self, run: Run, home: Path, tmp_path: Path
+    ) -> None:
+        root, block = a_batch(home)
+        file = tmp_path / "x.car"
+        assert run("storage", "export", str(file), str(root)).code == 0
+        with opened(home) as store:
+            for guard in guards_of(store):
+                guard.note([block])
+        outcome = run("storage", "repair")
+        assert outcome.code == 3
+        assert "still has 1 blocks that were erased: no other node was given them" in outcome.err
+        with opened(home) as store:
+            store.unpin(root)
+            store.delete_block(block)
+        outcome = run("storage", "import", str(file))
+        assert outcome.code == 3
+        assert "1 blocks of the file were erased from the store, and aren't stored again: 0 of 1 roots" in outcome.err
+        with opened(home) as store:
+            assert not store.has_block(block)
+        assert run("storage", "repair").code == 0
         store.close()
 
     def test_all_means_what_the_hospital_published(

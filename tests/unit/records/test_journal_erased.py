@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 
 from panachain.errors import DiskError
 from panachain.model.actors import Address
+from panachain.records import journal_erased
 from panachain.records.journal import Journal, JournalRecord
 from panachain.records.journal_erased import Erasing
 
@@ -125,3 +128,78 @@ def test_a_record_whose_words_may_be_left_is_never_attested(journal: Journal) ->
     journal.adopted.forget(2)
     erase(journal)
     assert [state.erasing.words_left for state in journal.erasures.all()] == [False]
+
+
+OLDER = """
+CREATE TABLE erasure (
+    header TEXT PRIMARY KEY, content TEXT NOT NULL, patient TEXT NOT NULL, category TEXT NOT NULL,
+    year INTEGER NOT NULL, emergency INTEGER NOT NULL, asked INTEGER NOT NULL, sequence INTEGER NOT NULL, gone_at INTEGER, blocks INTEGER,
+    stores INTEGER, attested INTEGER
+) WITHOUT ROWID;
+CREATE TABLE refused_erasure (
+    block TEXT NOT NULL, content TEXT NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (block, content)
+) WITHOUT ROWID;
+CREATE TABLE erasing_block (header TEXT NOT NULL, cid TEXT NOT NULL, PRIMARY KEY (header, cid)) WITHOUT ROWID;
+INSERT INTO erasure VALUES ('h-begun', 'c', 'p', 'laboratory', 2024, 0, 1, 7, NULL, NULL, NULL, NULL);
+INSERT INTO erasure VALUES ('h-gone', 'c', 'p', 'laboratory', 2024, 0, 0, 7, 5, 2, 1, NULL);
+INSERT INTO erasure VALUES ('h-attested', 'c', 'p', 'laboratory', 2024, 0, 0, 7, 5, 2, 1, 8);
+"""
+"""The tables of an erasure as they were before lists of words were known, with one in each state."""
+
+
+class TestAJournalOfAnEarlierVersion:
+    """It knew of no list of words, so none was looked for: nothing that it began is attested."""
+
+    def older(self, folder: Path) -> Path:
+        path = folder / "journal.sqlite"
+        with closing(sqlite3.connect(path)) as db:
+            db.executescript(OLDER)
+        path.chmod(0o600)
+        return path
+
+    def left(self, path: Path) -> list[tuple[str, bool]]:
+        with closing(Journal(path)) as journal:
+            assert journal.erasures.unattested() == []
+            assert [one.erasing.header for one in journal.erasures.wordless()] == ["h-gone"]
+            return [(one.erasing.header, one.erasing.words_left) for one in journal.erasures.all()]
+
+    def test_attests_nothing_that_it_began(self, tmp_path: Path) -> None:
+        path = self.older(tmp_path)
+        expected = [("h-attested", False), ("h-begun", True), ("h-gone", True)]
+        assert self.left(path) == expected
+        # Once: what begins from now on is known by itself.
+        with closing(Journal(path)) as journal:
+            journal.prepare(sequence=9, records=[], done=[], erasing=[GONE], **BATCH)
+        assert self.left(path) == [*expected, ("h0", False)]
+
+    def test_a_change_that_was_killed_is_made_by_the_next_call(self, tmp_path: Path) -> None:
+        path = self.older(tmp_path)
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+
+            class Killed(BaseException):
+                """The program ends here."""
+
+            class Dying:
+                """A connection whose program is killed between making the table and filling it."""
+
+                in_transaction = False
+
+                def __getattr__(self, name: str) -> Any:
+                    return getattr(db, name)
+
+                def execute(self, asked: str) -> Any:
+                    if asked.startswith("INSERT INTO words_left"):
+                        raise Killed
+                    return db.execute(asked)
+
+            dying: Any = Dying()
+            with pytest.raises(Killed):
+                journal_erased.prepare(dying)
+        assert [words for _, words in self.left(path)] == [False, True, True]
+
+    def test_two_calls_at_once_make_it_once(self, tmp_path: Path) -> None:
+        path = self.older(tmp_path)
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _: self.left(path), range(4)))
+        assert found == [found[0]] * 4
+        assert [words for _, words in found[0]] == [False, True, True]

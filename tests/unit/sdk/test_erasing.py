@@ -419,8 +419,10 @@ class TestOfItsOwnAccord:
         assert (report.erased, len(report.transactions), caught.value.exit_code) == ((), 1, 3)
         assert not world.network.store.has_block(content)
         assert (own(world), states(world)) == ([], ["erased"])
-        # Neither later.
-        assert again(world, "hospital").erasures.finish().erased == ()
+        # Neither later, and it is said again.
+        later = again(world, "hospital").erasures.finish()
+        assert (later.erased, later.omissions) == ((), ())
+        assert ["the list of its words may be left" in str(one) for one in later.notices] == [True]
         assert states(world) == ["erased"]
         # With the patient's key it is known.
         published(world, tmp_path / "2", observation(2, "w"))
@@ -526,7 +528,7 @@ class TestANode:
         path.write_bytes(b"a copy that no index names yet")
         with open(path, "rb") as writer:
             fcntl.flock(writer, fcntl.LOCK_SH)
-            with pytest.raises(PartlyDoneError, match="1 of the store's files are in use") as caught:
+            with pytest.raises(PartlyDoneError, match="1 of its files are in use") as caught:
                 erased(world, gone)
             report: Any = caught.value.result
             assert (report.erased, len(report.transactions), caught.value.exit_code) == ((), 1, 3)

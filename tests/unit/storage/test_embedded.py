@@ -10,13 +10,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
-from panachain.errors import BlockNotFoundError, DiskError, IntegrityError, StoreUnavailableError
+from panachain.errors import BlockNotFoundError, DiskError, IntegrityError, StoreUnavailableError, UsageError
 from panachain.ipld import unixfs
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.storage import embedded, packs
@@ -126,6 +127,14 @@ class TestLargeFiles:
         assert self.packs(store) == {}
         assert list(store.blocks()) == []
         assert b"".join(store.read_file(add(store, bytes(3 * unixfs.CHUNK)))) == bytes(3 * unixfs.CHUNK)
+
+    def test_of_which_a_block_was_erased_leave_no_byte(self, store: EmbeddedStore) -> None:
+        data = os.urandom(3 * unixfs.CHUNK)
+        (guard,) = store.guards
+        guard.note([CID(RAW, sha256(data[: unixfs.CHUNK]).digest())])
+        with pytest.raises(UsageError, match="were erased"):
+            add(store, data)
+        assert self.packs(store) == {}
 
     def test_end_at_once_when_somebody_interrupts(self, store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch) -> None:
         made: list[int] = []

@@ -1,0 +1,452 @@
+"""Guards: nobody writes to a store while records are erased from it, and nobody stores afterwards what was erased."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+
+from panachain.config import Config
+from panachain.errors import DiskError, StoreUnavailableError, UsageError
+from panachain.ipld import car, dagcbor
+from panachain.ipld.cid import CID, DAG_CBOR, RAW
+from panachain.storage import erasing, guards
+from panachain.storage.blocks import BlobStore
+from panachain.storage.configured import open_named
+from panachain.storage.embedded import EmbeddedStore
+from panachain.storage.erasing import erase
+from panachain.storage.guards import Guard, guards_of
+from panachain.storage.kubo import KuboStore
+from panachain.storage.moving import move
+from panachain.storage.nodes import repair
+from panachain.storage.replicated import ReplicatedStore
+from panachain.storage.s3 import S3Store
+from panachain.storage.transfer import import_car
+from tests.unit.storage.memory_store import MemoryStore
+
+DATA = os.urandom(300)
+GONE = CID.of(RAW, DATA)
+KEPT_DATA = os.urandom(200)
+KEPT = CID.of(RAW, KEPT_DATA)
+LIST_DATA = dagcbor.encode({"v": "panachain/batch/1", "blocks": sorted([GONE, KEPT])})
+LIST = CID.of(DAG_CBOR, LIST_DATA)
+ALL = [(GONE, DATA), (KEPT, KEPT_DATA), (LIST, LIST_DATA)]
+
+
+def unlist(node: BlobStore, _cids: Collection[CID]) -> None:
+    """Let nothing keep it: the list goes."""
+    node.unpin(LIST)
+
+
+def filled(folder: Path) -> EmbeddedStore:
+    store = EmbeddedStore(folder)
+    store.put_blocks(ALL)
+    store.pin(LIST)
+    return store
+
+
+def on_disk(folder: Path) -> bool:
+    return any(DATA in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def a_car() -> BytesIO:
+    file = BytesIO()
+    car.write_car(file, [LIST], iter(ALL))
+    file.seek(0)
+    return file
+
+
+# Another process: each says what it does by files, so that no step of a test depends on time.
+_CHILD = """
+import sys, time
+from pathlib import Path
+from panachain.ipld.cid import CID, RAW
+from panachain.storage.embedded import EmbeddedStore
+folder, at, how = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+data = bytes.fromhex(sys.argv[4])
+def wait():
+    (at / "holds").touch()
+    while not (at / "go").exists():
+        time.sleep(0.01)
+def blocks():
+    yield CID.of(RAW, data), data
+    wait()
+try:
+    EmbeddedStore(folder).put_blocks(blocks())
+    print("stored")
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
+@contextmanager
+def a_writer_elsewhere(folder: Path, at: Path) -> Iterator[tuple[subprocess.Popen[str], Callable[[], str]]]:
+    """Give a process that holds the erased block in memory, and what lets it go on and returns what it came to."""
+    at.mkdir()
+    child = subprocess.Popen(
+        [sys.executable, "-c", _CHILD, str(folder), str(at), "put", DATA.hex()], stdout=subprocess.PIPE, text=True
+    )
+
+    def go() -> str:
+        (at / "go").touch()
+        return child.communicate(timeout=60)[0].strip()
+
+    try:
+        for _ in range(6000):
+            if (at / "holds").exists():
+                break
+            assert child.poll() is None
+            time.sleep(0.01)
+        yield child, go
+    finally:
+        child.kill()
+        child.communicate()
+
+
+class TestAWriterElsewhere:
+    def test_that_holds_the_block_in_memory_leaves_nothing_attested_and_stores_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = EmbeddedStore(tmp_path / "blocks")
+        monkeypatch.setattr(erasing, "PATIENCE", 0.0)
+        with a_writer_elsewhere(tmp_path / "blocks", tmp_path / "at") as (_, go):
+            (found,) = erase(store, [GONE], unlist)
+            # Its memory is seen by nobody: the node is busy, so nothing of it is attested.
+            assert (found.left, found.busy) == (set(), 1)
+            assert go() == "UsageError"
+        (found,) = erase(store, [GONE], unlist)
+        assert (found.left, found.busy, found.unsure) == (set(), 0, False)
+        assert not on_disk(tmp_path / "blocks")
+
+    def test_is_waited_for(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        store = EmbeddedStore(tmp_path / "blocks")
+        with a_writer_elsewhere(tmp_path / "blocks", tmp_path / "at") as (_, go):
+            said: list[str] = []
+
+            def ends(_seconds: float) -> None:
+                said.append(go())
+
+            monkeypatch.setattr(guards, "time", Mock(wraps=time, sleep=ends))
+            (found,) = erase(store, [GONE], unlist)
+        # It had begun before, so it stores what the erasure then deletes.
+        assert said == ["stored"]
+        assert (found.left, found.busy) == (set(), 0)
+        assert not on_disk(tmp_path / "blocks")
+
+    def test_that_is_killed_holds_nothing_any_more(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        store = EmbeddedStore(tmp_path / "blocks")
+        monkeypatch.setattr(erasing, "PATIENCE", 0.0)
+        with a_writer_elsewhere(tmp_path / "blocks", tmp_path / "at") as (child, _):
+            child.kill()
+            child.wait(timeout=60)
+            (found,) = erase(store, [GONE], unlist)
+        assert (found.left, found.busy) == (set(), 0)
+
+    def test_that_begins_afterwards_stores_it_nowhere(self, tmp_path: Path) -> None:
+        erase(filled(tmp_path / "blocks"), [GONE], unlist)
+        other = EmbeddedStore(tmp_path / "blocks")
+        for write in (
+            lambda: other.put_block(GONE, DATA),
+            lambda: other.put_blocks([(KEPT, KEPT_DATA), (GONE, DATA)]),
+            lambda: other.add_file([DATA]),
+            lambda: other.add_made(len(DATA), lambda _index, buffer: buffer.__setitem__(slice(None), DATA)),
+        ):
+            with pytest.raises(UsageError, match="were erased"):
+                write()
+            assert not other.has_block(GONE)
+        assert other.scrub() == 0
+        assert not on_disk(tmp_path / "blocks")
+        # Whatever else there is goes in, also after a refusal.
+        fresh = os.urandom(50)
+        other.put_block(CID.of(RAW, fresh), fresh)
+        assert other.get_block(CID.of(RAW, fresh)) == fresh
+
+
+class TestWhatGoesOverTheWholeStore:
+    """Repair, move and import hold what they read until they wrote it."""
+
+    @pytest.mark.parametrize("nodes", [1, 2])
+    @pytest.mark.parametrize("what", ["repair", "move", "import"])
+    def test_keeps_an_erasure_waiting(
+        self, tmp_path: Path, nodes: int, what: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(erasing, "PATIENCE", 0.0)
+        folders = [tmp_path / str(number) for number in range(nodes)]
+        store = ReplicatedStore([filled(folder) for folder in folders], nodes)
+        found: list[list[int]] = []
+
+        def meanwhile(*_args: object, **_kwargs: object) -> None:
+            def other() -> None:
+                # Another program on the same folders.
+                again = ReplicatedStore([EmbeddedStore(folder) for folder in folders], nodes)
+                found.append([one.busy for one in erase(again, [GONE], unlist)])
+
+            if not found:
+                thread = threading.Thread(target=other)
+                thread.start()
+                thread.join()
+
+        if what == "repair":
+            repair(store, progress=meanwhile)
+        elif what == "move":
+            move(store, EmbeddedStore(tmp_path / "new"), progress=meanwhile)
+        else:
+            import_car(store, a_car(), name="x.car", progress=meanwhile)
+        assert found == [[1] * nodes]
+
+    @pytest.mark.parametrize("what", ["repair", "move", "import", "put"])
+    def test_waits_for_an_erasure_and_says_so(self, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        store = filled(tmp_path / "blocks")
+        monkeypatch.setattr(guards, "WAIT", 0.0)
+        refused: list[StoreUnavailableError] = []
+
+        def meanwhile(node: BlobStore, _cids: Collection[CID]) -> None:
+            # The erasure's own writes go by.
+            node.put_block(KEPT, KEPT_DATA)
+
+            def other() -> None:
+                again = ReplicatedStore([EmbeddedStore(tmp_path / "blocks")], 1)
+                does: dict[str, Callable[[], object]] = {
+                    "repair": lambda: repair(again),
+                    "move": lambda: move(MemoryStore(), again),
+                    "import": lambda: import_car(again, a_car(), name="x.car"),
+                    "put": lambda: again.put_blocks([(KEPT, KEPT_DATA)]),
+                }
+                with pytest.raises(StoreUnavailableError) as caught:
+                    does[what]()
+                refused.append(caught.value)
+
+            thread = threading.Thread(target=other)
+            thread.start()
+            thread.join()
+
+        (found,) = erase(store, [GONE], meanwhile)
+        assert (found.left, found.busy, len(refused)) == (set(), 0, 1)
+        assert "records are being erased from the embedded store" in str(refused[0])
+        assert what == "put" or "when `panachain erase` has ended" in refused[0].hint
+
+    def test_repair_brings_nothing_back_from_a_node_that_was_away(self, tmp_path: Path) -> None:
+        here, away = filled(tmp_path / "here"), filled(tmp_path / "away")
+        erase(here, [GONE], unlist)
+        # Twice: the second run begins with what the first one noted at the other node.
+        for _ in range(2):
+            report = repair(ReplicatedStore([here, away], 2))
+            assert [(one.erased, one.lost, one.failure) for one in report.nodes] == [(0, 0, ""), (1, 0, "")]
+            assert (report.lost, report.whole) == ([], True)
+        assert not here.has_block(GONE)
+        assert list(here.pins()) == []
+        assert not on_disk(tmp_path / "here")
+        # And one that was named anew: nobody gives it there, either.
+        empty = EmbeddedStore(tmp_path / "empty")
+        repair(ReplicatedStore([away, empty], 2))
+        assert not empty.has_block(GONE)
+        assert empty.has_block(KEPT)
+
+    def test_move_leaves_it_behind_and_takes_the_notes_along(self, tmp_path: Path) -> None:
+        old, new = filled(tmp_path / "old"), EmbeddedStore(tmp_path / "new")
+        erase(old, [GONE], unlist)
+        away = filled(tmp_path / "away")
+        old.pin(KEPT)
+        move(old, new)
+        report = move(away, new)
+        assert (report.erased, report.missing, report.unpinned) == (1, (), 1)
+        assert not new.has_block(GONE)
+        assert set(new.pins()) == {KEPT}
+        with pytest.raises(UsageError, match="were erased"):
+            new.put_block(GONE, DATA)
+
+    def test_import_stores_all_but_that(self, tmp_path: Path) -> None:
+        store = filled(tmp_path / "blocks")
+        erase(store, [GONE], unlist)
+        report = import_car(store, a_car(), name="x.car")
+        assert (report.erased, report.missing, report.pinned) == (1, (), 0)
+        assert (store.has_block(GONE), store.has_block(KEPT), list(store.pins())) == (False, True, [])
+        # Elsewhere it is a file as any.
+        report = import_car(EmbeddedStore(tmp_path / "other"), a_car(), name="x.car")
+        assert (report.erased, report.pinned) == (0, 1)
+
+    def test_of_several_nodes_none_takes_it(self, tmp_path: Path) -> None:
+        here, other = filled(tmp_path / "here"), MemoryStore()
+        erase(here, [GONE], unlist)
+        store = ReplicatedStore([other, here], 1)
+        for write in (
+            lambda: store.put_block(GONE, DATA),
+            lambda: store.put_blocks([(GONE, DATA)]),
+            lambda: store.add_file([DATA]),
+        ):
+            with pytest.raises(UsageError, match="were erased"):
+                write()
+        assert not other.held
+
+    def test_a_node_whose_folder_cannot_be_locked_is_one_that_failed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        good, bad = EmbeddedStore(tmp_path / "good"), EmbeddedStore(tmp_path / "bad")
+        monkeypatch.setattr(bad.guards[0], "_lock_file", tmp_path / "bad" / "index.sqlite" / "store.lock")
+        ReplicatedStore([bad, good], 1).put_blocks([(KEPT, KEPT_DATA)])
+        assert good.has_block(KEPT)
+        with pytest.raises(StoreUnavailableError, match="1 of 2 nodes could store"):
+            ReplicatedStore([bad, good], 2).put_blocks([(GONE, DATA)])
+        failed, done = erase(ReplicatedStore([bad, good], 1), [KEPT], unlist)
+        assert (failed.unsure, done.unsure, done.left) == (True, False, set())
+        assert "can't be locked" in str(failed.failure)
+
+
+class TestOneProcess:
+    def test_uploads_and_erasures_in_threads_end(self, tmp_path: Path) -> None:
+        """Nobody waits in a circle: the lock is taken before the store's own, and the erasure's writes go by."""
+        store = filled(tmp_path / "blocks")
+        failures: list[BaseException] = []
+
+        def uploads() -> None:
+            try:
+                for _ in range(15):
+                    data = os.urandom(1000)
+                    store.put_blocks([(CID.of(RAW, data), data)])
+                    store.add_made(
+                        5000, lambda _index, buffer: buffer.__setitem__(slice(None), os.urandom(len(buffer)))
+                    )
+            except BaseException as error:  # noqa: BLE001
+                failures.append(error)
+
+        threads = [threading.Thread(target=uploads) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+
+        def writes(node: BlobStore, cids: Collection[CID]) -> None:
+            unlist(node, cids)
+            node.put_block(KEPT, KEPT_DATA)
+
+        results = [erase(store, [GONE], writes)[0] for _ in range(3)]
+        for thread in threads:
+            thread.join(timeout=60)
+            assert not thread.is_alive()
+        assert failures == []
+        assert [one.left for one in results] == [set()] * 3
+
+    def test_the_same_folder_twice_is_one_lock(self, tmp_path: Path) -> None:
+        one, same = filled(tmp_path / "blocks"), EmbeddedStore(tmp_path / "blocks")
+        found = erase(ReplicatedStore([one, same], 1), [GONE], unlist)
+        assert [(each.left, each.busy, each.failure) for each in found] == [(set(), 0, None)] * 2
+
+    def test_two_erasures_follow_each_other(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(erasing, "PATIENCE", 0.0)
+        guard = Guard(tmp_path, "store")
+        with guard.alone(0.0) as first:
+            other: list[bool] = []
+
+            def second() -> None:
+                with guard.alone(0.0) as held:
+                    other.append(held)
+
+            thread = threading.Thread(target=second)
+            thread.start()
+            thread.join()
+            # The same thread has it already.
+            with guard.alone(0.0) as again:
+                assert (first, again, other) == (True, True, [False])
+        with guard.alone(0.0) as later:
+            assert later
+
+
+class TestAFolder:
+    def test_that_is_read_only_is_said(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        store = filled(tmp_path / "blocks")
+
+        def refuse(_path: Path, _flags: int) -> int:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+        monkeypatch.setattr(guards, "open_private", refuse)
+        with pytest.raises(DiskError, match="Read-only file system; nothing was stored") as caught:
+            store.put_block(GONE, DATA)
+        assert "must be writable" in caught.value.hint
+        # Reading needs no lock.
+        assert store.get_block(GONE) == DATA
+
+    def test_on_a_file_system_without_locks_is_said(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        store = filled(tmp_path / "blocks")
+
+        def refuse(_descriptor: int, _kind: int) -> None:
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+        monkeypatch.setattr(guards.fcntl, "flock", refuse)
+        with pytest.raises(StoreUnavailableError, match="can't be locked") as caught:
+            store.put_block(GONE, DATA)
+        assert "NFS" in caught.value.hint
+        (found,) = erase(store, [GONE], unlist)
+        assert (found.unsure, "can't be locked" in str(found.failure)) == (True, True)
+
+    def test_whose_notes_are_damaged_takes_nothing(self, tmp_path: Path) -> None:
+        erase(filled(tmp_path / "blocks"), [GONE], unlist)
+        (tmp_path / "blocks" / "erased.sqlite").write_bytes(b"no database, and longer than one page's head" * 100)
+        with pytest.raises(StoreUnavailableError, match="can't be read"):
+            EmbeddedStore(tmp_path / "blocks").put_block(CID.of(RAW, b"new"), b"new")
+
+
+def test_the_notes_name_nothing(tmp_path: Path) -> None:
+    erase(filled(tmp_path / "blocks"), [GONE], unlist)
+    notes = (tmp_path / "blocks" / "erased.sqlite").read_bytes()
+    assert GONE.digest not in notes
+    assert Guard(tmp_path / "blocks", "store").erased([GONE, KEPT]) == {GONE}
+
+
+def test_many_are_asked_for_at_once(tmp_path: Path) -> None:
+    guard = Guard(tmp_path, "store")
+    cids = [CID.of(RAW, number.to_bytes(4, "big")) for number in range(1100)]
+    assert guard.erased(cids) == set()
+    guard.note(cids[::2])
+    assert guard.erased(cids) == set(cids[::2])
+    guard.close()
+    assert guard.erased(cids[:2]) == {cids[0]}
+
+
+def test_stores_of_other_kinds_have_a_guard_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "k")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    config = Config(home=tmp_path)
+    urls = ("kubo:/ip4/127.0.0.1/tcp/1", "s3://bucket/a?endpoint=http://127.0.0.1:1")
+    for url, kind in zip(urls, (KuboStore, S3Store), strict=True):
+        one, same = open_named(config, url, probe=False), open_named(config, url, probe=False)
+        assert isinstance(one, kind)
+        assert [guard.place for guard in guards_of(one)] == [guard.place for guard in guards_of(same)]
+        monkeypatch.setattr(one, "delete_blocks", lambda _cids: 0)
+        monkeypatch.setattr(one, "has_block", lambda _cid: False)
+        monkeypatch.setattr(one, "unpin", lambda _cid: None)
+        (found,) = erase(one, [GONE], unlist)
+        assert (found.left, found.busy, found.failure) == (set(), 0, None)
+        # Refused before anything is sent.
+        monkeypatch.setattr(same, "_refresh", lambda: None, raising=False)
+        with pytest.raises(UsageError, match="were erased"):
+            same.put_block(GONE, DATA)
+        with pytest.raises(UsageError, match="were erased"):
+            same.put_blocks([(GONE, DATA)])
+        with one.guards[0].alone(0.0), monkeypatch.context() as patch:  # type: ignore[attr-defined]
+            patch.setattr(guards, "WAIT", 0.0)
+            refused: list[str] = []
+
+            def other() -> None:
+                with pytest.raises(StoreUnavailableError) as caught:
+                    same.put_blocks([(KEPT, KEPT_DATA)])  # noqa: B023
+                refused.append(str(caught.value))  # noqa: B023
+
+            thread = threading.Thread(target=other)
+            thread.start()
+            thread.join()
+            assert "records are being erased" in refused[0]
+    assert {path.name for path in (tmp_path / "stores").iterdir()} == {
+        Path(g.place).parent.name for g in _all(config, urls)
+    }
+
+
+def _all(config: Config, urls: tuple[str, ...]) -> list[Guard]:
+    return [guard for url in urls for guard in guards_of(open_named(config, url, probe=False))]
