@@ -26,11 +26,12 @@ from panachain.records.sensitivity import PROFILES, Profile
 from panachain.records.sources import Source, find_sources
 from panachain.records.split import MEDIA_TYPE
 from panachain.records.versions import bundle_of
+from panachain.records.word_list import Room
 from tests.support import shared
 from tests.unit.records.pdfs import pdf
 
-Read = tuple[str, list[PlainRecord], list[ListedWords], tuple[str, ...], str]
-"""What a source gives: its path, records, their words, what closes it, and why it can't be read."""
+Read = tuple[str, list[PlainRecord], list[tuple[bytes, Room]], tuple[str, ...], str]
+"""What a source gives: its path, records, the list of their words, what closes it, and why it can't be read."""
 
 
 class Asking(Readers):
@@ -100,7 +101,7 @@ def plan(pairs: Iterator[tuple[Source, None]]) -> list[Read]:
             records = list(source.whole())
         except InputError as exc:
             error = f"{exc} {exc.hint}"
-        found.append((str(source.path), records, [words(one) for one in records], source.closed_by, error))
+        found.append((str(source.path), records, [listed(one) for one in records], source.closed_by, error))
     return found
 
 
@@ -109,6 +110,12 @@ def words(record: PlainRecord) -> ListedWords:
     if record.media_type == MEDIA_TYPE and isinstance(record.content, bytes):
         known = bundle_of(record.content)
     return listed_words(record, known)
+
+
+def listed(record: PlainRecord) -> tuple[bytes, Room]:
+    """Return what is published of a record's words: their order until then is another one in each process."""
+    packed, room = words(record)
+    return word_list.body_of([packed]), room
 
 
 def everything(_: Source, __: None) -> bool:
