@@ -54,6 +54,18 @@ class FileContent:
 
 
 @dataclass(frozen=True)
+class ReadWords:
+    """What a content is found by, where that was read together with it."""
+
+    content: bytes = field(repr=False)
+    """The content, by which whoever changes a record's content has its words read anew."""
+    packed: bytes | None = field(repr=False)
+    """As its list takes them (records/word_list.py); None where there are none."""
+    room: tuple[int, int, int]
+    """Bytes, terms and places that they take in a list."""
+
+
+@dataclass(frozen=True)
 class PlainRecord:
     """One record before it is sealed: a FHIR Bundle of one category and year, one attachment, or one file."""
 
@@ -69,6 +81,8 @@ class PlainRecord:
     """Which of the source's records this is, from 0: the same source always splits the same way."""
     emergency: bool = False
     """Whether the emergency lane has it although its category as a whole isn't in there."""
+    words: ReadWords | None = field(default=None, repr=False, compare=False)
+    """What it is found by, if that is known already."""
 
     @property
     def size(self) -> int:

@@ -6,6 +6,7 @@ The process is started with the first file and goes on with the next ones; one t
 from __future__ import annotations
 
 import atexit
+import io
 import subprocess
 import sys
 import threading
@@ -35,6 +36,7 @@ class _Worker:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
+        self._is_here = False
         self._known = lru_cache(maxsize=_KEPT)(lambda digest: list[PdfText]())
 
     def read(self, content: bytes) -> PdfText:
@@ -45,6 +47,9 @@ class _Worker:
                 kept.append(self._ask(content))
             return kept[0]
 
+    def in_this_process(self) -> None:
+        self._is_here = True
+
     def close(self) -> None:
         with self._lock:
             if self._process is not None:
@@ -54,6 +59,12 @@ class _Worker:
                 self._process = None
 
     def _ask(self, content: bytes) -> PdfText:
+        if self._is_here:
+            # Imported here: no other process reads a file itself.
+            from panachain.records.pdf_worker import text_in
+
+            found, is_all = text_in(io.BytesIO(content))
+            return PdfText(found.decode(), is_all)
         source, sink = self._pipes()
         try:
             source.write(len(content).to_bytes(4, "big") + content)
@@ -87,6 +98,11 @@ class _Worker:
 
 
 _WORKER: Final = _Worker()
+
+
+def read_in_this_process() -> None:
+    """Read files in this process from now on: for one that is bounded itself, and dies alone (`reading_worker.py`)."""
+    _WORKER.in_this_process()
 
 
 def text_of_pdf(content: bytes) -> PdfText:

@@ -29,15 +29,24 @@ class _OutOfTimeError(BaseException):
 
 def main() -> None:
     """Answer until the input ends."""
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    signal.signal(signal.SIGVTALRM, _stop)
-    # Warnings of the reader quote what they warn of.
-    logging.disable(logging.CRITICAL)
+    prepare(memory=_MEMORY)
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     while head := source.read(4):
         text, is_all = text_in(io.BytesIO(source.read(int.from_bytes(head, "big"))))
         sink.write(bytes([is_all]) + len(text).to_bytes(4, "big") + text)
         sink.flush()
+
+
+def prepare(*, memory: int) -> None:
+    """Bound this process before it reads files of others.
+
+    Args:
+        memory: bytes that it may take.
+    """
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    signal.signal(signal.SIGVTALRM, _stop)
+    # Warnings of the reader quote what they warn of.
+    logging.disable(logging.CRITICAL)
 
 
 def text_in(file: BinaryIO, *, seconds: float = _SECONDS) -> tuple[bytes, bool]:

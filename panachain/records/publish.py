@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
@@ -29,9 +29,9 @@ from panachain.records.content import Sealed, content_context, seal_content
 from panachain.records.header import HospitalLane
 from panachain.records.journal import JournalRecord, MovedRecord
 from panachain.records.likeness import of_header
+from panachain.records.listed_words import listed_words
 from panachain.records.merging import Merging
 from panachain.records.pairing import Pairing
-from panachain.records.record_words import words_of
 from panachain.records.split import MEDIA_TYPE
 from panachain.records.version_list import VersionList
 from panachain.records.versions import Bundle, bundle_of
@@ -56,6 +56,16 @@ _TINY: Final = 1 << 13
 """Bytes up to which sealing a record isn't worth another thread."""
 _SMALL: Final = 1 << 20
 """Bytes up to which sealing a record is left to another thread; larger ones use all cores by themselves."""
+
+
+Bodies = Callable[[Iterable[Sequence[bytes | None] | None]], Iterator[bytes | None]]
+"""Makes the bodies of lists of words (`word_list.body_of`), each of its contents, in their order; None of None."""
+
+
+def bodies_here(lists: Iterable[Sequence[bytes | None] | None]) -> Iterator[bytes | None]:
+    """Yield the body of each list of words."""
+    for contents in lists:
+        yield None if contents is None else word_list.body_of(contents)
 
 
 @dataclass(frozen=True)
@@ -157,6 +167,7 @@ class BatchBuilder:
         previous: CID | None,
         at: int,
         merging: Merging | None = None,
+        bodies: Bodies = bodies_here,
     ) -> None:
         """Begin a batch.
 
@@ -168,6 +179,7 @@ class BatchBuilder:
             previous: root of the manifest before it, or None for the first.
             at: Unix seconds, written into each header.
             merging: what its manifest carries of earlier ones.
+            bodies: makes the lists of words.
         """
         self._store = store
         self._hospital = hospital
@@ -175,6 +187,7 @@ class BatchBuilder:
         self._sequence = sequence
         self._previous = previous
         self._at = at
+        self._make_bodies = bodies
         self._groups: dict[tuple[Address, Category, int, bool, int], _Group] = {}
         self._full: list[_Group] = []
         self._rows = Rows(sequence)
@@ -234,7 +247,7 @@ class BatchBuilder:
         Raises:
             InputError: its file can't be read, or changed.
         """
-        words, room = _listed_words(record, bundle)
+        words, room = listed_words(record, bundle)
         # 1. One group, and so one fresh envelope key, for each patient, category and year, and each path.
         key = (pairing.patient, record.category, record.year, record.emergency, sequence)
         if key in self._groups and self._groups[key].is_full(record, room):
@@ -342,8 +355,11 @@ class BatchBuilder:
         groups = [*self._full, *self._groups.values()]
         # Most of what a small group takes, and done by the curve's library beside Python.
         envelopes = in_order(self._pool, _envelope, groups)
-        for group, envelope in zip(groups, envelopes, strict=True):
-            self._finish_group(group, envelope, published, journal_records)
+        # What they are found by; nothing for a statement, and for an image.
+        lists = ([entry.words for entry in group.entries] for group in groups)
+        bodies = self._make_bodies(contents if any(contents) else None for contents in lists)
+        for group, envelope, body in zip(groups, envelopes, bodies, strict=True):
+            self._finish_group(group, envelope, body, published, journal_records)
         # 6. The manifest, and the list that keeps all of it from garbage collection.
         root, blocks = manifest.build(
             self._rows.entries,
@@ -372,6 +388,7 @@ class BatchBuilder:
         self,
         group: _Group,
         envelope: bytes,
+        body: bytes | None,
         published: list[PublishedRecord],
         journal_records: list[JournalRecord],
     ) -> None:
@@ -384,10 +401,7 @@ class BatchBuilder:
         lists = [entry.versions for entry in group.entries if entry.versions is not None]
         # What holds no resources, and says nothing of any, has no order of publication that anybody asks for.
         ordered = bool(lists) or any(entry.media_type == STATEMENT for entry in group.entries)
-        # What they are found by; nothing for a statement, and for an image.
-        words = None
-        if any(entry.words for entry in group.entries):
-            words = unixfs.build(word_list.seal([entry.words for entry in group.entries], group.key), self._put)
+        words = None if body is None else unixfs.build(word_list.seal_body(body, group.key), self._put)
         # One such record is its own inventory: its signed header says that there is no other.
         inventory_cid = None
         if len(items) > 1 or ordered or words is not None:
@@ -472,17 +486,6 @@ class BatchBuilder:
         for cid, data in blocks:
             self._put(cid, data)
         return root
-
-
-def _listed_words(record: PlainRecord, bundle: Bundle | None) -> tuple[bytes | None, Room]:
-    """Return the words of a record as their list takes them, and the room there; None where there are none."""
-    words = words_of(record, bundle)
-    if words is None:
-        return None, Room()
-    packed = word_list.packed(words)
-    room = word_list.room_of(words, packed)
-    # One record takes half a list at most: so whatever comes before it, there is a list that takes it.
-    return (packed, room) if room.fits(parts=2) else (None, Room())
 
 
 def _envelope(group: _Group) -> bytes:

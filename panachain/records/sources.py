@@ -37,14 +37,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import BinaryIO, Final, NamedTuple, Protocol
 
 from panachain.crypto import labels
 from panachain.errors import InputError, IntegrityError
 from panachain.ipld import dagcbor
-from panachain.model.records import FileContent, PlainRecord
+from panachain.model.records import FileContent, PlainRecord, ReadWords
 from panachain.model.scope import EMERGENCY, RESTRICTED, UNDATED, Category
 from panachain.records import apple, archives, cda, classify, dicom, encodings, hl7, pdf, persons, viewer_bundle, xml
 from panachain.records.canonical import BLANKS, BOM
@@ -112,6 +112,29 @@ class _About:
     closed_by: tuple[str, ...] = ()
 
 
+class Reading(NamedTuple):
+    """All that the records of a source follow from which is held as a whole."""
+
+    name: str
+    """Of its file."""
+    content: bytes
+    category: Category | None
+    """As `find_sources`."""
+    profile: Profile | None
+    """Says what is sensitive."""
+
+    def pieces(self) -> tuple[list[Piece], tuple[str, ...]]:
+        """Return its records, and what closes the document that it is as a whole; the same ones in any process.
+
+        Raises:
+            InputError: as `Source.records`.
+        """
+        about = _About(self.name)
+        matcher = None if self.profile is None else matcher_of(self.profile)
+        suffix = PurePath(self.name).suffix.lower()
+        return list(_pieces_of_bytes(self.content, suffix, self.category, matcher, about)), about.closed_by
+
+
 class Opened(Protocol):
     """A file that can be opened again and again: one on disk, or a member of an archive."""
 
@@ -162,10 +185,21 @@ class Source:
     """Bytes that a member takes in its archive; None for a file of its own."""
     closed_by: tuple[str, ...] = ()
     """Sections that close the document that it is as a whole; known once its records were read."""
+    ahead: Callable[[], Sequence[tuple[Piece, ReadWords | None]] | None] | None = field(
+        default=None, repr=False, compare=False
+    )
+    """Gives what another process read of it (`reading_ahead.py`), or None: then it is read here."""
 
     def with_profile(self, profile: Profile) -> Source:
         """Return the same source with another profile that says what is sensitive."""
-        return replace(self, _matcher=matcher_of(profile))
+        return replace(self, _matcher=matcher_of(profile), ahead=None)
+
+    def reading(self) -> Reading | None:
+        """Return what its records follow from, if it is held as a whole, so that they can be read elsewhere."""
+        if self._content is None or self.error is not None:
+            return None
+        profile = None if self._matcher is None else self._matcher.profile
+        return Reading(self.path.name, self._content, self._category, profile)
 
     @property
     def on_disk(self) -> int:
@@ -266,10 +300,14 @@ class Source:
     def _records(self) -> Iterator[PlainRecord]:
         if self.error is not None:
             raise self.error
-        for part, piece in enumerate(self._pieces()):
+        ahead = None if self.ahead is None or self._content is None else self.ahead()
+        found = ahead if ahead is not None else ((piece, None) for piece in self._pieces())
+        for part, (piece, words) in enumerate(found):
             category = self._settled(piece.category)
             emergency = piece.emergency and category is piece.category
-            yield PlainRecord(category, piece.year, piece.media_type, piece.content, self.identity, part, emergency)
+            yield PlainRecord(
+                category, piece.year, piece.media_type, piece.content, self.identity, part, emergency, words
+            )
         # Whoever wants them again has the file read again.
         self._content = None
 

@@ -122,7 +122,16 @@ def seal(contents: Sequence[bytes | None], envelope_key: EnvelopeKey) -> list[by
         TooLargeError: a list doesn't take so much, so no reader would take it: whoever publishes asks `Room` first.
         IntegrityError: as `TooLargeError`, for the number of terms or places; or what is given isn't of `packed`.
     """
-    body = body_of(contents)
+    return seal_body(body_of(contents), envelope_key)
+
+
+def seal_body(body: bytes, envelope_key: EnvelopeKey) -> list[bytes]:
+    """Return the segments of a sealed list.
+
+    Args:
+        body: from `body_of`.
+        envelope_key: of the envelope whose contents it lists.
+    """
     plain = padding.pad(len(body).to_bytes(_SIZE, "big") + compress(body))
     return list(stream.seal_segments(plain, envelope_key.words_key(), labels.ENVELOPE_WORDS))
 

@@ -16,7 +16,7 @@ from panachain.errors import NothingToDoError, Omission, PartlyDoneError, UsageE
 from panachain.model.actors import Address
 from panachain.records.pairing import Pairing
 from panachain.records.sources import Source
-from panachain.sdk.batches import open_batches
+from panachain.sdk.batches import Batches, open_batches
 from panachain.sdk.kept_persons import KeptPersons
 from panachain.sdk.network import Network
 from panachain.sdk.results.uploads import UploadReport
@@ -76,15 +76,22 @@ class Publishing:
             PartlyDoneError: something was left out; all else was published: `result` is the report.
             NothingToDoError: there is nothing to publish.
         """
-        with open_batches(self.network, self.hospital, self.seed, self.folder) as batches:
+        # Imported here: most commands of a hospital read nothing.
+        from panachain.records.reading_ahead import Readers
+
+        with (
+            open_batches(self.network, self.hospital, self.seed, self.folder) as batches,
+            Readers() as readers,
+        ):
+            ahead = readers.sources(sources, _unread(batches), words=not self.dry_run)
             now = int(self.network.clock())
             if self.dry_run:
-                told = sources if self.explain is None else explained(sources, self.explain)
+                told = ahead if self.explain is None else explained(ahead, self.explain)
                 read_only(told, batches, tally, now=now, persons=persons)
             else:
                 batches.reconcile()
                 wait = self.network.config.jitter if self.jitter is None else duration(self.jitter, name="jitter")
-                Upload(batches, tally, persons, jitter=wait, now=now).run(sources)
+                Upload(batches, tally, persons, jitter=wait, now=now, bodies=readers.bodies).run(ahead)
                 if self.verify:
                     tally.read_back = batches.history.read_back(batches.journal, tally.named)
         tally.check()
@@ -99,3 +106,16 @@ class Publishing:
             done = f"{len(report.records)} records of {patients} patients were {what}"
             raise PartlyDoneError.of(report.omissions, done=done, result=report)
         return report
+
+
+def _unread(batches: Batches) -> Callable[[Source, Pairing], bool]:
+    """Return what tells whether a source will be read: not if it was published, or named before."""
+    seen: set[tuple[Address, bytes]] = set()
+
+    def tell(source: Source, pairing: Pairing) -> bool:
+        name = (pairing.patient, source.identity)
+        is_new = name not in seen and not batches.journal.source_done(*name)
+        seen.add(name)
+        return is_new
+
+    return tell

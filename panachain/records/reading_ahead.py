@@ -1,0 +1,429 @@
+"""Reading ahead: while an upload seals one source, further processes read the next ones.
+
+Whatever they answer, the upload would have worked out itself, and it does so where they answer nothing: results, their
+order and every error are the same with them and without, and on one core there are none. The upload never waits while
+there is something to read that nobody has begun: it reads that itself. They are started once there is enough to do,
+hold no key, get no secret (`reading_worker.py`), and end with the upload, however that ends. Never holds more of the
+sources ahead than `MOST_AHEAD`, and never waits longer than `PATIENCE`. Follows ADR 74.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import Enum, auto
+from typing import IO, Any, Final, TypeVar
+
+from panachain.errors import IntegrityError
+from panachain.ipld import dagcbor
+from panachain.model.records import ReadWords
+from panachain.model.scope import Category
+from panachain.records.reading_worker import HEAD, MOST_BYTES, answer, to_list, to_read
+from panachain.records.sources import Reading, Source
+from panachain.records.split import Piece
+
+COMMAND: Final = ["-P", "-m", "panachain.records.reading_worker"]
+"""What Python runs. -P: no module is taken from the folder that somebody happens to work in."""
+MOST_AHEAD: Final = 32 << 20
+"""Bytes of sources that are ahead of the one that is sealed, unless a single one is larger."""
+MOST_JOBS: Final = 256
+"""Sources that are ahead, however small."""
+PATIENCE: Final = 300.0
+"""Seconds that an answer is waited for once there is nothing else to do; then its process is ended."""
+MOST_PROCESSES: Final = 4
+"""More of them would wait for the one that seals."""
+_WORTH: Final = 1 << 20
+"""Bytes to read from which on a process is worth its start, which takes as long as reading half of them."""
+_PARCEL: Final = 1 << 18
+"""Bytes that are asked at once: each question and each answer wakes a thread of a busy process."""
+_UNDER_WAY: Final = 2
+"""Parcels of a process that are under way: it reads the second one while the first one's answer is taken."""
+_COST: Final = 512
+"""Bytes of a source that count besides its own: what takes as long to read."""
+_MOST_STARTS: Final = 16
+"""Processes that are started for those that died; after them the upload reads by itself."""
+_GOODBYE: Final = 10.0
+"""Seconds that a killed process, and a thread that reads from it, are waited for."""
+_KEPT: Final = ("PATH", "PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ")
+"""What of the environment a process gets: what finds Python and its modules. The rest may name secrets."""
+_T = TypeVar("_T")
+
+
+class _State(Enum):
+    WAITING = auto()
+    """Nobody has begun it."""
+    TAKEN = auto()
+    DONE = auto()
+
+
+class Job:
+    """A question that a process may answer."""
+
+    def __init__(self, question: list[Any], size: int) -> None:
+        """Take the question, and how many bytes it is about."""
+        self.question: list[Any] = question
+        self.size = size + _COST
+        self.state = _State.WAITING
+        self.answer: Any = None
+
+    def finish(self, found: Any) -> None:
+        """Note the answer, and forget the question."""
+        self.state, self.answer, self.question = _State.DONE, found, []
+
+
+class Readers:
+    """The processes of one upload; they end with `close`."""
+
+    def __init__(self, processes: int | None = None) -> None:
+        """Start none yet.
+
+        Args:
+            processes: how many there may be beside this one; by default one for each further core.
+        """
+        self._most = min(_cores() - 1, MOST_PROCESSES) if processes is None else processes
+        self._condition = threading.Condition()
+        self._waiting: deque[Job] = deque()
+        self._running: list[_Process] = []
+        self._offered = 0
+        self._closed = False
+        self.started = 0
+        """Processes that were started."""
+        self.answered = 0
+        """Questions that they answered."""
+
+    def __enter__(self) -> Readers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all processes, whatever they do."""
+        with self._condition:
+            self._closed = True
+            self._waiting.clear()
+            running, self._running = self._running, []
+            self._condition.notify_all()
+        for one in running:
+            one.kill()
+        for one in running:
+            one.join()
+
+    def sources(
+        self, pairs: Iterable[tuple[Source, _T]], wanted: Callable[[Source, _T], bool], *, words: bool = True
+    ) -> Iterator[tuple[Source, _T]]:
+        """Yield sources in their order, each once those that follow it are being read.
+
+        Args:
+            pairs: each with something that belongs to it; an error of it comes where it would come without this.
+            wanted: tells whether a source is to be read at all.
+            words: whether the words of its records are wanted, too.
+        """
+
+        def job(pair: tuple[Source, _T]) -> Job | None:
+            source = pair[0]
+            reading = source.reading() if wanted(*pair) else None
+            return None if reading is None else Job(to_read(reading, words=words), len(reading.content))
+
+        for (source, beside), made in self._ahead(pairs, job):
+            reading = None if made is None else source.reading()
+            if made is not None and reading is not None:
+                source.ahead = _Handle(self, made, source, reading)
+            yield source, beside
+            source.ahead = None
+
+    def bodies(self, lists: Iterable[Sequence[bytes | None] | None]) -> Iterator[bytes | None]:
+        """Yield the bodies of lists of words, as `publish.bodies_here` does."""
+        # Imported here: it is what the processes are for.
+        from panachain.records.word_list import body_of
+
+        def job(contents: Sequence[bytes | None] | None) -> Job | None:
+            return None if contents is None else Job(to_list(contents), sum(len(one or b"") for one in contents))
+
+        for contents, made in self._ahead(lists, job):
+            found = None if made is None else self.answer(made)
+            if contents is None:
+                yield None
+            else:
+                yield found if isinstance(found, bytes) else body_of(contents)
+
+    def answer(self, job: Job) -> Any:
+        """Return the answer to a question, or None where nobody else has one; reads others while it is waited for."""
+        while True:
+            with self._condition:
+                if job.state is _State.WAITING:
+                    # Nobody began it, so whoever asks does.
+                    self._waiting.remove(job)
+                    job.finish(None)
+                if len(self._running) < self._most:
+                    # One that died.
+                    self._start()
+                if job.state is _State.DONE:
+                    found, job.answer = job.answer, None
+                    return found
+                other = self._waiting.popleft() if self._waiting else None
+                if other is not None:
+                    other.state = _State.TAKEN
+                elif not self._condition.wait_for(lambda: job.state is _State.DONE, PATIENCE):
+                    self._give_up(job)
+            if other is not None:
+                self._here(other)
+
+    def _here(self, job: Job) -> None:
+        """Answer a question in this process."""
+        found = None
+        try:
+            found = answer(job.question)
+        except Exception:  # noqa: BLE001, S110  # It comes again where it belongs: where its source is read.
+            pass
+        finally:
+            with self._condition:
+                job.finish(found)
+
+    def _ahead(self, items: Iterable[_T], job_of: Callable[[_T], Job | None]) -> Iterator[tuple[_T, Job | None]]:
+        if self._most < 1:
+            yield from ((item, None) for item in items)
+            return
+        ahead: deque[tuple[_T, Job | None]] = deque()
+        size, following, failed = 0, iter(items), None
+        is_more = True
+        while True:
+            while is_more and (not ahead or (size < MOST_AHEAD and len(ahead) < MOST_JOBS)):
+                try:
+                    item = next(following)
+                    job = job_of(item)
+                except StopIteration:
+                    is_more = False
+                except Exception as exc:  # noqa: BLE001  # Raised below, in its place.
+                    is_more, failed = False, exc
+                else:
+                    ahead.append((item, job))
+                    if job is not None:
+                        size += job.size
+                        self._offer(job)
+            if not ahead:
+                if failed is not None:
+                    raise failed
+                return
+            item, job = ahead.popleft()
+            try:
+                yield item, job
+            finally:
+                if job is not None:
+                    size -= job.size
+                    self._drop(job)
+
+    def _offer(self, job: Job) -> None:
+        with self._condition:
+            if self._closed:
+                job.finish(None)
+                return
+            self._waiting.append(job)
+            self._offered += job.size
+            self._start()
+            self._condition.notify_all()
+
+    def _start(self) -> None:
+        """Start what processes are missing, if there is enough to do for them."""
+        missing = self._most - len(self._running) if self._offered >= _WORTH and len(self._waiting) > 1 else 0
+        for _ in range(min(missing, self._most + _MOST_STARTS - self.started)):
+            self.started += 1
+            self._running.append(_Process(self))
+
+    def _drop(self, job: Job) -> None:
+        """Forget a job that nobody asks for any more."""
+        with self._condition:
+            if job.state is _State.WAITING:
+                self._waiting.remove(job)
+                job.finish(None)
+            job.answer = None
+
+    def _give_up(self, job: Job) -> None:
+        for one in self._running:
+            if one.has(job):
+                one.kill()
+        job.finish(None)
+
+    # What the threads of a process call.
+
+    def take(self, process: _Process) -> list[Job]:
+        """Return the next questions for a process, once there are some; none once it ends."""
+        with self._condition:
+            self._condition.wait_for(
+                lambda: self._closed or process.ended or (self._waiting and len(process.asked) < _UNDER_WAY)
+            )
+            if self._closed or process.ended:
+                return []
+            # Each gets its share of what there is.
+            parcel, size, most = list[Job](), 0, max(1, len(self._waiting) // (self._most + 1))
+            while self._waiting and len(parcel) < most and (not parcel or size + self._waiting[0].size <= _PARCEL):
+                job = self._waiting.popleft()
+                job.state = _State.TAKEN
+                size += job.size
+                parcel.append(job)
+            process.asked.append(parcel)
+            return parcel
+
+    def put(self, process: _Process, answers: Sequence[Any]) -> bool:
+        """Take the answers to the oldest questions of a process; return whether they are answers to these."""
+        with self._condition:
+            parcel = process.asked[0] if process.asked else []
+            if len(parcel) != len(answers):
+                return False
+            process.asked.popleft()
+            for job, found in zip(parcel, answers, strict=True):
+                # One that was given up needs none any more.
+                if job.state is _State.TAKEN:
+                    job.finish(found)
+                    self.answered += found is not None
+            self._condition.notify_all()
+            return True
+
+    def lost(self, process: _Process) -> None:
+        """Note that a process ended: what it was at may have ended it, and is read here; the rest is asked again."""
+        with self._condition:
+            process.ended = True
+            for place, parcel in reversed(list(enumerate(process.asked))):
+                for job in reversed(parcel):
+                    if job.state is _State.TAKEN and place and not self._closed:
+                        job.state = _State.WAITING
+                        self._waiting.appendleft(job)
+                    elif job.state is _State.TAKEN:
+                        job.finish(None)
+            process.asked.clear()
+            if process in self._running:
+                self._running.remove(process)
+            self._condition.notify_all()
+
+
+class _Handle:
+    """Gives a source what was read of it."""
+
+    def __init__(self, readers: Readers, job: Job, source: Source, reading: Reading) -> None:
+        self._readers = readers
+        self._job: Job | None = job
+        self._source = source
+        self._reading = reading
+
+    def __call__(self) -> list[tuple[Piece, ReadWords | None]] | None:
+        job, self._job = self._job, None
+        found = None if job is None else self._readers.answer(job)
+        if found is None:
+            return None
+        try:
+            records, closed_by = found
+            pieces = [_piece(one, self._reading.content) for one in records]
+            self._source.closed_by = tuple(map(_text, closed_by))
+        except (TypeError, ValueError):
+            # Not what any of ours says: it is read here.
+            return None
+        return pieces
+
+
+class _Process:
+    """One process, and the two threads that ask it and listen to it."""
+
+    def __init__(self, readers: Readers) -> None:
+        self._readers = readers
+        self.asked: deque[list[Job]] = deque()
+        self.ended = False
+        self._process = subprocess.Popen(
+            [sys.executable, *COMMAND],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={name: os.environ[name] for name in _KEPT if name in os.environ},
+            start_new_session=True,
+        )
+        if self._process.stdin is None or self._process.stdout is None:
+            raise RuntimeError("a process without pipes")
+        self._threads = [
+            threading.Thread(target=self._ask, args=(self._process.stdin,), daemon=True, name="ask"),
+            threading.Thread(target=self._listen, args=(self._process.stdout,), daemon=True, name="listen"),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
+    def has(self, job: Job) -> bool:
+        """Tell whether it was asked this."""
+        return any(job in parcel for parcel in self.asked)
+
+    def kill(self) -> None:
+        """End it at once: it has nothing to lose."""
+        self._process.kill()
+
+    def join(self) -> None:
+        """Wait for its end, and for that of its threads."""
+        self._process.wait(_GOODBYE)
+        for thread in self._threads:
+            thread.join(_GOODBYE)
+
+    def _ask(self, pipe: IO[bytes]) -> None:
+        try:
+            with pipe:
+                while parcel := self._readers.take(self):
+                    text = dagcbor.encode([job.question for job in parcel])
+                    pipe.write(len(text).to_bytes(HEAD, "big"))
+                    pipe.write(text)
+                    pipe.flush()
+        except OSError:
+            # Its end is noted by whoever listens.
+            pass
+
+    def _listen(self, pipe: IO[bytes]) -> None:
+        try:
+            with pipe:
+                while head := pipe.read(HEAD):
+                    size = int.from_bytes(head, "big")
+                    found = dagcbor.decode(pipe.read(min(size, MOST_BYTES)), limit=MOST_BYTES)
+                    if not isinstance(found, list) or not self._readers.put(self, found):
+                        break
+        except (OSError, IntegrityError, MemoryError):
+            # It died in the middle of an answer, or says what none of ours says.
+            pass
+        finally:
+            self._process.kill()
+            self._process.wait(_GOODBYE)
+            self._readers.lost(self)
+
+
+def _piece(record: Sequence[Any], whole: bytes) -> tuple[Piece, ReadWords | None]:
+    """Return a record of an answer.
+
+    Raises:
+        TypeError, ValueError: it is none.
+    """
+    category, year, media_type, kept, emergency, words = record
+    content = whole if kept is None else kept
+    if type(year) is not int or type(emergency) is not bool or type(content) is not bytes:
+        raise TypeError
+    read = None
+    if words is not None:
+        packed, *room = words
+        size, terms, places = room
+        if not (packed is None or type(packed) is bytes) or not all(type(one) is int and one >= 0 for one in room):
+            raise TypeError
+        read = ReadWords(content, packed, (size, terms, places))
+    return Piece(Category(category), year, _text(media_type), content, emergency), read
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise TypeError
+    return value
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

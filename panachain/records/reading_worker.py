@@ -1,0 +1,145 @@
+"""Reading worker: reads sources into records, and makes lists of words, in a process of its own, which is bounded.
+
+A program beside the upload's (`reading_ahead.py`), which takes parcels of questions from its standard input, each with
+its length before it (8 bytes, big-endian), and answers them likewise, in dag-cbor. Everything that it says follows from
+what it was asked, in any process: it knows no key, no patient and no network, opens no file of anybody, writes none,
+and logs nothing. Whatever it can't answer, it answers with nothing: whoever asked then does the same themselves, and
+gets the error where it belongs. Follows ADR 74.
+
+    question = [0, name of the file, content, category, profile, whether words are wanted] | [1, words of each content]
+    answer = [records, what closes the document] | body of a list | null
+    record = [category, year, media type, content or null for all of it, in an emergency, words or null]
+    words = [packed or null, bytes, terms, places]
+"""
+
+from __future__ import annotations
+
+import resource
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+from panachain.errors import InputError
+from panachain.ipld import dagcbor
+from panachain.model.records import FileContent, PlainRecord
+from panachain.model.scope import Category
+from panachain.records import pdf_text, pdf_worker, word_list
+from panachain.records.listed_words import listed_words
+from panachain.records.sensitivity import Profile
+from panachain.records.sources import Reading
+from panachain.records.split import MEDIA_TYPE, Piece
+from panachain.records.versions import bundle_of
+
+HEAD: Final = 8
+"""Bytes of a length."""
+MOST_BYTES: Final = 512 << 20
+"""Bytes of a parcel, and of its answer."""
+_MEMORY: Final = 2 << 30
+"""Bytes that the process may take."""
+_SECONDS: Final = 300.0
+"""Processor time for one question; the process ends after it."""
+_READ: Final = 0
+_BODY: Final = 1
+
+Words = list[Any]
+Record = list[Any]
+
+
+def to_read(reading: Reading, *, words: bool) -> list[Any]:
+    """Return the question for the records of a source.
+
+    Args:
+        reading: what they follow from.
+        words: whether it asks for their words as well.
+    """
+    profile = reading.profile
+    told = profile and [profile.name, *map(sorted, (profile.kinds, profile.wished, profile.emergency)), profile.hints]
+    category = None if reading.category is None else reading.category.value
+    # Names of files needn't be UTF-8; and how this system writes them, the process needn't know.
+    return [_READ, reading.name.encode("utf-8", "surrogateescape"), reading.content, category, told, words]
+
+
+def to_list(contents: Sequence[bytes | None]) -> list[Any]:
+    """Return the question for the body of a list of words, as `word_list.body_of` takes it."""
+    return [_BODY, list(contents)]
+
+
+def answer(question: Sequence[Any]) -> Any:
+    """Return the answer to a question.
+
+    Raises:
+        InputError: the source can't be read as what it claims to be.
+        IntegrityError, TooLargeError: as `word_list.body_of`.
+    """
+    kind, *given = question
+    return _read(*given) if kind == _READ else word_list.body_of(*given)
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    bound()
+    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    while head := source.read(HEAD):
+        parcel = dagcbor.decode(source.read(int.from_bytes(head, "big")), limit=MOST_BYTES)
+        answers = dagcbor.encode([_attempt(question) for question in parcel])
+        del parcel
+        sink.write(len(answers).to_bytes(HEAD, "big"))
+        sink.write(answers)
+        sink.flush()
+
+
+def bound() -> None:
+    """Bound what this process may do: whoever takes it over by a file finds nothing, and can keep nothing."""
+    # What is typed into a terminal is for the upload, which ends this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    pdf_worker.prepare(memory=_MEMORY)
+    for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
+        # No image of its memory, and no byte into any file.
+        resource.setrlimit(limit, (0, 0))
+    pdf_text.read_in_this_process()
+
+
+def _attempt(question: Sequence[Any]) -> Any:
+    # The default action ends the process.
+    signal.setitimer(signal.ITIMER_PROF, _SECONDS)
+    try:
+        return answer(question)
+    except Exception:  # noqa: BLE001  # It is asked again where the error belongs, whatever it is.
+        return None
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _read(name: bytes, content: bytes, category: str | None, told: Sequence[Any] | None, words: bool) -> list[Any]:
+    profile = None
+    if told is not None:
+        kinds, wished, emergency = map(frozenset, told[1:4])
+        profile = Profile(told[0], kinds, told[4], wished, emergency)
+    named = None if category is None else Category(category)
+    pieces, closed_by = Reading(name.decode("utf-8", "surrogateescape"), content, named, profile).pieces()
+    return [[_record(one, content, words=words) for one in pieces], list(closed_by)]
+
+
+def _record(piece: Piece, content: bytes, *, words: bool) -> Record:
+    # What is the whole file, whoever asks has already.
+    kept = None if piece.content == content else piece.content
+    found = _words(piece) if words else None
+    return [piece.category.value, piece.year, piece.media_type, kept, piece.emergency, found]
+
+
+def _words(piece: Piece) -> Words | None:
+    record = PlainRecord(piece.category, piece.year, piece.media_type, piece.content, source=b"")
+    if isinstance(record.content, FileContent):
+        return None
+    try:
+        bundle = bundle_of(record.content) if record.media_type == MEDIA_TYPE else None
+    except InputError:
+        # Whoever publishes it says so.
+        return None
+    packed, room = listed_words(record, bundle)
+    return [packed, room.size, room.terms, room.occurrences]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,363 @@
+"""Reading ahead: with processes and without them an upload reads the same, whatever happens to the processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from panachain.errors import InputError
+from panachain.model.records import PlainRecord
+from panachain.model.scope import Category
+from panachain.records import reading_ahead, word_list
+from panachain.records.listed_words import ListedWords, listed_words
+from panachain.records.reading_ahead import Readers
+from panachain.records.sensitivity import PROFILES, Profile
+from panachain.records.sources import Source, find_sources
+from panachain.records.split import MEDIA_TYPE
+from panachain.records.versions import bundle_of
+from panachain.records.word_list import Room
+from tests.support import shared
+from tests.unit.records.pdfs import pdf
+
+Read = tuple[str, list[PlainRecord], list[tuple[bytes, Room]], tuple[str, ...], str]
+"""What a source gives: its path, records, the list of their words, what closes it, and why it can't be read."""
+
+
+class Asking(Readers):
+    """Leaves everything to the processes, as long as there are any."""
+
+    def answer(self, job: reading_ahead.Job) -> Any:
+        with self._condition:
+            self._condition.wait_for(lambda: job.state is reading_ahead._State.DONE or not self._running, 120)
+        return super().answer(job)
+
+
+@pytest.fixture(autouse=True)
+def _worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading_ahead, "_WORTH", 0)
+
+
+def observation(number: int, text: str = "glucose") -> dict[str, Any]:
+    code = {"text": text, "coding": [{"system": "http://loinc.org", "code": f"{number}-1"}]}
+    value = {"value": number / 10, "unit": "mg/dL"}
+    return {"resourceType": "Observation", "id": f"o{number}", "code": code, "valueQuantity": value}
+
+
+def bundle(*resources: dict[str, Any], **more: Any) -> bytes:
+    entries = [{"resource": one} for one in resources]
+    return json.dumps({"resourceType": "Bundle", "type": "collection", **more, "entry": entries}).encode()
+
+
+def write(folder: Path) -> Path:
+    """Write what is read, what can't be, and what is hard to read."""
+    files = {
+        "a.json": bundle(observation(1), observation(2, "HIV test positive"), observation(3), id="told"),
+        "b.json": bundle(observation(1))[:-9],
+        "c.json": b'{"a":' * 5000,
+        "d.json": bundle(observation(4)).decode().encode("utf-16"),
+        "e.json": b"",
+        "f.ndjson": b"\n".join(json.dumps(observation(n)).encode() for n in range(3)),
+        "g.ndjson": json.dumps(observation(7)).encode() + b"\n{]\n",
+        "h.pdf": pdf("a letter about alcohol dependence", ""),
+        "HIV clinic.pdf": b"%PDF-1.7\n" + bytes(200),
+        "i.hl7": b"MSH|^~\\&|A|B|C|D|20240101||ORU^R01|1|P|2.5\rOBX|1|NM|718-7^Hb^LN||13.5|g/dL\r",
+        "j.hl7": b"MSH|^~\\",
+        "k.xml": b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>',
+        "l.xml": b'<Patient xmlns="http://hl7.org/fhir"><id value="p"/></Patient>',
+        "m.json": b'{"resourceType":"Patient","resourceType":"Patient"}',
+        "n.bin": os.urandom(300),
+        "o.dcm": b"\0" * 128 + b"DICM" + b"\2\0\0\0UL\4\0\0\0",
+    }
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    (folder / os.fsdecode(b"caf\xe9 HIV.pdf")).write_bytes(b"%PDF-1.4\n" + bytes(100))
+    with zipfile.ZipFile(folder / "z.zip", "w") as archive:
+        archive.writestr("1.json", bundle(observation(8), observation(9)))
+        archive.writestr("2.json", "[")
+    return folder
+
+
+def sources(paths: Sequence[Path], profile: Profile, category: Category | None = None) -> Iterator[tuple[Source, None]]:
+    return ((source, None) for source in find_sources(paths, category, profile))
+
+
+def plan(pairs: Iterator[tuple[Source, None]]) -> list[Read]:
+    """Return what an upload reads."""
+    found = []
+    for source, _ in pairs:
+        records, error = list[PlainRecord](), ""
+        try:
+            records = list(source.whole())
+        except InputError as exc:
+            error = f"{exc} {exc.hint}"
+        found.append((str(source.path), records, [listed(one) for one in records], source.closed_by, error))
+    return found
+
+
+def words(record: PlainRecord) -> ListedWords:
+    known = None
+    if record.media_type == MEDIA_TYPE and isinstance(record.content, bytes):
+        known = bundle_of(record.content)
+    return listed_words(record, known)
+
+
+def listed(record: PlainRecord) -> tuple[bytes, Room]:
+    """Return what is published of a record's words: their order until then is another one in each process."""
+    packed, room = words(record)
+    return word_list.body_of([packed]), room
+
+
+def everything(_: Source, __: None) -> bool:
+    return True
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    return write(folder)
+
+
+class TestTheSame:
+    @pytest.mark.parametrize("category", [None, Category.DOCUMENTS, Category.PRIVATE])
+    def test_records_words_and_errors_are_those_of_one_process_in_their_order(
+        self, files: Path, category: Category | None
+    ) -> None:
+        profile = PROFILES["strict"]
+        alone = plan(sources([files], profile, category))
+        with Asking(2) as readers:
+            beside = plan(readers.sources(sources([files], profile, category), everything))
+            assert (readers.started, readers.answered > 5) == (2, True)
+        assert beside == alone
+        assert sum(bool(one[4]) for one in alone) >= 5
+
+    def test_what_this_process_reads_meanwhile_is_the_same_too(self, files: Path) -> None:
+        alone = plan(sources([files], PROFILES["default"]))
+        with Readers(1) as readers:
+            assert plan(readers.sources(sources([files], PROFILES["default"]), everything)) == alone
+
+    def test_words_of_a_record_from_which_something_was_taken_are_read_anew(self, files: Path) -> None:
+        paths = [files / "f.ndjson", files / "a.json"]
+        with Asking(1) as readers:
+            found = [
+                record
+                for source, _ in readers.sources(sources(paths, PROFILES["default"]), everything)
+                for record in source.whole()
+            ]
+        assert all(one.words is not None for one in found)
+        other = bundle(observation(5, "sodium"))
+        taken = replace(found[0], content=other)
+        assert listed_words(taken, None) == listed_words(replace(taken, words=None), None)
+        # The very same object is what counts.
+        assert listed_words(found[0], None).packed is found[0].words.packed  # type: ignore[union-attr]
+
+    def test_lists_of_words_are_the_same(self) -> None:
+        lists: list[list[bytes | None] | None] = []
+        for number in range(40):
+            record = PlainRecord(Category.LABORATORY, 2024, MEDIA_TYPE, bundle(observation(number)), b"")
+            lists.append(None if number % 7 == 3 else [words(record).packed, None, b""])
+        expected = [None if one is None else word_list.body_of(one) for one in lists]
+        with Asking(1) as readers:
+            assert list(readers.bodies(lists)) == expected
+            assert readers.answered > 20
+
+    def test_an_error_on_the_way_to_a_source_comes_in_its_place(self, files: Path) -> None:
+        def torn() -> Iterator[tuple[Source, None]]:
+            yield from sources([files / "a.json", files / "f.ndjson"], PROFILES["default"])
+            raise InputError("torn")
+
+        seen = []
+        with Asking(1) as readers:
+            ahead = (source.path.name for source, _ in readers.sources(torn(), everything))
+            with pytest.raises(InputError, match="torn"):
+                seen.extend(iter(lambda: next(ahead), None))
+        assert seen == ["a.json", "f.ndjson"]
+
+    def test_what_is_published_already_is_not_read_ahead(self, files: Path) -> None:
+        with Asking(1) as readers:
+            found = list(readers.sources(sources([files], PROFILES["default"]), lambda *_: False))
+            assert (len(found) > 10, readers.started, readers._offered) == (True, 0, 0)
+
+    @pytest.mark.deep
+    def test_all_data_from_outside_is_read_the_same(self) -> None:
+        paths = [shared("data", *parts) for parts in (("ccda",), ("dicom",), ("hl7v2",), ("pdf",))]
+        paths.append(shared("data", "fhir-r4", "hl7-examples-4.0.1"))
+        alone = plan(sources(paths, PROFILES["default"], Category.DOCUMENTS))
+        with Asking(2) as readers:
+            beside = plan(readers.sources(sources(paths, PROFILES["default"], Category.DOCUMENTS), everything))
+            assert readers.answered > 100
+        assert beside == alone
+
+
+class TestWhenItIsWorthIt:
+    def test_little_starts_nothing(self, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.undo()
+        with Readers(2) as readers:
+            assert len(plan(readers.sources(sources([files], PROFILES["default"]), everything))) > 10
+            assert readers.started == 0
+
+    def test_one_core_starts_nothing(self, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(reading_ahead, "_cores", lambda: 1)
+        with Readers() as readers:
+            plan(readers.sources(sources([files], PROFILES["default"]), everything))
+            assert readers.started == 0
+
+    def test_no_more_is_held_than_allowed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(reading_ahead, "MOST_AHEAD", 20_000)
+        for number in range(12):
+            (tmp_path / f"{number:02}.json").write_bytes(bundle(observation(number, "a" * 5000)))
+        found = 0
+
+        def counted() -> Iterator[tuple[Source, None]]:
+            nonlocal found
+            for pair in sources([tmp_path], PROFILES["default"]):
+                found += 1
+                yield pair
+
+        with Asking(1) as readers:
+            for done, (source, _) in enumerate(readers.sources(counted(), everything)):
+                assert found - done <= 5
+                assert len(list(source.whole())) == 1
+        assert found == 12
+
+
+class TestProcesses:
+    def running(self, readers: Readers, folder: Path) -> Iterator[tuple[Source, None]]:
+        """Return sources that are being read, once there are processes."""
+        return readers.sources(sources([folder], PROFILES["default"]), everything)
+
+    def test_they_end_with_the_upload_also_if_it_is_interrupted(self, files: Path) -> None:
+        pids = []
+
+        def interrupted() -> None:
+            with Asking(2) as readers:
+                next(self.running(readers, files))
+                pids.extend(one.pid for one in readers._running)
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+        assert len(pids) == 2
+        for pid in pids:
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
+
+    @pytest.mark.parametrize("at", [0, 2, 5])
+    def test_one_that_dies_costs_only_time_and_is_replaced(self, files: Path, at: int) -> None:
+        alone = plan(sources([files], PROFILES["default"]))
+
+        def killed() -> Iterator[tuple[Source, None]]:
+            for place, pair in enumerate(self.running(readers, files)):
+                if place == at:
+                    for one in list(readers._running):
+                        os.kill(one.pid, signal.SIGKILL)
+                yield pair
+
+        with Asking(1) as readers:
+            assert plan(killed()) == alone
+            assert (readers.started > 1, readers.answered > 0) == (True, True)
+
+    def test_what_kills_each_that_reads_it_is_read_here(self, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        alone = plan(sources([files], PROFILES["default"]))
+        dying = (
+            "import os, runpy, sys; from panachain.records import sources; old = sources.Reading.pieces;"
+            "sources.Reading.pieces = lambda self: os._exit(1) if self.name == 'h.pdf' else old(self);"
+            "runpy.run_module('panachain.records.reading_worker', run_name='__main__')"
+        )
+        monkeypatch.setattr(reading_ahead, "COMMAND", ["-c", dying])
+        with Asking(1) as readers:
+            assert plan(self.running(readers, files)) == alone
+            assert (readers.started > 1, readers.answered > 0) == (True, True)
+
+    def test_one_that_hangs_is_ended_after_a_while(self, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(reading_ahead, "PATIENCE", 0.2)
+        alone = plan(sources([files], PROFILES["default"]))
+        monkeypatch.setattr(reading_ahead, "COMMAND", ["-c", "import time; time.sleep(600)"])
+        with Readers(1) as readers:
+            assert plan(self.running(readers, files)) == alone
+            assert (readers.started > 0, readers.answered) == (True, 0)
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            b"",
+            b"\0\0\0\0\0\0\0\1\xf6",
+            b"\0\0\0\0\0\0\0\2\x81\xf6",
+            b"\xff" * 9,
+            b"\0\0\0\0\0\0\0\1\xff",
+            # An answer that has the form of one: of another kind, and of a category that nobody knows.
+            b"\0\0\0\0\0\0\0\3\x81\x81\x01",
+            b"\0\0\0\0\0\0\0\x0d\x81\x82\x81\x86\x61a\x00\x61b\xf6\xf4\xf6\x80",
+        ],
+    )
+    def test_one_that_says_what_none_of_ours_says_is_not_believed(
+        self, files: Path, monkeypatch: pytest.MonkeyPatch, said: bytes
+    ) -> None:
+        alone = plan(sources([files], PROFILES["default"]))
+        program = f"import sys; sys.stdin.buffer.read(9); sys.stdout.buffer.write({said!r})"
+        monkeypatch.setattr(reading_ahead, "COMMAND", ["-c", program])
+        with Asking(1) as readers:
+            assert plan(self.running(readers, files)) == alone
+
+    @pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="needs Linux's /proc")
+    def test_one_gets_no_secret_no_file_and_little_room(self, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PANACHAIN_PASSPHRASE_FILE", "/run/secret")
+        with Asking(1) as readers, open(files / "a.json", "rb"):
+            next(seen := self.running(readers, files))
+            next(seen)
+            place = Path("/proc", str(readers._running[0].pid))
+            wait_for(lambda: readers.answered > 0)
+            environment, command = (place / "environ").read_text(), (place / "cmdline").read_text()
+            limits = dict(line.split("  ", 1) for line in (place / "limits").read_text().splitlines())
+            opened = {str(one.readlink()).partition(":")[0] for one in (place / "fd").iterdir()}
+            plan(seen)
+        assert {one.partition("=")[0] for one in environment.split("\0") if one} <= set(reading_ahead._KEPT)
+        assert command.split("\0")[1:-1] == ["-P", "-m", "panachain.records.reading_worker"]
+        assert limits["Max file size"].split()[:2] == limits["Max core file size"].split()[:2] == ["0", "0"]
+        assert limits["Max address space"].split()[0] == str(2 << 30)
+        assert opened <= {"pipe", "/dev/null"}
+
+    def test_none_is_left_of_an_upload_that_is_killed(self, files: Path) -> None:
+        program = (
+            "import sys; from pathlib import Path; from panachain.records import reading_ahead as r;"
+            "from panachain.records.sources import find_sources; r._WORTH = 0; readers = r.Readers(1);"
+            "found = readers.sources(((one, 0) for one in find_sources([Path(sys.argv[1])])), lambda *_: True);"
+            "next(found); print(readers._running[0].pid, flush=True); sys.stdin.read()"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", program, str(files)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as upload:
+            assert upload.stdout is not None
+            pid = int(upload.stdout.readline())
+            os.kill(pid, 0)
+            upload.kill()
+        wait_for(lambda: not is_running(pid))
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process runs; one that ended and that nobody waited for doesn't."""
+    try:
+        os.kill(pid, 0)
+        status = Path("/proc", str(pid), "stat")
+        return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+def wait_for(done: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not done():
+        if time.monotonic() > until:
+            pytest.fail("it never came")
+        time.sleep(0.02)
