@@ -1,6 +1,6 @@
 """Ethereum's hash and addresses, for every floor above: Keccak-256 and EIP-55.
 
-It imports one hash function and nothing else: every command needs it, and `eth_utils`, which has the same, takes as
+It loads one hash function and nothing else: every command needs it, and `eth_utils`, which has the same, takes as
 long to import as the rest of a command. Never holds a key.
 Follows the Yellow Paper (section 3: KEC; appendix F: the address of a public key) and EIP-55.
 """
@@ -16,21 +16,20 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+import Crypto
+
 from panachain.absent import absent
 from panachain.errors import IntegrityError
 from panachain.model.actors import Address
 from panachain.model.sizes import ADDRESS_SIZE, HASH_SIZE
-
-# With cffi, pycryptodome parses a C declaration for each function, by a parser in Python that takes longer to import
-# than all of this program's own modules. Without it, it takes ctypes, as on machines that have no cffi.
-with absent("cffi"):
-    from Crypto.Hash import keccak as _keccak
 
 _CAPACITY: Final = 64
 """Bytes of the sponge's capacity: twice the hash's size (Keccak reference 3.0, section 2)."""
 _ROUNDS: Final = 24
 _PADDING: Final = 1
 """The bits that end a message: Keccak's own, where SHA3-256 has 6."""
+_EMPTY: Final = bytes.fromhex("c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470")
+"""The hash of nothing (Yellow Paper, section 4.1: KEC(()))."""
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
@@ -89,14 +88,19 @@ def _function(name: str, *arguments: Any) -> Callable[..., int]:
 
 @lru_cache(maxsize=1)
 def _library() -> ctypes.CDLL:
-    # By its file, because the module holds it in two ways, depending on what was imported before.
-    path = next(Path(_keccak.__file__).parent.glob("_keccak.*"))
-    return ctypes.CDLL(str(path))
+    # By its file: the module around it brings subprocess, platform and temporary files, which take longer than to load
+    # all adapters of a chain.
+    return ctypes.CDLL(str(next(Path(Crypto.__path__[0], "Hash").glob("_keccak.*"))))
 
 
 def _by_the_library(data: bytes) -> bytes:
+    # With cffi, pycryptodome parses a C declaration for each function, by a parser in Python that takes longer to
+    # import than all of this program's own modules. Without it, it takes ctypes, as on machines that have no cffi.
+    with absent("cffi"):
+        from Crypto.Hash import keccak as library
+
     # Not SHA3-256: the standard changed the padding after Ethereum had chosen.
-    return _keccak.new(data=data, digest_bits=256).digest()
+    return library.new(data=data, digest_bits=256).digest()
 
 
 def _made() -> Callable[[bytes], bytes]:
@@ -119,7 +123,7 @@ def _made() -> Callable[[bytes], bytes]:
             raise MemoryError
         return found.raw
 
-    return made if made(b"") == _by_the_library(b"") else _by_the_library
+    return made if made(b"") == _EMPTY else _by_the_library
 
 
 _hash: Final = _made()

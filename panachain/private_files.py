@@ -10,7 +10,6 @@ import errno
 import fcntl
 import os
 import resource
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,7 +109,7 @@ def beside(path: Path, content: bytes) -> Iterator[Path]:
         OSError: the disk refuses.
     """
     # A name that nobody foresees, and a file that is new: no link of somebody else's stands there.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:

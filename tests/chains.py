@@ -200,7 +200,6 @@ def chains_of(main: Start, side: Start, *, fund: Callable[..., None] = give) -> 
             return chain
 
         stack.enter_context(patch.object(anvil, "start", start))
-        for module in ("panachain.chain.anvil.fund", "panachain.sdk.base.fund"):
-            stack.enter_context(patch(module, fund))
+        stack.enter_context(patch("panachain.chain.anvil.fund", fund))
         stack.enter_context(patch("panachain.chain.anvil.mine", next_block))
         yield

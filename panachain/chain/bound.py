@@ -20,7 +20,7 @@ from panachain.chain.nodes import Anchor, Nodes, pruned
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.chain.signing import Account, Types, digest_of
 from panachain.errors import ConfigurationError, IntegrityError
-from panachain.model.transactions import Block
+from panachain.model.block import Block
 
 MANY: Final = 500
 """Values of one topic in one question."""

@@ -17,7 +17,7 @@ from panachain.chain.abi import Contract, address
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.errors import IntegrityError
 from panachain.model.actors import Actor, Address, KeyChange, Role, Status
-from panachain.model.transactions import Block
+from panachain.model.block import Block
 
 Topic = str | list[str] | None
 """What a topic must be: a word as hex, one of some words, or anything (eth_getLogs)."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from panachain.chain.rpc import Rpc
 from panachain.errors import IntegrityError
-from panachain.model.transactions import Block
+from panachain.model.block import Block
 
 QUESTION: Final = b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}'
 """The smallest question, as a stranger would post it: a gate must not answer it."""

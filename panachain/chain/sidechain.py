@@ -1,6 +1,7 @@
 """The sidechain: genuine identities, pairings, requests, emergencies and groups, for trusted nodes only.
 
-Each contract has an adapter of its own in chain/contracts/; here they stand together for one node.
+Each contract has an adapter of its own in chain/contracts/; here they stand together for one node. An adapter loads
+when it is asked for: no command needs all of them, and each brings the nouns of its events.
 Nobody but operators needs ether there: persons sign and relays pay (ADR 22), or the chain takes no gas price.
 Follows design section 6; contracts in contracts/sidechain/.
 """
@@ -13,17 +14,17 @@ from typing import TYPE_CHECKING, Final
 
 from panachain.chain.abi import contract
 from panachain.chain.bound import Contracts
-from panachain.chain.contracts.access_requests import AccessRequests
-from panachain.chain.contracts.care_groups import CareGroups
-from panachain.chain.contracts.emergency_access import EmergencyAccess
-from panachain.chain.contracts.forwarder import Forwarder
-from panachain.chain.contracts.guardianships import Guardianships
-from panachain.chain.contracts.identity_registry import IdentityRegistry
-from panachain.chain.contracts.wardships import Wardships
 from panachain.chain.evm import Sender
 from panachain.chain.signing import Account
 
 if TYPE_CHECKING:
+    from panachain.chain.contracts.access_requests import AccessRequests
+    from panachain.chain.contracts.care_groups import CareGroups
+    from panachain.chain.contracts.emergency_access import EmergencyAccess
+    from panachain.chain.contracts.forwarder import Forwarder
+    from panachain.chain.contracts.guardianships import Guardianships
+    from panachain.chain.contracts.identity_registry import IdentityRegistry
+    from panachain.chain.contracts.wardships import Wardships
     from panachain.chain.web3 import SidechainWeb3
 
 _TAKES_BACK: Final = {
@@ -42,36 +43,50 @@ class Sidechain(Contracts):
     @cached_property
     def identities(self) -> IdentityRegistry:
         """Patients and practitioners, and whom patients paired with."""
+        from panachain.chain.contracts.identity_registry import IdentityRegistry
+
         return IdentityRegistry(self.bind("IdentityRegistry"))
 
     @cached_property
     def guardianships(self) -> Guardianships:
         """Who may move patients, and moves that were begun."""
+        from panachain.chain.contracts.guardianships import Guardianships
+
         return Guardianships(self.bind("IdentityRegistry"))
 
     @cached_property
     def requests(self) -> AccessRequests:
         """Requests for access."""
+        from panachain.chain.contracts.access_requests import AccessRequests
+
         return AccessRequests(self.bind("AccessRequests"))
 
     @cached_property
     def groups(self) -> CareGroups:
         """Care teams and departments."""
+        from panachain.chain.contracts.care_groups import CareGroups
+
         return CareGroups(self.bind("CareGroups"), self.identities)
 
     @cached_property
     def emergency(self) -> EmergencyAccess:
         """Accesses in an emergency, with cosigner and review."""
+        from panachain.chain.contracts.emergency_access import EmergencyAccess
+
         return EmergencyAccess(self.bind("EmergencyAccess"))
 
     @cached_property
     def wardships(self) -> Wardships | None:
         """Who acts for patients under care; None where the deployment is of before there was such a contract."""
+        from panachain.chain.contracts.wardships import Wardships
+
         return Wardships(self.bind("Wardships")) if "Wardships" in self.addresses else None
 
     @cached_property
     def forwarder(self) -> Forwarder:
         """What makes calls in the name of whoever signed them, for whoever pays."""
+        from panachain.chain.contracts.forwarder import Forwarder
+
         return Forwarder(self.bind("Forwarder"))
 
     def web3(self) -> SidechainWeb3:

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 from panachain.chain.logs import EventSource
 from panachain.follow.database import Session, Values
-from panachain.model.transactions import Block
+from panachain.model.block import Block
 
 Rows = Mapping[str, Sequence[Values]]
 """Rows by the names of their tables."""

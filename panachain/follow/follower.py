@@ -29,8 +29,8 @@ from panachain.follow.collector import standing_still
 from panachain.follow.database import Database, RenewedError, Session, open_database
 from panachain.follow.derived import Derivation, Derived, Read, insert
 from panachain.follow.tables import Tables, kind_of
+from panachain.model.block import Block
 from panachain.model.progress import Progress
-from panachain.model.transactions import Block
 
 SETTLED: Final = 64
 """Blocks under the newest one ever seen from which on one node alone isn't believed that they were taken back."""

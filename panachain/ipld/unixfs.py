@@ -7,8 +7,7 @@ Follows IPIP-499 (profile `unixfs-v1-2025`), the UnixFS and the DAG-PB specifica
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from panachain.errors import IntegrityError
 from panachain.ipld.cid import CID, DAG_PB, RAW
@@ -23,8 +22,7 @@ MAX_DEPTH: Final = 5
 Block = tuple[CID, bytes]
 
 
-@dataclass(frozen=True)
-class _Link:
+class _Link(NamedTuple):
     cid: CID
     total: int
     """Bytes of the block and everything below it."""

@@ -1,4 +1,4 @@
-"""What stands on the chains: blocks, storage and policy transactions, requests and pairings.
+"""What stands on the chains: storage and policy transactions, requests and pairings.
 
 Never asks a node: `panachain/chain` reads and writes these. Follows design section 6.
 """
@@ -21,16 +21,6 @@ WINDOW_BITS: Final = (48, 48, 48, 8)
 
 COSIGN_DUE: Final = 3600
 """Seconds within which a second practitioner co-signs an emergency (`EmergencyAccess.COSIGN_DUE`)."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """A block's head."""
-
-    number: int
-    hash: str
-    time: int
-    """Unix seconds."""
 
 
 @dataclass(frozen=True)

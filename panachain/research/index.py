@@ -18,9 +18,9 @@ from panachain.chain.mainchain import Mainchain
 from panachain.errors import UsageError
 from panachain.follow.derived import Derivation, Derived, Rows, derived
 from panachain.model.actors import Address, PolicyId
+from panachain.model.block import Block
 from panachain.model.policy import PolicyStatus
 from panachain.model.scope import Category, Purpose
-from panachain.model.transactions import Block
 
 VERSION: Final = 3
 """Of the tables; those of another version are made anew."""

@@ -11,7 +11,6 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Final, Self
 
-from panachain.chain.anvil import fund
 from panachain.chain.contracts import identity_registry
 from panachain.crypto.keys import Seed, generation_among
 from panachain.crypto.wraps import DataKey
@@ -325,6 +324,8 @@ class Registrar(ActorSession):
         else:
             self.network.mainchain.actors.register(self._sender(), actor)
             if self.network.faucet:
+                from panachain.chain.anvil import fund
+
                 fund(self.network.mainchain.rpc, actor.address)
         return replace(actor, status=Status.ACTIVE)
 

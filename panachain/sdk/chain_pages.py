@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from panachain.errors import UsageError
 from panachain.ethereum import checksum_address
 from panachain.model.actors import Address
-from panachain.model.transactions import Block, ProvenHead
+from panachain.model.block import Block
+from panachain.model.transactions import ProvenHead
 
 if TYPE_CHECKING:
     from panachain.chain.bound import Contracts

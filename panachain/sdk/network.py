@@ -23,7 +23,6 @@ from panachain.config import Config
 from panachain.errors import ConfigurationError, IntegrityError
 from panachain.follow.opening import following
 from panachain.model.actors import Actor, Address, Role, Status
-from panachain.model.policy import ProxyRef
 from panachain.records.findings import UNREADABLE
 from panachain.sdk.key_blocks import KeyBlocks
 from panachain.sdk.network_file import chains_of, confirmations_of, read_description
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from panachain.chain.bound import Sends
     from panachain.chain.evm import Sender
     from panachain.crypto.keys import Seed
+    from panachain.model.policy import ProxyRef
     from panachain.model.progress import Progress
     from panachain.model.transactions import StorageEvent
     from panachain.records.locate import EarlierKey, HospitalHeads
@@ -262,6 +262,8 @@ class Network:
 
     def proxies(self) -> list[ProxyRef]:
         """Return the active proxies in the order of their registration."""
+        from panachain.model.policy import ProxyRef
+
         return [ProxyRef.of(actor) for actor in self.mainchain.actors.find(Role.PROXY) if actor.status is Status.ACTIVE]
 
     def reachable(self, proxies: Sequence[ProxyRef]) -> list[ProxyRef]:

@@ -15,7 +15,8 @@ from typing import Any, Final
 from panachain.chain.mainchain import Mainchain
 from panachain.crypto import notice
 from panachain.model.actors import PolicyId
-from panachain.model.transactions import Block, PolicyEvent
+from panachain.model.block import Block
+from panachain.model.transactions import PolicyEvent
 from panachain.sdk.kept import Kept
 from panachain.sdk.proxies import Reader
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from panachain.errors import PartlyDoneError, UnknownActorError
 from panachain.model.actors import Role
-from panachain.model.records import Reason
 from panachain.sdk.patient_parts import PatientParts
 from panachain.sdk.times import iso
 
@@ -180,6 +179,8 @@ class PatientReading(PatientParts):
             PartlyDoneError: none that could be read has it, and something was left out.
             IntegrityError: it is the one that was left out.
         """
+        from panachain.model.records import Reason
+
         opening = self.records(history=True)
         try:
             for record in opening:

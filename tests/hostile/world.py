@@ -43,8 +43,9 @@ from panachain.errors import (
 )
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import PolicyId, Role
+from panachain.model.block import Block
 from panachain.model.policy import PolicyStatus
-from panachain.model.transactions import Block, Grant
+from panachain.model.transactions import Grant
 from panachain.records import merging
 from panachain.sdk import granted_records, key_blocks
 from panachain.sdk.patient import Patient

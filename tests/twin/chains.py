@@ -32,8 +32,8 @@ from panachain.chain.mainchain import Mainchain
 from panachain.chain.sidechain import Sidechain
 from panachain.chain.signing import Account, recover_digest
 from panachain.errors import TransactionError
+from panachain.model.block import Block
 from panachain.model.policy import PolicyStatus
-from panachain.model.transactions import Block
 
 MAIN = {
     name: f"0x{number:040x}"

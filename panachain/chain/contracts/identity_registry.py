@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from panachain.chain.abi import address
 from panachain.chain.bound import MANY, NOBODY, Adapter, Indexed, Sends
@@ -18,7 +18,9 @@ from panachain.chain.logs import actor_from, changed_from
 from panachain.errors import IntegrityError, UsageError
 from panachain.ethereum import keccak
 from panachain.model.actors import Actor, Address, Role, Status
-from panachain.model.transactions import PairingEvent
+
+if TYPE_CHECKING:
+    from panachain.model.transactions import PairingEvent
 
 ROLES: Final = {1: Role.PATIENT, 2: Role.PRACTITIONER}
 """The numbers of `IdentityRegistry.Role`; 0 is none (docs/spec/formats.md, section "Codes")."""
@@ -161,6 +163,8 @@ class IdentityRegistry(Adapter):
         return self._paired(None if patient is None else [patient], hospital)
 
     def _paired(self, patients: Sequence[Address] | None, hospital: Address | None) -> list[PairingEvent]:
+        from panachain.model.transactions import PairingEvent
+
         newest: dict[tuple[str, str], PairingEvent] = {}
         names = ("HospitalPaired", "HospitalUnpaired")
         if patients is None:
@@ -189,6 +193,8 @@ class IdentityRegistry(Adapter):
             hospital: only those that it was given; None takes all.
             patient: only this patient's; None takes everybody's.
         """
+        from panachain.model.transactions import PairingEvent
+
         return [
             PairingEvent(
                 Address(address(event.values["patient"])),

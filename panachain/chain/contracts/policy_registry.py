@@ -18,8 +18,9 @@ from panachain.chain.logs import Event
 from panachain.chain.signing import Account
 from panachain.errors import IntegrityError, PolicyUnknownError
 from panachain.model.actors import Address, PolicyId
+from panachain.model.block import Block
 from panachain.model.policy import SEALED, Disclosure, OnChainPolicy, PolicyStatus
-from panachain.model.transactions import WINDOW_BITS, Block, Grant, PolicyEvent
+from panachain.model.transactions import WINDOW_BITS, Grant, PolicyEvent
 
 _GRANT_TYPES: Final = {
     "Grant": [

@@ -12,7 +12,7 @@ from panachain.chain.bound import BoundContract, Contracts, halves
 from panachain.chain.logs import Event, NodeEvents
 from panachain.chain.rpc import RpcAnswerError
 from panachain.errors import ChainUnavailableError, ConfigurationError, IntegrityError
-from panachain.model.transactions import Block
+from panachain.model.block import Block
 
 WHERE = "0x" + "11" * 20
 PERSON = "0x" + "Ab" * 20

@@ -13,7 +13,7 @@ import pytest
 from panachain.chain import node
 from panachain.chain.rpc import RpcAnswerError
 from panachain.errors import IntegrityError
-from panachain.model.transactions import Block
+from panachain.model.block import Block
 
 ROOT = Path(__file__).resolve().parents[3]
 METHOD = re.compile(r"\b(eth|net|web3|evm|anvil|txpool|debug)_[a-zA-Z]+")

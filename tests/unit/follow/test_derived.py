@@ -17,7 +17,7 @@ from panachain.chain.abi import contract
 from panachain.follow import follower as module
 from panachain.follow.derived import Derived, Rows, derived
 from panachain.follow.follower import Follower
-from panachain.model.transactions import Block
+from panachain.model.block import Block
 from tests.unit.follow.chain import FIRST, POLICIES, Chain, follower, granted, revoked
 from tests.unit.service.postgresql import KINDS, empty_database, shared_postgresql
 

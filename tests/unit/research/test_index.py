@@ -21,9 +21,10 @@ from panachain.errors import UsageError
 from panachain.follow.derived import derived
 from panachain.follow.follower import Follower
 from panachain.model.actors import Address, PolicyId
+from panachain.model.block import Block
 from panachain.model.policy import SEALED, Disclosure
 from panachain.model.scope import Category, Purpose
-from panachain.model.transactions import Block, PolicyEvent, StorageEvent
+from panachain.model.transactions import PolicyEvent, StorageEvent
 from panachain.research.index import INDEX, KINDS, VERSION, Filters, Index
 from panachain.sdk.researcher import Researcher
 from tests.unit.service.postgresql import KINDS as KINDS_OF_POSTGRESQL

@@ -8,6 +8,7 @@ from unittest.mock import patch
 
 import pytest
 
+from panachain.chain import anvil
 from panachain.errors import LockedError, SuspendedError, UnknownActorError, UsageError
 from panachain.model.actors import Actor, Role, Status
 from panachain.passphrase import Hidden
@@ -139,7 +140,7 @@ class TestRegistrar:
     def test_a_faucet_funds_those_who_must_pay_for_themselves(self, world: World) -> None:
         world.network.faucet = True
         hospital = actor_of("newcomer", Role.HOSPITAL)
-        with patch.object(base, "fund") as fund:
+        with patch.object(anvil, "fund") as fund:
             admitted = world.registrar.admit(hospital)
             world.registrar.admit(actor_of("another", Role.PATIENT))
         fund.assert_called_once_with(world.network.mainchain.rpc, hospital.address)

@@ -19,7 +19,8 @@ from panachain.errors import (
     TransactionError,
     UnavailableError,
 )
-from panachain.model.transactions import Block, Call
+from panachain.model.block import Block
+from panachain.model.transactions import Call
 from panachain.sdk.bringing import Patience
 from panachain.sdk.forwarding import LIFE, ForwardedSender, LocalPayer, RemotePayer
 from tests.unit.chain.contracts.node import HOSPITAL, WHERE, Node
