@@ -14,7 +14,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +32,7 @@ from panachain.model.key_block import PublicKeys
 from panachain.model.policy import GrantedLane, OnChainPolicy, PolicyStatus, ProxyRef, Terms
 from panachain.model.proxy_requests import DepositedLane, DepositRequest, ReencryptRequest
 from panachain.model.scope import Category, Purpose, Scope
+from panachain.model.transactions import Emergency
 from panachain.proxy import messages
 from panachain.sdk.proxies import Proxies, Reader
 from panachain.service.proxy.app import create_app
@@ -89,8 +90,15 @@ class Chain:
     def is_member(self, _: Address, __: Address) -> bool:
         return False
 
+    def opens_at(self, _: Address, __: Address, **___: Any) -> int | None:
+        return None
+
     def in_emergency(self, _: Address, __: Address, *, at: int) -> bool:
+        # Asked by earlier versions.
         return False
+
+    def cosigned(self, *, since: int) -> Iterable[Emergency]:
+        return ()
 
 
 @dataclass

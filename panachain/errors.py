@@ -23,6 +23,7 @@ Follows the exit codes of the command line (docs/spec/cli.md).
     ├── AccessDeniedError               5
     │   ├── PolicyUnknownError          5
     │   ├── PolicyNotActiveError        5   before its window
+    │   │   └── OpensLaterError         5   what the patient lets wait in an emergency still has to
     │   ├── PolicyExpiredError          5   after its window
     │   ├── PolicyRevokedError          5
     │   ├── OutOfScopeError             5   lane, purpose or grantee doesn't fit the policy
@@ -252,6 +253,16 @@ class PolicyNotActiveError(AccessDeniedError):
     """The time is before the policy's window."""
 
     usual_hint = "wait until the policy begins"
+
+
+class OpensLaterError(PolicyNotActiveError):
+    """What the patient lets wait in an emergency still has to. `retry_after` is in seconds."""
+
+    usual_hint = "the same again, after the seconds that `retry_after` names"
+
+    def __init__(self, message: str, *, retry_after: int, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
 
 
 class PolicyExpiredError(AccessDeniedError):

@@ -18,6 +18,9 @@ STEP: Final = 900
 """Seconds: delays are multiples of it, so that whoever looks for one tries a few."""
 DELAYS: Final = range(STEP, LASTS, STEP)
 """Seconds after the co-signature from which something may open. What waits for longer than it lasts never opens."""
+TOLERANCE: Final = 120
+"""Seconds by which a co-signature may be older, by its block's time, than a proxy has known of it: what is older counts
+from then on only. Longer than a proxy takes to look and an honest block to arrive, shorter than any delay."""
 
 
 def waiting_account(patient: Address, delay: int) -> bytes:

@@ -194,17 +194,18 @@ class Emergency:
         """Unix seconds; 0 before the co-signature."""
         return max(0, self.expires_at - LASTS)
 
-    def opens(self, grantee: Address, *, since: int, until: int) -> bool:
-        """Tell whether what was granted to an account is open to whoever asked.
+    def opens_at(self, grantee: Address, *, counted: int) -> int | None:
+        """Return from when on what was granted to an account is open to whoever asked, Unix seconds.
 
         Args:
             grantee: the patient, or an account that stands for a delay.
-            since: Unix seconds of a clock that is not ahead: a delay counts by it.
-            until: Unix seconds of the clock that is furthest: an end counts by it.
+            counted: Unix seconds from which a delay counts.
+
+        Returns:
+            0 for at once: two chains' clocks differ by seconds. None: it isn't for this patient's emergencies.
         """
-        delay = delay_of(self.patient, grantee) if self.is_active(until) else None
-        # At once is at once: two chains' clocks differ by seconds.
-        return delay is not None and (delay == 0 or since >= self.cosigned_at + delay)
+        delay = delay_of(self.patient, grantee)
+        return delay if not delay else counted + delay
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from panachain.errors import (
     IntegrityError,
+    OpensLaterError,
     OutOfScopeError,
     PanaChainError,
     PolicyExpiredError,
@@ -25,6 +26,7 @@ from panachain.errors import (
     UnavailableError,
     UsageError,
 )
+from panachain.model.emergencies import LASTS
 from panachain.proxy import messages
 from panachain.trust import Trust
 from panachain.wire.client import Client, SlowError, WireError
@@ -171,7 +173,11 @@ def _problem(reply: Reply) -> PanaChainError:
     # What a proxy says is cut and mapped to errors of ours; an unknown problem counts as a proxy that is down.
     slug = str(fields.get("type", "")).rpartition("/")[2]
     detail = str(fields.get("detail", ""))[:300] or f"{reply.source} answers with status {reply.status}"
+    told = reply.retry_after
+    wait = int(told) if told.isascii() and told.isdecimal() and len(told) < 6 else None
     if slug == "rate-limited" or reply.status == 429:
-        wait = int(reply.retry_after) if reply.retry_after.isdecimal() and len(reply.retry_after) < 6 else _RETRY_AFTER
-        return RateLimitedError(detail, retry_after=wait)
+        return RateLimitedError(detail, retry_after=_RETRY_AFTER if wait is None else wait)
+    # Only of what waits in an emergency a proxy says when it opens. Nothing waits for longer than an emergency lasts.
+    if slug == "policy-not-active" and wait is not None:
+        return OpensLaterError(detail, retry_after=min(wait, LASTS))
     return PROBLEMS.get(slug, UnavailableError)(detail)

@@ -17,7 +17,9 @@ from typing import Final, Generic, Protocol, TypeVar
 from panachain.errors import (
     AccessDeniedError,
     IntegrityError,
+    OpensLaterError,
     PanaChainError,
+    PolicyNotActiveError,
     ProxiesUnavailableError,
     RateLimitedError,
     UnavailableError,
@@ -379,9 +381,14 @@ def shortfall(good: int, failures: Sequence[Failure], asked: int, needed: int, w
     """Return the error that says why too few proxies gave a good answer."""
     reasons = "; ".join(str(failure) for failure in failures)
     denials = [failure.error for failure in failures if isinstance(failure.error, AccessDeniedError)]
+    # Each proxy keeps the time by itself: it opens when enough of them say so, whatever the others do.
+    waits = sorted(error.retry_after for error in denials if isinstance(error, OpensLaterError))
+    if good < needed <= good + len(waits):
+        return OpensLaterError(f"{what}: {needed} proxies are needed: {reasons}", retry_after=waits[needed - good - 1])
     # Fewer refusals leave enough other proxies, which may answer once they are back.
     if len(denials) > asked - needed:
-        return type(denials[0])(f"{what}: {len(denials)} of {asked} proxies refuse: {denials[0]}")
+        kind = next((type(error) for error in denials if not isinstance(error, OpensLaterError)), PolicyNotActiveError)
+        return kind(f"{what}: {len(denials)} of {asked} proxies refuse: {denials[0]}")
     limits = [failure.error for failure in failures if isinstance(failure.error, RateLimitedError)]
     if len(limits) > asked - needed:
         return RateLimitedError(

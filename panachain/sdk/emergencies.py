@@ -17,7 +17,7 @@ from panachain.consent.offer import Offer
 from panachain.crypto import labels
 from panachain.crypto.hpke import SealingKey
 from panachain.crypto.keys import Seed
-from panachain.errors import AccessDeniedError, OutOfScopeError, UnknownActorError, UsageError
+from panachain.errors import AccessDeniedError, OpensLaterError, OutOfScopeError, UnknownActorError, UsageError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, Address, PolicyId, Role
 from panachain.model.emergencies import DELAYS, STEP
@@ -327,13 +327,26 @@ class BreakGlass(_AtWork):
         policies: Callable[[Address], dict[PolicyId, int]],
         opens: Callable[[PolicyId], GrantedOpening],
         names: Names,
+        told: dict[int, int],
     ) -> None:
-        """Take the practitioner's seed and account, and what their session signs, finds and opens with."""
+        """Take the practitioner's seed and account, and what their session signs, finds and opens with.
+
+        Args:
+            network: of the session.
+            seed: the practitioner's.
+            practitioner: their account.
+            sender: returns what signs.
+            policies: returns what waits and what doesn't in a patient's emergencies, with the delays.
+            opens: opens one policy.
+            names: of people.
+            told: by emergency when it opens more by the proxies, Unix seconds; kept by the session.
+        """
         super().__init__(network, seed, sender=sender, names=names)
         self._seed = seed
         self._practitioner = practitioner
         self._policies = policies
         self._opens = opens
+        self._told = told
 
     def request(self, patient: str, reason: str, *, colleague: str) -> EmergencyView:
         """Break the glass: ask for a patient's emergency lane; the patient is told, and a colleague has to co-sign.
@@ -388,15 +401,24 @@ class BreakGlass(_AtWork):
                 hint="within an hour a colleague of your hospital runs: panachain --profile COLLEAGUE emergency cosign",
             )
         usable = self._usable(found)
-        due = [(delay, policy_id) for delay, policy_id in usable if found.cosigned_at + delay <= now]
-        if due:
-            # What opens later holds what opens at once; of equal ones the newest, which comes first.
-            most = max(delay for delay, _ in due)
-            return self._opens(next(policy_id for delay, policy_id in due if delay == most))
+        # What opens later holds what opens at once; of equal ones the newest, which comes first.
+        newest = dict(reversed(usable))
+        for delay in sorted((one for one in newest if found.cosigned_at + one <= now), reverse=True):
+            opening = self._opens(newest[delay])
+            if not delay:
+                return opening
+            try:
+                # Each proxy counts by its own clock, too: it may let wait for longer than the chain says.
+                opening.begin()
+            except OpensLaterError as exc:
+                self._told[found.emergency_id] = now + exc.retry_after
+                continue
+            self._told.pop(found.emergency_id, None)
+            return opening
         if usable:
-            opens_at = iso(found.cosigned_at + min(delay for delay, _ in usable))
             raise OutOfScopeError(
-                f"emergency {found.emergency_id} opens something at {opens_at}, and nothing before: the patient's wish",
+                f"emergency {found.emergency_id} opens something at {iso(self._next(found, usable, now))}, and nothing "
+                "before: the patient's wish",
                 hint="the same again then",
             )
         raise AccessDeniedError(
@@ -424,8 +446,13 @@ class BreakGlass(_AtWork):
         now = _now(self._network)
         if found.practitioner != self._practitioner or not found.is_active(now):
             return 0
-        times = [found.cosigned_at + delay for delay, _ in self._usable(found)]
-        return min((time for time in times if time > now), default=0)
+        return self._next(found, self._usable(found), now)
+
+    def _next(self, found: Emergency, usable: Sequence[tuple[int, PolicyId]], now: int) -> int:
+        """Return when more opens, by the chain, or as proxies said that let wait what the chain would open; else 0."""
+        times = [found.cosigned_at + delay for delay, _ in usable]
+        told = self._told.get(found.emergency_id, 0)
+        return min((time for time in (*times, told) if time > now), default=0)
 
     def _usable(self, found: Emergency) -> list[tuple[int, PolicyId]]:
         """Return the policies that this practitioner's desks have for a patient's emergencies, with their delays."""

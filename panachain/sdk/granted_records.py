@@ -7,6 +7,7 @@ numbers), ADR 17 and security rule 22.
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -116,6 +117,17 @@ class GrantedOpening(Opening):
         """Take what finds the records, counts them and searches them; nothing is done before it is asked for."""
         super().__init__(records, progress, history=history, searcher=searcher)
         self._survey = survey
+
+    def begin(self) -> None:
+        """Find the first record now, so that proxies that refuse do it here; it is the first one that is yielded.
+
+        Raises:
+            AccessDeniedError: the rules, or the proxies.
+            OpensLaterError: the proxies let wait what waits in an emergency.
+            ProxiesUnavailableError: fewer proxies than the threshold gave a good answer.
+        """
+        first = list(itertools.islice(self._records, 1))
+        self._records = itertools.chain(first, self._records)
 
     def survey(self) -> Survey:
         """Return what there is by category, year and hospital: no proxy is asked, so the patient's log says nothing.

@@ -177,7 +177,13 @@ class Practitioner(ReadingSession):
             policies=self._for_emergencies,
             opens=lambda policy_id: self.open(policy_id, purpose=Purpose.ETREAT),
             names=self._names,
+            told=self._told_later,
         )
+
+    @cached_property
+    def _told_later(self) -> dict[int, int]:
+        """By emergency when proxies said that it opens more, Unix seconds."""
+        return {}
 
     def _asking(self) -> Sends:
         self._check_registered()

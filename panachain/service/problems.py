@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from panachain.errors import (
     AccessDeniedError,
     IntegrityError,
+    OpensLaterError,
     OutOfScopeError,
     PanaChainError,
     PolicyExpiredError,
@@ -142,7 +143,7 @@ def respond(error: PanaChainError) -> JSONResponse:
         "status": kind.status,
         "detail": str(error)[:300],
     }
-    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, RateLimitedError) else None
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, RateLimitedError | OpensLaterError) else None
     if kind is UNAVAILABLE:
         headers = {"Retry-After": "5"}
     return JSONResponse(content, status_code=kind.status, media_type=MEDIA_TYPE, headers=headers)

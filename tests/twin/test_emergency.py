@@ -9,11 +9,20 @@ from typing import Any
 
 import pytest
 
-from panachain.errors import AccessDeniedError, OutOfScopeError, PanaChainError, SuspendedError, UsageError
+from panachain.errors import (
+    AccessDeniedError,
+    OpensLaterError,
+    OutOfScopeError,
+    PanaChainError,
+    SuspendedError,
+    UsageError,
+)
 from panachain.model.actors import Address, Role
+from panachain.model.emergencies import TOLERANCE
 from panachain.model.policy import PolicyStatus
 from panachain.model.scope import Category
 from panachain.sdk.emergencies import open_reason
+from panachain.sdk.times import iso
 from tests.support import chain_refuses
 from tests.twin.world import World, resource, running_world
 from tests.unit.sdk.helpers import again, grant
@@ -492,6 +501,96 @@ class TestWaiting:
         with pytest.raises(UsageError, match="four hours after the second signature"):
             self.prepare(prepared, desk, "conditions", delay=timedelta(minutes=minutes))
         assert prepared.patient.emergency.policies() == before
+
+    def early(self, world: World, seconds: int, *, looked: bool = True) -> int:
+        """Break the glass, where the block of the co-signature is stamped long before it is made."""
+        # Nothing happened on the sidechain for so long: its newest block is older than the stamp.
+        chain, stamped = world.network.sidechain.chain, world.now
+        world.clock.now += seconds
+        world.network.mainchain.chain.mine()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(chain, "clock", lambda: stamped)
+            number = broken(world)
+        for proxy in world.proxies if looked else ():
+            proxy.service.look_for_emergencies()
+        return number
+
+    def test_an_early_stamp_shortens_the_wait_by_the_tolerance_alone(self, prepared: World, desk: Address) -> None:
+        """A proposer in league with both practitioners says that they signed half an hour ago."""
+        world = prepared
+        self.prepare(world, desk, "conditions")
+        number = self.early(world, 1800)
+        (told,) = world.patient.emergency.all()
+        assert told.expires_at == world.now + 4 * HOUR - 1800
+        with pytest.raises(OpensLaterError):
+            self.ask_for_later(world)
+        # What opens at once does, and more at the proxies' time.
+        assert self.kinds(world, number) == ["allergies"]
+        assert world.clinician.emergency.more_at(number) == world.now + 1800 - TOLERANCE
+        world.advance(1800 - TOLERANCE - 1)
+        assert self.kinds(world, number) == ["allergies"]
+        assert world.clinician.emergency.more_at(number) == world.now + 1
+        world.advance(1)
+        self.ask_for_later(world)
+        assert self.kinds(world, number) == ["allergies", "conditions"]
+        assert world.clinician.emergency.more_at(number) == 0
+
+    def test_where_everything_waits_the_proxies_time_is_said(self, prepared: World, desk: Address) -> None:
+        everything = ("allergies", "medications", "conditions", "immunizations", "demographics")
+        self.prepare(prepared, desk, *everything)
+        number = self.early(prepared, 1800)
+        at = iso(prepared.now + 1800 - TOLERANCE)
+        with pytest.raises(OutOfScopeError, match=f"opens something at {at}, and nothing before"):
+            opened(prepared, number)
+
+    def test_a_stamp_within_the_tolerance_is_believed(self, prepared: World, desk: Address) -> None:
+        self.prepare(prepared, desk, "conditions")
+        number = self.early(prepared, TOLERANCE)
+        prepared.advance(1800 - TOLERANCE)
+        assert self.kinds(prepared, number) == ["allergies", "conditions"]
+
+    def test_proxies_that_start_again_go_on_counting(self, prepared: World, desk: Address) -> None:
+        self.prepare(prepared, desk, "conditions")
+        number = broken(prepared)
+        prepared.advance(900)
+        for proxy in prepared.proxies:
+            proxy.restart()
+        prepared.advance(900)
+        assert self.kinds(prepared, number) == ["allergies", "conditions"]
+
+    def test_a_proxy_that_was_down_counts_from_when_it_is_back_and_the_others_serve(
+        self, prepared: World, desk: Address
+    ) -> None:
+        world = prepared
+        self.prepare(world, desk, "conditions")
+        late = world.proxies[0]
+        late.up = False
+        number = broken(world)
+        world.advance(1800)
+        late.up = True
+        late.service.look_for_emergencies()
+        # Two of three were there.
+        assert self.kinds(world, number) == ["allergies", "conditions"]
+        world.proxies[1].up = False
+        assert self.kinds(world, number) == ["allergies"]
+        assert world.clinician.emergency.more_at(number) == world.now + 1800 - TOLERANCE
+        world.advance(1800 - TOLERANCE)
+        assert self.kinds(world, number) == ["allergies", "conditions"]
+
+    def test_who_asks_before_a_proxy_looked_is_seen_by_it_then(self, prepared: World, desk: Address) -> None:
+        self.prepare(prepared, desk, "conditions")
+        number = self.early(prepared, 1800, looked=False)
+        assert self.kinds(prepared, number) == ["allergies"]
+        assert prepared.clinician.emergency.more_at(number) == prepared.now + 1800 - TOLERANCE
+
+    def test_the_patients_log_says_that_it_had_to_wait(self, prepared: World, desk: Address) -> None:
+        self.prepare(prepared, desk, "conditions")
+        self.early(prepared, 1800)
+        with pytest.raises(OpensLaterError):
+            self.ask_for_later(prepared)
+        prepared.wait()
+        refused = [reading for reading in prepared.patient.log() if not reading.permitted]
+        assert [reading.requester for reading in refused] == [prepared.clinician.address]
 
     def test_categories_and_delay_go_together(self, prepared: World, desk: Address) -> None:
         for how in ({"later": ["conditions"]}, {"delay": self.DELAY}):

@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import copy
 from dataclasses import replace
@@ -38,7 +38,7 @@ from panachain.errors import IntegrityError, PanaChainError, UsageError
 from panachain.model.actors import Actor, Address, PolicyId, Role, Status
 from panachain.model.policy import OnChainPolicy, PolicyStatus
 from panachain.model.scope import Scope
-from panachain.model.transactions import PolicyEvent
+from panachain.model.transactions import Emergency, PolicyEvent
 from panachain.proxy import messages, race
 from panachain.records import pairing
 from panachain.sdk import base, proven_keys, proxies, unlocking
@@ -204,8 +204,13 @@ class Blind:
     def is_member(self, _group: Address, _person: Address) -> bool:
         return True
 
-    def in_emergency(self, _grantee: Address, _person: Address, *, at: int) -> bool:
-        return True
+    def opens_at(
+        self, _grantee: Address, _person: Address, *, at: int, counted: Callable[[Emergency], int]
+    ) -> int | None:
+        return 0
+
+    def cosigned(self, *, since: int) -> Iterator[Emergency]:
+        return iter(())
 
 
 class TwinProxy:
@@ -223,6 +228,8 @@ class TwinProxy:
         self.store = ProxyStore(home / f"{self.name}.sqlite", self._seed.store_key(), proxy=self.address)
         self.up = True
         self.honest = True
+        self.told: dict[str, str] = {}
+        """Headers of the newest refusal."""
         # As by nodes of its own: what a test lets the clients' node say, it doesn't hear.
         self._chains = Chains(copy(network.mainchain), copy(network.sidechain), 0)
         mainchain = network.mainchain
@@ -235,6 +242,11 @@ class TwinProxy:
             registry_domain=registry_domain(mainchain.chain_id, mainchain.policies.address),
             clock=clock,
         )
+        self.service = self._make(self._chains)
+
+    def restart(self) -> None:
+        """Begin again with what the database keeps."""
+        self._chains = Chains(copy(self._chains._mainchain), copy(self._chains._sidechain), 0)
         self.service = self._make(self._chains)
 
     def corrupt(self) -> None:
@@ -250,6 +262,7 @@ class TwinProxy:
             return 200, messages.canonical(self._answer(path, body))
         except PanaChainError as exc:
             refused = problems.respond(exc)
+            self.told = {"Retry-After": refused.headers["retry-after"]} if "retry-after" in refused.headers else {}
             return refused.status_code, bytes(refused.body)
 
     def _raw(self, path: str, body: bytes) -> tuple[int, bytes]:
@@ -343,7 +356,10 @@ class World:
         return self.clock.now
 
     def advance(self, seconds: int) -> None:
-        """Let time go by, and both chains notice."""
+        """Let time go by, and both chains notice; proxies that are up have looked for emergencies before."""
+        for proxy in self.proxies:
+            if proxy.up:
+                proxy.service.look_for_emergencies()
         self.clock.now += seconds
         self.network.mainchain.chain.mine()
         self.network.sidechain.chain.mine()
@@ -387,7 +403,7 @@ class World:
         if not proxy.up:
             raise ConnectError("refused")
         status, body = proxy.answer(request.url.path, request.read())
-        return httpx.Response(status, stream=_Body(body), request=request)
+        return httpx.Response(status, stream=_Body(body), request=request, headers=proxy.told if status != 200 else {})
 
     def _open(self, name: str) -> Any:
         kind = _CLASSES[name]

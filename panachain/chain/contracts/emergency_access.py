@@ -5,7 +5,7 @@ Follows design section 6 and contracts/interfaces/IEmergencyAccess.sol.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -67,12 +67,16 @@ class EmergencyAccess(Adapter):
         return int(self.bound.source.head().time)
 
     def find(
-        self, number: int | None = None, *, patient: Address | None = None, practitioner: Address | None = None
+        self,
+        number: int | Sequence[int] | None = None,
+        *,
+        patient: Address | None = None,
+        practitioner: Address | None = None,
     ) -> list[Emergency]:
         """Return emergencies in the order in which they were asked for.
 
         Args:
-            number: only this one.
+            number: only this one, or these; at most 500.
             patient: only those for the lane of this one.
             practitioner: only those that this one asked for.
         """
@@ -86,8 +90,47 @@ class EmergencyAccess(Adapter):
             times = {number: self.bound.source.block(number).time for number in {event.block for event in asked}}
             return [_emergency(event, times[event.block], later.get(event.values["id"], ())) for event in asked]
 
+    def cosigned(self, *, since: int, from_block: int = 0) -> tuple[list[Emergency], int]:
+        """Return the emergencies that were co-signed and end after a time, and up to which block was looked.
+
+        Args:
+            since: Unix seconds.
+            from_block: co-signatures of earlier blocks aren't looked at.
+        """
+        with self.bound.source.pinned():
+            head = self.bound.source.head()
+            events = self.bound.events("EmergencyCosigned", from_block=max(from_block, self.bound.from_block))
+            numbers = [event.values["id"] for event in events if event.values["expiresAt"] > since]
+            found: list[Emergency] = []
+            for start in range(0, len(numbers), MANY):
+                found += self.find(numbers[start : start + MANY])
+            return found, head.number
+
+    def opens_at(
+        self, grantee: Address, practitioner: Address, *, at: int, counted: Callable[[Emergency], int]
+    ) -> int | None:
+        """Return from when on a practitioner's emergencies open what was granted to an account, Unix seconds.
+
+        Args:
+            grantee: a patient, or an account that stands for a delay in a patient's emergencies.
+            practitioner: who asked; the co-signer isn't served.
+            at: Unix seconds of another chain's head: a chain that stands still prolongs nothing.
+            counted: returns from when on the delay counts in an emergency that is active, Unix seconds; it is called
+                with each of theirs.
+
+        Returns:
+            0 for at once. None: no emergency of theirs that a second one co-signed, and that isn't over, opens it.
+        """
+        with self.bound.source.pinned():
+            until = max(at, self.bound.source.head().time)
+            active = [one for one in self.find(practitioner=practitioner) if one.is_active(until)]
+            times = [one.opens_at(grantee, counted=counted(one)) for one in active]
+            return min((time for time in times if time is not None), default=None)
+
     def in_emergency(self, grantee: Address, practitioner: Address, *, at: int) -> bool:
-        """Tell whether a practitioner asked for an emergency, a second one co-signed, and it opens what was granted.
+        """Tell whether a practitioner's emergency opens what was granted, by the time of the co-signature's block.
+
+        It is what the chains say. A proxy also counts from when it first saw the co-signature (`opens_at`).
 
         Args:
             grantee: a patient, or an account that stands for a delay in a patient's emergencies.
@@ -95,10 +138,8 @@ class EmergencyAccess(Adapter):
             at: Unix seconds of another chain's head: a chain that stands still prolongs nothing. Delays count by it
                 alone: a sidechain that is ahead opens nothing early.
         """
-        with self.bound.source.pinned():
-            until = max(at, self.bound.source.head().time)
-            asked = self.find(practitioner=practitioner)
-            return any(one.opens(grantee, since=at, until=until) for one in asked)
+        opens = self.opens_at(grantee, practitioner, at=at, counted=lambda one: one.cosigned_at)
+        return opens is not None and opens <= at
 
 
 def _emergency(event: Event, time: int, later: Iterable[Event]) -> Emergency:

@@ -12,6 +12,7 @@ import os
 import shutil
 import socket
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Final
@@ -25,9 +26,11 @@ from panachain.chain.typed import proxy_domain
 from panachain.crypto import keystore, umbral
 from panachain.crypto.keys import Seed
 from panachain.errors import PanaChainError, PolicyUnknownError, UnavailableError
+from panachain.follow.follower import SETTLED
 from panachain.follow.opening import following
 from panachain.model.actors import Actor, Address, PolicyId, Role
 from panachain.model.policy import OnChainPolicy, PolicyStatus
+from panachain.model.transactions import Emergency
 from panachain.private_files import forbid_core_dumps, make_private_folder
 from panachain.proxy.client import Channels
 from panachain.service.http import listen, serve
@@ -47,6 +50,8 @@ _KEEP_ALIVE: Final = 30
 """Seconds that an idle connection is kept."""
 _MOST_THREADS: Final = 4
 """Threads of a worker that compute: beyond these, a second worker serves more than a fifth one."""
+_LOOK: Final = 30.0
+"""Seconds between two looks for emergencies: a quarter of what a co-signature may be older than known."""
 _RPC_TIMEOUT: Final = 5.0
 """Seconds that a chain may take for one answer."""
 _log = logging.getLogger("panachain.proxy")
@@ -60,6 +65,7 @@ class Chains:
         self._mainchain = mainchain
         self._sidechain = sidechain
         self._confirmations = confirmations
+        self._looked_to = 0
 
     def policy(self, policy_id: PolicyId) -> OnChainPolicy:
         """Return the policy at the newest block, once its grant is as deep as it must be.
@@ -93,9 +99,18 @@ class Chains:
         """Tell whether the sidechain counts a person to a group now."""
         return self._sidechain.groups.is_member(group, person)
 
-    def in_emergency(self, grantee: Address, person: Address, *, at: int) -> bool:
-        """Tell whether a person may open in an emergency what was granted to this account, as the sidechain says."""
-        return self._sidechain.emergency.in_emergency(grantee, person, at=at)
+    def opens_at(
+        self, grantee: Address, person: Address, *, at: int, counted: Callable[[Emergency], int]
+    ) -> int | None:
+        """Return from when on a person's emergencies open what was granted to this account, as the sidechain says."""
+        return self._sidechain.emergency.opens_at(grantee, person, at=at, counted=counted)
+
+    def cosigned(self, *, since: int) -> Iterator[Emergency]:
+        """Yield the emergencies that end after a time and were co-signed since the last look, or shortly before it."""
+        found, head = self._sidechain.emergency.cosigned(since=since, from_block=self._looked_to - SETTLED)
+        yield from found
+        # Only now: what couldn't be dealt with comes again.
+        self._looked_to = head
 
     def _check_confirmed(self, policy_id: PolicyId, newest: int) -> None:
         if not self._mainchain.policies.is_confirmed(policy_id, self._confirmations):
@@ -198,7 +213,12 @@ def _work(config: ProxyConfig, seed: Seed, listening: socket.socket, number: int
     from panachain.service.proxy.app import Limits, create_app
 
     sys.setswitchinterval(_SWITCH)
-    with closing(Process(config, seed)) as process, _upkeep(config, process) if number == 0 else nullcontext():
+    first = number == 0
+    with (
+        closing(Process(config, seed)) as process,
+        _upkeep(config, process) if first else nullcontext(),
+        _looking(process) if first else nullcontext(),
+    ):
         limits = Limits(config.sender_rate, config.address_rate)
         app = create_app(process.service, limits, threads=_threads(config.workers, os.cpu_count() or 1))
         connections = ConnectionLimits(most_per_source=config.connections_per_address)
@@ -222,6 +242,12 @@ def _upkeep(config: ProxyConfig, process: Process) -> AbstractContextManager[obj
         "the receipt log can't be anchored": process.anchoring.anchor,
     }
     return Periodic(duties, every=config.anchor_every, name="upkeep", log=_log)
+
+
+def _looking(process: Process) -> Periodic:
+    """Return what notes when this proxy first saw a co-signature, also while nobody asks it anything."""
+    duties = {"emergencies can't be looked for": process.service.look_for_emergencies}
+    return Periodic(duties, every=_LOOK, name="emergencies", log=_log, at_start=True)
 
 
 def _anchor_once(config: ProxyConfig, seed: Seed) -> None:

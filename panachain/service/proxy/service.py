@@ -10,7 +10,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
@@ -28,6 +28,7 @@ from panachain.errors import (
     AccessDeniedError,
     ChainUnavailableError,
     IntegrityError,
+    OpensLaterError,
     OutOfScopeError,
     PanaChainError,
     PolicyExpiredError,
@@ -38,6 +39,7 @@ from panachain.errors import (
     UsageError,
 )
 from panachain.model.actors import Actor, Address, PolicyId, Status
+from panachain.model.emergencies import TOLERANCE
 from panachain.model.policy import LogHead, OnChainPolicy, PolicyStatus, Receipt, ReceiptKind
 from panachain.model.proxy_requests import (
     DepositedLane,
@@ -47,7 +49,7 @@ from panachain.model.proxy_requests import (
     ReencryptRequest,
     SignedRequest,
 )
-from panachain.model.transactions import Revocation
+from panachain.model.transactions import Emergency, Revocation
 from panachain.proxy import messages
 from panachain.service.limits import Limiter
 from panachain.service.proxy.log import ProxyLog
@@ -94,14 +96,24 @@ class ChainView(Protocol):
         """Tell whether the sidechain counts a person to a group."""
         ...
 
-    def in_emergency(self, grantee: Address, person: Address, *, at: int) -> bool:
-        """Tell whether a person asked for an emergency, a second one co-signed, and it opens what was granted now.
+    def opens_at(
+        self, grantee: Address, person: Address, *, at: int, counted: Callable[[Emergency], int]
+    ) -> int | None:
+        """Return from when on a person's emergencies open what was granted, Unix seconds; 0 for at once.
 
         Args:
             grantee: a patient, or an account that stands for a delay in a patient's emergencies.
             person: who asked.
             at: Unix seconds of the mainchain's head.
+            counted: returns from when on the delay counts in an emergency, Unix seconds.
+
+        Returns:
+            None: no emergency of theirs that was co-signed and isn't over opens it.
         """
+        ...
+
+    def cosigned(self, *, since: int) -> Iterable[Emergency]:
+        """Return the emergencies that end after a time, Unix seconds, and were co-signed since the last call."""
         ...
 
 
@@ -463,6 +475,16 @@ class ProxyService:
                 self._tell(rest)
         return len(rests)
 
+    def look_for_emergencies(self) -> None:
+        """Note when this proxy first saw each co-signature of an emergency that isn't over.
+
+        Raises:
+            ChainUnavailableError: the sidechain doesn't answer.
+            DiskError: the database refuses.
+        """
+        for one in self._chain.cosigned(since=int(self._clock())):
+            self._counted(one)
+
     def _tell(self, rest: Rest) -> None:
         on_chain = self._chain.policy(rest.policy_id)
         self._store.tell(
@@ -562,33 +584,63 @@ class ProxyService:
         request, held, on_chain = case.request, case.held, case.on_chain
         if request.grantee != held.grantee:
             raise OutOfScopeError(f"policy {request.policy_id} wasn't granted to {request.grantee}")
-        identity = self._chain.identity(request.requester)
+        identity, at = self._chain.identity(request.requester), on_chain.block_time
+        opens_at = self._opens_at(held.grantee, request.requester, at=at)
         check_access(
             on_chain,
             grantee=held.grantee,
             requester=request.requester,
             # Somebody whom the registry doesn't know is refused like somebody who is suspended.
             requester_status=Status.UNKNOWN if identity is None else identity.status,
-            is_member=self._may_read_as(held.grantee, request.requester, at=on_chain.block_time),
+            is_member=opens_at is not None,
             purpose=request.purpose,
             purposes=held.purposes,
             terms=held.terms,
             revocation_in_sight=self._chain.revocation_in_sight(request.policy_id),
         )
+        # After the rules: nobody else hears of it.
+        if opens_at is not None and at < opens_at:
+            raise OpensLaterError(
+                f"what waits in this emergency opens at this proxy at {opens_at} (Unix seconds); block "
+                f"{on_chain.block} is of {at}",
+                retry_after=opens_at - at,
+            )
         kfrag = self._store.kfrag(request.policy_id, request.lane)
         if kfrag is None:
             raise OutOfScopeError(f"this proxy holds no kfrag for lane {request.lane} of {request.policy_id}")
         return kfrag
 
-    def _may_read_as(self, grantee: Address, person: Address, *, at: int) -> bool:
-        """Tell whether a person reads what was granted to somebody else: to a group, or by a patient for emergencies.
+    def _opens_at(self, grantee: Address, person: Address, *, at: int) -> int | None:
+        """Return from when on a person reads what was granted to somebody else: a group, or a patient in emergencies.
 
         A policy whose grantee is a patient is that patient's own, for emergencies: nobody is its grantee by name. So is
         one whose grantee stands for a delay in a patient's emergencies.
+
+        Returns:
+            Unix seconds, 0 for at once. None: they don't.
         """
         if person == grantee:
-            return False
-        return self._chain.is_member(grantee, person) or self._chain.in_emergency(grantee, person, at=at)
+            return None
+        if self._chain.is_member(grantee, person):
+            return 0
+        return self._chain.opens_at(grantee, person, at=at, counted=self._counted)
+
+    def _counted(self, emergency: Emergency) -> int:
+        """Return from when on delays count in an emergency, Unix seconds.
+
+        It is the time of the co-signature's block. One that is older than this proxy has known of it counts from then
+        on, less a tolerance: whoever makes the sidechain's blocks stamps none so early that something opens sooner.
+        """
+        # All that it says: taken back and written again, at another time or by others, it is another one.
+        named = (emergency.emergency_id, emergency.practitioner, emergency.patient, emergency.cosigner)
+        seen = self._store.first_seen(
+            "/".join(map(str, (*named, emergency.expires_at))),
+            emergency.practitioner,
+            ends_at=emergency.expires_at,
+            now=int(self._clock()),
+        )
+        # Of more than are kept nobody knows how old they are: what waits in them waits until they are over.
+        return emergency.expires_at if seen is None else max(emergency.cosigned_at, seen - TOLERANCE)
 
     def _deny(self, case: _Case, denial: AccessDeniedError) -> None:
         """Log a refusal, and delete what nobody will be served with any more."""

@@ -70,6 +70,11 @@ _CHANGES: Final = (
         "CREATE TABLE IF NOT EXISTS cosigned (only_one INTEGER PRIMARY KEY, size BIGINT NOT NULL, note TEXT NOT NULL)",
         "CREATE TABLE IF NOT EXISTS witnessed (origin TEXT PRIMARY KEY, size BIGINT NOT NULL, root {bytes} NOT NULL)",
     ),
+    (
+        "CREATE TABLE IF NOT EXISTS emergency (cosignature {bytes} PRIMARY KEY, practitioner {bytes} NOT NULL, "
+        "seen_at BIGINT NOT NULL, ends_at BIGINT NOT NULL)",
+        "CREATE INDEX IF NOT EXISTS emergency_of ON emergency (practitioner)",
+    ),
 )
 """What each version of the tables changes, oldest first. A change goes to the end; those that databases have stay."""
 _NEW_POLICY: Final = "INSERT INTO policy (policy_id, fields, expires_at, deleted) VALUES ({}, {}, {}, 0)"
@@ -95,6 +100,8 @@ _PARTS: Final = {
     ReceiptPart.PROOF: "1 = 0",
 }
 """Which receipts each part holds."""
+_EMERGENCIES: Final = 64
+"""Co-signatures of one practitioner's emergencies that are kept at once."""
 _SWEEP: Final = 10
 """Seconds between two deletions of nonces and counts that are over."""
 _MINUTE: Final = 60
@@ -407,6 +414,37 @@ class ProxyStore:
             # None is left where another worker told of them meanwhile, or more were counted.
             if self._do(db, where, rest.policy_id, rest.subject, rest.uses):
                 self._append(db, receipt, apart=rest.apart)
+
+    def first_seen(self, cosignature: str, practitioner: Address, *, ends_at: int, now: int) -> int | None:
+        """Return when a co-signature was first asked for here, Unix seconds: now, if it never was; it is kept then.
+
+        Args:
+            cosignature: what names it and no other one.
+            practitioner: whose emergency it is. Of one practitioner 64 are kept at once, so nobody fills the disk.
+            ends_at: until when it is kept, Unix seconds.
+            now: Unix seconds.
+
+        Returns:
+            None: the practitioner has as many already.
+
+        Raises:
+            DiskError: the database refuses.
+        """
+        key = self._subject("cosignature", cosignature)
+        known = self._read("SELECT seen_at FROM emergency WHERE cosignature = {}", key)
+        if known:
+            return int(known[0][0])
+        whose = self._subject("emergencies", practitioner)
+        with self._write() as db:
+            self._do(db, "DELETE FROM emergency WHERE ends_at <= {}", now)
+            count = self._marked("SELECT COUNT(*) FROM emergency WHERE practitioner = {}")
+            if db.exec_driver_sql(count, (whose,)).scalar_one() >= _EMERGENCIES:
+                return None
+            row = (key, whose, now, ends_at)
+            self._do(db, "INSERT INTO emergency VALUES ({}, {}, {}, {}) ON CONFLICT DO NOTHING", *row)
+            # Another worker may have seen it meanwhile.
+            seen = self._marked("SELECT seen_at FROM emergency WHERE cosignature = {}")
+            return int(db.exec_driver_sql(seen, (key,)).scalar_one())
 
     def deposited(self, policy_id: PolicyId) -> Receipt | None:
         """Return the receipt of a policy's deposit, or None when there was none."""

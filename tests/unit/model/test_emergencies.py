@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from panachain.model.actors import Address
-from panachain.model.emergencies import DELAYS, LASTS, STEP, delay_of, waiting_account
+from panachain.model.emergencies import DELAYS, LASTS, STEP, TOLERANCE, delay_of, waiting_account
 
 PATIENT = Address("0x" + "a1" * 20)
 OTHER = Address("0x" + "a2" * 20)
@@ -27,6 +27,10 @@ def test_it_is_of_one_patient_and_of_delays_that_an_emergency_lasts_for() -> Non
     assert delay_of(PATIENT, OTHER) is None
     for delay in (0, 1, 901, LASTS, LASTS + 900):
         assert delay_of(PATIENT, account(PATIENT, delay)) is None
+
+
+def test_what_is_believed_of_a_stamp_is_less_than_any_delay() -> None:
+    assert 0 < TOLERANCE < DELAYS[0]
 
 
 def test_the_form_is_that_of_the_specification() -> None:

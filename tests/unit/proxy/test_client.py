@@ -9,7 +9,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from panachain.errors import EndpointRefusedError, IntegrityError, RateLimitedError, UnavailableError
+from panachain.errors import (
+    EndpointRefusedError,
+    IntegrityError,
+    OpensLaterError,
+    PolicyNotActiveError,
+    RateLimitedError,
+    UnavailableError,
+)
+from panachain.model.emergencies import LASTS
 from panachain.proxy.client import Channels, Reply, read_answer
 from panachain.wire import dial
 from panachain.wire.endpoints import Reach
@@ -82,12 +90,26 @@ class TestReadAnswer:
 
     @pytest.mark.parametrize(
         ("told", "wait"),
-        [("7", 7), ("99999", 99_999), ("100000", 60), ("", 60), ("soon", 60), ("-1", 60), ("9999999", 60)],
+        [("7", 7), ("99999", 99_999), ("100000", 60), ("", 60), ("soon", 60), ("-1", 60), ("9999999", 60), ("٣", 60)],
     )
     def test_a_limit_says_how_long_to_wait(self, told: str, wait: int) -> None:
         with pytest.raises(RateLimitedError) as caught:
             read_answer(Reply(429, b"{}", told))
         assert caught.value.retry_after == wait
+
+    @pytest.mark.parametrize(("told", "wait"), [("7", 7), ("0", 0), ("99999", LASTS)])
+    def test_what_waits_in_an_emergency_opens_after_seconds_that_are_bounded(self, told: str, wait: int) -> None:
+        with pytest.raises(OpensLaterError, match="at this proxy") as caught:
+            read_answer(Reply(403, self.NOT_ACTIVE, told))
+        assert caught.value.retry_after == wait
+
+    @pytest.mark.parametrize("told", ["", "soon", "-1", "100000"])
+    def test_a_policy_that_hasnt_begun_says_no_seconds(self, told: str) -> None:
+        with pytest.raises(PolicyNotActiveError) as caught:
+            read_answer(Reply(403, self.NOT_ACTIVE, told))
+        assert type(caught.value) is PolicyNotActiveError
+
+    NOT_ACTIVE = b'{"type": "urn:panachain:problem/policy-not-active", "detail": "at this proxy"}'
 
     def test_an_unknown_problem_is_a_proxy_that_is_down(self) -> None:
         with pytest.raises(UnavailableError, match="status 502"):

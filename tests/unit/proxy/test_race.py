@@ -13,6 +13,7 @@ import pytest
 
 from panachain.errors import (
     IntegrityError,
+    OpensLaterError,
     PanaChainError,
     PolicyExpiredError,
     PolicyRevokedError,
@@ -201,6 +202,27 @@ class TestRace:
         told = shortfall(0, limits, 3, 2, "it")
         assert isinstance(told, RateLimitedError)
         assert (str(told), told.retry_after) == ("it: 3 of 3 proxies do no more of it for now: number 0", 2)
+
+    @pytest.mark.parametrize(
+        ("good", "seconds", "down", "wait"),
+        [(0, [900, 30, 400], 0, 400), (1, [900, 30], 0, 30), (1, [900], 1, 900), (0, [5, 6], 1, 6)],
+    )
+    def test_it_opens_when_enough_proxies_say_so(self, good: int, seconds: list[int], down: int, wait: int) -> None:
+        errors = [OpensLaterError("later", retry_after=one) for one in seconds] + [DOWN] * down
+        failures = [Failure(one, error) for one, error in zip(proxies(3), errors, strict=False)]
+        told = shortfall(good, failures, 3, 2, "it")
+        assert isinstance(told, OpensLaterError)
+        assert told.retry_after == wait
+
+    def test_waiting_doesnt_help_where_too_few_say_so(self) -> None:
+        later, revoked = OpensLaterError("later", retry_after=1), PolicyRevokedError("no")
+        for errors, kind in (
+            ([later, revoked, revoked], PolicyRevokedError),
+            ([revoked, later, DOWN], PolicyRevokedError),
+            ([later, DOWN, DOWN], ProxiesUnavailableError),
+        ):
+            failures = [Failure(one, error) for one, error in zip(proxies(3), errors, strict=True)]
+            assert type(shortfall(0, failures, 3, 2, "it")) is kind
 
     def test_as_many_refusals_as_leave_enough_others_decide_nothing(self) -> None:
         down = [Failure(one, DOWN) for one in proxies(2)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ from panachain.model.actors import Actor, Address, PolicyId, Role, Status
 from panachain.model.policy import GrantedLane, OnChainPolicy, PolicyStatus, ProxyRef, Terms
 from panachain.model.proxy_requests import DepositedLane, DepositRequest, ReceiptsRequest, ReencryptRequest
 from panachain.model.scope import Purpose, Scope
-from panachain.model.transactions import Revocation
+from panachain.model.transactions import Emergency, Revocation
 from panachain.proxy import messages
 from panachain.sdk.network import Network
 from panachain.sdk.proxies import Reader
@@ -52,6 +52,8 @@ class Chain:
         self.members: set[tuple[Address, Address]] = set()
         self.emergencies: dict[tuple[Address, Address], int] = {}
         """By patient and practitioner when an emergency that was co-signed is over."""
+        self.cosignatures: list[Emergency] = []
+        """Emergencies as the sidechain shows them."""
         self.waiting: set[PolicyId] = set()
         self.shallow: set[PolicyId] = set()
         """What stands in blocks only that may still be replaced."""
@@ -77,8 +79,17 @@ class Chain:
     def is_member(self, group: Address, person: Address) -> bool:
         return (group, person) in self.members
 
-    def in_emergency(self, grantee: Address, person: Address, *, at: int) -> bool:
-        return at < self.emergencies.get((grantee, person), 0)
+    def opens_at(
+        self, grantee: Address, person: Address, *, at: int, counted: Callable[[Emergency], int]
+    ) -> int | None:
+        if at < self.emergencies.get((grantee, person), 0):
+            return 0
+        active = [one for one in self.cosigned(since=at) if one.practitioner == person]
+        times = [one.opens_at(grantee, counted=counted(one)) for one in active]
+        return min((time for time in times if time is not None), default=None)
+
+    def cosigned(self, *, since: int) -> Iterator[Emergency]:
+        return (one for one in self.cosignatures if one.is_active(since))
 
     def revoke(self, policy_id: PolicyId) -> None:
         self.policies[policy_id] = replace(self.policies[policy_id], status=PolicyStatus.REVOKED)

@@ -21,6 +21,7 @@ from panachain.service.problems import Kind, ProblemError
         (errors.PolicyRevokedError("x"), problems.REVOKED),
         (errors.PolicyExpiredError("x"), problems.EXPIRED),
         (errors.PolicyNotActiveError("x"), problems.NOT_ACTIVE),
+        (errors.OpensLaterError("x", retry_after=7), problems.NOT_ACTIVE),
         (errors.PolicyUnknownError("x"), problems.UNKNOWN),
         (errors.OutOfScopeError("x"), problems.OUT_OF_SCOPE),
         (errors.SuspendedError("x"), problems.SUSPENDED),
@@ -51,6 +52,8 @@ def test_kinds_have_slugs_of_their_own() -> None:
 def test_a_limit_and_a_service_that_is_down_say_when_to_come_again() -> None:
     limited = problems.respond(errors.RateLimitedError("x", retry_after=7))
     assert limited.headers["retry-after"] == "7"
+    assert problems.respond(errors.OpensLaterError("x", retry_after=60)).headers["retry-after"] == "60"
+    assert "retry-after" not in problems.respond(errors.PolicyNotActiveError("x")).headers
     assert problems.respond(errors.ChainUnavailableError("x")).headers["retry-after"] == "5"
     assert "retry-after" not in problems.respond(errors.UsageError("x")).headers
 

@@ -8,7 +8,9 @@ import pytest
 
 from panachain.chain.contracts.emergency_access import EmergencyAccess
 from panachain.errors import IntegrityError
+from panachain.ethereum import checksum_address
 from panachain.model.actors import Address
+from panachain.model.emergencies import LASTS, waiting_account
 from panachain.model.transactions import Emergency
 from tests.unit.chain.contracts.node import DOCTOR, PATIENT, STRANGER, Node, Sender, low
 
@@ -110,6 +112,43 @@ def test_who_asked_with_that_patient_is_in_an_emergency_until_its_end_and_nobody
     # Another chain's head is later than this one's.
     assert emergency.in_emergency(PATIENT, DOCTOR, at=now + 9)
     assert not emergency.in_emergency(PATIENT, DOCTOR, at=now + 10)
+
+
+def test_what_waits_opens_from_when_on_its_delay_counts(node: Node) -> None:
+    now = 1000 + node.block
+    broken(node, 1, end=now + LASTS)
+    broken(node, 2, end=now + LASTS - 50)
+    broken(node, 3, end=now)
+    emergency = node.adapter(EmergencyAccess)
+    later = Address(checksum_address(waiting_account(PATIENT, 900)))
+    asked: list[int] = []
+
+    def counted(one: Emergency) -> int:
+        asked.append(one.emergency_id)
+        return now + 7 * one.emergency_id
+
+    assert emergency.opens_at(later, DOCTOR, at=now, counted=counted) == now + 907
+    # One that is over doesn't count, and isn't kept.
+    assert asked == [1, 2]
+    assert emergency.opens_at(PATIENT, DOCTOR, at=now, counted=counted) == 0
+    assert emergency.opens_at(STRANGER, DOCTOR, at=now, counted=counted) is None
+    assert emergency.opens_at(later, STRANGER, at=now, counted=counted) is None
+    # By the chain itself: from the co-signature's block on.
+    assert emergency.in_emergency(later, DOCTOR, at=now + 850)
+    assert not emergency.in_emergency(later, DOCTOR, at=now + 849)
+
+
+def test_what_was_cosigned_and_isnt_over_is_found_from_a_block_on(node: Node) -> None:
+    broken(node, 1, end=50)
+    broken(node, 2, end=51)
+    node.emit("EmergencyRequested", id=3, practitioner=DOCTOR, patient=PATIENT, reason=REASON)
+    emergency = node.adapter(EmergencyAccess)
+    found, head = emergency.cosigned(since=50)
+    assert [one.emergency_id for one in found] == [2]
+    assert (found[0].practitioner, found[0].patient, found[0].cosigner) == (DOCTOR, PATIENT, STRANGER)
+    assert head == emergency.bound.source.head().number
+    assert emergency.cosigned(since=50, from_block=head + 1) == ([], head)
+    assert emergency.cosigned(since=51, from_block=-64) == ([], head)
 
 
 def test_without_a_second_signature_nobody_is_in_an_emergency(node: Node) -> None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -22,6 +23,7 @@ import pytest
 from panachain.chain.receipts import receipt_hash
 from panachain.crypto import keystore
 from panachain.errors import UnavailableError
+from panachain.follow.follower import SETTLED
 from panachain.proxy import messages
 from panachain.proxy.client import Channels, read_answer
 from panachain.service.database import Place
@@ -49,6 +51,22 @@ def test_as_many_threads_compute_as_processors_fall_to_a_worker(
 ) -> None:
     monkeypatch.setattr(run.umbral, "PARALLEL", parallel)
     assert run._threads(workers, processors) == threads
+
+
+def test_a_look_for_emergencies_goes_on_where_the_one_before_was_dealt_with() -> None:
+    asked: list[int] = []
+
+    def cosigned(*, since: int, from_block: int) -> tuple[list[str], int]:
+        asked.append(from_block)
+        return ["one", "two"], 500 + len(asked)
+
+    sidechain: Any = SimpleNamespace(emergency=SimpleNamespace(cosigned=cosigned))
+    chains = run.Chains(SimpleNamespace(), sidechain, 0)  # type: ignore[arg-type]
+    # The database refuses the second one: it comes again.
+    assert next(iter(chains.cosigned(since=9))) == "one"
+    assert [list(chains.cosigned(since=9)) for _ in range(2)] == [["one", "two"]] * 2
+    # So many blocks may still be replaced.
+    assert asked == [-SETTLED, -SETTLED, 502 - SETTLED]
 
 
 class Host:

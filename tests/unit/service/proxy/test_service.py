@@ -25,6 +25,7 @@ from panachain.errors import (
     ConfigurationError,
     DiskError,
     IntegrityError,
+    OpensLaterError,
     OutOfScopeError,
     PanaChainError,
     PolicyExpiredError,
@@ -34,10 +35,13 @@ from panachain.errors import (
     UnavailableError,
     UsageError,
 )
+from panachain.ethereum import checksum_address
 from panachain.model.actors import Address, Status
+from panachain.model.emergencies import LASTS, TOLERANCE, waiting_account
 from panachain.model.policy import PolicyStatus, Receipt, ReceiptKind
 from panachain.model.proxy_requests import ReceiptPart, ReencryptRequest
 from panachain.model.scope import Purpose
+from panachain.model.transactions import Emergency
 from panachain.proxy import messages
 from panachain.service.proxy.service import ProxyService, Rates
 from panachain.service.proxy.store import ProxyStore
@@ -315,6 +319,136 @@ class TestEmergency:
         world.chain.people[asking.address] = Status.SUSPENDED
         with pytest.raises(SuspendedError):
             self.ask(world, policy, asking)
+
+
+class TestWaiting:
+    """What a patient lets wait: the delay counts from the co-signature's time, or from when this proxy saw it."""
+
+    PATIENT, NURSE, DELAY = Address("0x" + "66" * 20), Address("0x" + "77" * 20), 1800
+
+    @pytest.fixture
+    def asking(self, world: ProxyWorld) -> Account:
+        account = Account(os.urandom(32))
+        world.chain.people[account.address] = Status.ACTIVE
+        return account
+
+    @pytest.fixture
+    def policy(self, world: ProxyWorld) -> Policy:
+        policy = world.grant(deposit=False)
+        later = checksum_address(waiting_account(self.PATIENT, self.DELAY))
+        return replace(policy, terms=replace(policy.terms, grantee=later))
+
+    def deposited(self, world: ProxyWorld, policy: Policy) -> Policy:
+        for number, service in enumerate(world.services):
+            service.deposit(service.open_deposit(world.sealed(policy, number)))
+        return policy
+
+    def cosign(self, world: ProxyWorld, who: Account, *, early: int = 0, number: int = 1) -> Emergency:
+        """Let the sidechain show a co-signature that is stamped so many seconds before now."""
+        ends = world.chain.now - early + LASTS
+        made = Emergency(number, who.address, self.PATIENT, b"r" * 32, ends, self.NURSE, ends, ends)
+        world.chain.cosignatures.append(made)
+        return made
+
+    def waits(self, world: ProxyWorld, policy: Policy, who: Account, service: int = 0) -> int:
+        """Return for how long a proxy lets somebody wait, seconds; 0 if it serves."""
+        request = world.request(policy, service, signer=who, requester=who.address)
+        try:
+            serve(world.services[service], request)
+        except OpensLaterError as exc:
+            waits, told = exc.retry_after, str(exc)
+        else:
+            return 0
+        assert f"opens at this proxy at {world.chain.now + waits} (Unix seconds)" in told
+        return waits
+
+    def test_an_honest_stamp_counts(self, world: ProxyWorld, policy: Policy, asking: Account) -> None:
+        self.deposited(world, policy)
+        self.cosign(world, asking, early=5)
+        world.services[0].look_for_emergencies()
+        assert self.waits(world, policy, asking) == self.DELAY - 5
+        world.chain.now += self.DELAY - 6
+        assert self.waits(world, policy, asking) == 1
+        world.chain.now += 1
+        assert self.waits(world, policy, asking) == 0
+
+    @pytest.mark.parametrize("early", [TOLERANCE, TOLERANCE + 1, 1800, LASTS - 1])
+    def test_an_early_stamp_shortens_it_by_the_tolerance_alone(
+        self, world: ProxyWorld, policy: Policy, asking: Account, early: int
+    ) -> None:
+        self.deposited(world, policy)
+        self.cosign(world, asking, early=early)
+        # Whether it looks by itself or is asked makes no difference.
+        world.services[0].look_for_emergencies()
+        for number in (0, 1):
+            assert self.waits(world, policy, asking, number) == self.DELAY - TOLERANCE
+        if early < LASTS - self.DELAY:
+            world.chain.now += self.DELAY - TOLERANCE
+            assert self.waits(world, policy, asking) == 0
+
+    def test_a_late_stamp_prolongs_it(self, world: ProxyWorld, policy: Policy, asking: Account) -> None:
+        self.deposited(world, policy)
+        self.cosign(world, asking, early=-30)
+        assert self.waits(world, policy, asking) == self.DELAY + 30
+
+    def test_a_proxy_that_starts_again_remembers(self, world: ProxyWorld, policy: Policy, asking: Account) -> None:
+        self.deposited(world, policy)
+        self.cosign(world, asking)
+        for service in world.services[:2]:
+            service.look_for_emergencies()
+        world.chain.now += 1000
+        world.services[0] = world.service(world.seeds[0], world.stores[0])
+        assert self.waits(world, policy, asking) == self.DELAY - 1000
+        # The third one was down meanwhile, and counts from now.
+        assert self.waits(world, policy, asking, 2) == self.DELAY - TOLERANCE
+
+    def test_a_cosignature_that_comes_back_at_another_time_is_another_one(
+        self, world: ProxyWorld, policy: Policy, asking: Account
+    ) -> None:
+        """A reorganisation took it away; it was written again, by whoever makes the blocks, with an earlier stamp."""
+        self.deposited(world, policy)
+        self.cosign(world, asking)
+        world.services[0].look_for_emergencies()
+        world.chain.cosignatures.clear()
+        world.chain.now += 1000
+        self.cosign(world, asking, early=1500)
+        assert self.waits(world, policy, asking) == self.DELAY - TOLERANCE
+
+    def test_more_emergencies_than_are_kept_open_nothing_that_waits(
+        self, world: ProxyWorld, policy: Policy, asking: Account
+    ) -> None:
+        self.deposited(world, policy)
+        other = Account(os.urandom(32))
+        for number in range(70):
+            self.cosign(world, other, number=number)
+        world.services[0].look_for_emergencies()
+        # One person's don't take the place of another one's.
+        self.cosign(world, asking, number=99)
+        world.services[0].look_for_emergencies()
+        world.chain.people[other.address] = Status.ACTIVE
+        del world.chain.cosignatures[:69]
+        assert self.waits(world, policy, other) == LASTS + self.DELAY
+        world.chain.now += self.DELAY
+        assert self.waits(world, policy, asking) == 0
+
+    def test_nobody_hears_of_it_whom_the_rules_refuse(self, world: ProxyWorld, policy: Policy, asking: Account) -> None:
+        self.deposited(world, policy)
+        self.cosign(world, asking)
+        for change, error in (({"purpose": Purpose.HRESCH}, OutOfScopeError), ({}, SuspendedError)):
+            if not change:
+                world.chain.people[asking.address] = Status.SUSPENDED
+            request = world.request(policy, signer=asking, requester=asking.address, **change)
+            with pytest.raises(error):
+                serve(world.services[0], request)
+        stranger = Account(os.urandom(32))
+        with pytest.raises(OutOfScopeError):
+            serve(world.services[0], world.request(policy, signer=stranger, requester=stranger.address))
+
+    def test_what_opens_at_once_does_whatever_the_stamp_says(self, world: ProxyWorld, asking: Account) -> None:
+        policy = world.grant(deposit=False)
+        policy = self.deposited(world, replace(policy, terms=replace(policy.terms, grantee=self.PATIENT)))
+        self.cosign(world, asking, early=1800)
+        assert self.waits(world, policy, asking) == 0
 
 
 class TestDeposit:
