@@ -11,9 +11,10 @@ it). No arithmetic of the curve of our own.
     signing                secp256k1_ecdsa_sign, secp256k1_ecdsa_sign_recoverable
     public times point     secp256k1_ec_pubkey_tweak_mul, secp256k1_ecdsa_recover: faster, and the time tells the scalar
 
-What the library doesn't do itself: it checks no length, so each is checked here; it aborts the process when it is given
-a point that an earlier failure has zeroed, so what failed is never used again; it may run beside itself, since cffi
-releases the GIL, so no buffer is shared: each call has buffers of its own.
+What the library doesn't do itself: it checks no length, so each is checked here; given a point that an earlier failure
+has zeroed it aborts the process in coincurve's build and says nothing in the other's, so what failed is never used
+again, and each answer is looked at; it may run beside itself, since cffi releases the GIL, so no buffer is shared: each
+call has buffers of its own.
 Follows SEC 1 (encodings, ECDSA, ECDH), SEC 2 (the curve), BIP 62 (low s), RFC 6979 (nonces), and ADR 63.
 """
 
@@ -144,7 +145,7 @@ class Point:
         """The compressed point, SEC 1 section 2.3.3: 33 bytes."""
         if self._encoded is None:
             out, size = ffi.new(_NEW_33), ffi.new(_NEW_SIZE, PUBLIC_SIZE)
-            lib.secp256k1_ec_pubkey_serialize(_CONTEXT, out, size, self._key, _COMPRESSED)
+            _check_given(lib.secp256k1_ec_pubkey_serialize(_CONTEXT, out, size, self._key, _COMPRESSED))
             self._encoded = bytes(ffi.buffer(out))
         return self._encoded
 
@@ -152,7 +153,7 @@ class Point:
     def uncompressed(self) -> bytes:
         """The point with both coordinates, SEC 1 section 2.3.3: 65 bytes."""
         out, size = ffi.new(_NEW_65), ffi.new(_NEW_SIZE, _UNCOMPRESSED_SIZE)
-        lib.secp256k1_ec_pubkey_serialize(_CONTEXT, out, size, self._key, _UNCOMPRESSED)
+        _check_given(lib.secp256k1_ec_pubkey_serialize(_CONTEXT, out, size, self._key, _UNCOMPRESSED))
         return bytes(ffi.buffer(out))
 
     def __eq__(self, other: object) -> bool:
@@ -173,7 +174,7 @@ class Point:
         _check_size(scalar, SCALAR_SIZE, "scalar")
         key = ffi.new(_NEW_POINT, self._key[0])
         if lib.secp256k1_ec_pubkey_tweak_mul(_CONTEXT, key, scalar) != 1:
-            # It has zeroed the point; the next call with it would end the process. Nobody has it but this line.
+            # It has zeroed the point, which is none any more. Nobody has it but this line.
             raise ValueError("no scalar of the curve")
         return Point(key)
 
@@ -300,7 +301,7 @@ class Scalar:
         signature, out = ffi.new(_NEW_SIGNATURE), ffi.new(_NEW_64)
         if lib.secp256k1_ecdsa_sign(_CONTEXT, signature, digest, self._memory, ffi.NULL, ffi.NULL) != 1:
             raise ValueError("the curve's library gave no signature")
-        lib.secp256k1_ecdsa_signature_serialize_compact(_CONTEXT, out, signature)
+        _check_given(lib.secp256k1_ecdsa_signature_serialize_compact(_CONTEXT, out, signature))
         return bytes(ffi.buffer(out))
 
     def sign_recoverable(self, digest: bytes) -> bytes:
@@ -309,7 +310,7 @@ class Scalar:
         signature, out, which = ffi.new(_NEW_RECOVERABLE), ffi.new(_NEW_64), ffi.new("int *")
         if lib.secp256k1_ecdsa_sign_recoverable(_CONTEXT, signature, digest, self._memory, ffi.NULL, ffi.NULL) != 1:
             raise ValueError("the curve's library gave no signature")
-        lib.secp256k1_ecdsa_recoverable_signature_serialize_compact(_CONTEXT, out, which, signature)
+        _check_given(lib.secp256k1_ecdsa_recoverable_signature_serialize_compact(_CONTEXT, out, which, signature))
         return bytes(ffi.buffer(out)) + bytes([which[0]])
 
     def _copy(self) -> Scalar:
@@ -391,3 +392,8 @@ def _check_size(data: bytes, size: int, what: str) -> None:
     # The library reads as many bytes as it wants from where it is told to.
     if type(data) is not bytes or len(data) != size:
         raise ValueError(f"a {what} has {size} bytes")
+
+
+def _check_given(answer: int) -> None:
+    if answer != 1:
+        raise ValueError("the curve's library gave nothing")

@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 WITHOUT = "nucypher-core has no wheel for this Python"
+WITHOUT_COINCURVE = "coincurve has no wheel for this Python"
 
 
 def nucypher() -> tuple[ModuleType, ModuleType]:
@@ -19,3 +20,9 @@ def nucypher() -> tuple[ModuleType, ModuleType]:
     from nucypher_core import umbral
 
     return package, umbral
+
+
+def coincurve() -> ModuleType:
+    """Return coincurve, or skip: its wheels end with 3.13, and another package brings the library from then on."""
+    package: ModuleType = pytest.importorskip("coincurve", reason=WITHOUT_COINCURVE)
+    return package

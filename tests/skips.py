@@ -11,7 +11,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -24,12 +24,19 @@ ALLOWED: Final[dict[str, str]] = {
     r"outside data \S+ isn't beside the project": "vectors and samples of others, which a checkout alone doesn't have",
 }
 """Patterns of the reasons for which CI may skip, and why each is no missing tool."""
-ELSEWHERE: Final[dict[str, str]] = {
-    r"nucypher-core has no wheel for this Python": "the same tests run on 3.11 and 3.12, which have it",
+ELSEWHERE: Final[dict[str, tuple[str, Callable[[], bool]]]] = {
+    r"nucypher-core has no wheel for this Python": (
+        "the same tests run on 3.11 and 3.12, which have it",
+        lambda: has_wheels(),
+    ),
+    r"coincurve has no wheel for this Python": (
+        "the same tests run on 3.11 to 3.13, which have it",
+        lambda: sys.version_info < (3, 14),
+    ),
 }
 """Patterns of what an outside implementation lacks on a Python it has no wheels for, rules or not.
 
-They count only where `has_wheels` says that there are none: elsewhere each is a failure like any other.
+Each with why that is no hole, and whether this Python has it: where it does, it is a failure like any other.
 """
 TOOLS: Final[dict[str, str]] = {
     "go": r"no (Kubo|geth|Go) program",
@@ -48,7 +55,7 @@ def judge(report: pytest.TestReport | pytest.CollectReport) -> None:
     if report.outcome != "skipped" or hasattr(report, "wasxfail"):
         return
     why = _reason(report)
-    if not has_wheels() and any(re.search(pattern, why) for pattern in ELSEWHERE):
+    if any(re.search(pattern, why) and not is_here() for pattern, (_, is_here) in ELSEWHERE.items()):
         return
     if _is_named(report.nodeid):
         said = f"it proves a rule of docs/security/rules.md, and was skipped: {why}"

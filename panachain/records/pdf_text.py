@@ -78,7 +78,8 @@ class _Worker:
         # It took more memory than it may, or crashed.
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            # Closes the pipes too: what it never read would be written once more, and fail, when they are forgotten.
+            self._process.communicate()
             self._process = None
         return _NOTHING
 

@@ -15,7 +15,8 @@ from tests.cli.twin import Outcome
 
 HEAVY = {
     *("web3", "eth_account", "httpx", "cryptography", "fastapi", "uvicorn", "pydicom", "sqlalchemy", "ipfshttpclient"),
-    *("nucypher_core", "coincurve", "rich", "zstandard", "pydantic", "panachain.sdk", "panachain.chain"),
+    *("nucypher_core", "coincurve", "btclib_secp256k1", "rich", "zstandard", "pydantic"),
+    *("panachain.sdk", "panachain.chain"),
 }
 
 

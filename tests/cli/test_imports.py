@@ -44,7 +44,9 @@ HEAVY = ORACLES | {
     "nucypher_core",
 }
 """What no command loads that shows no progress, starts no service and opens no such store or record."""
-ACTING = frozenset({"panachain.wire", "cryptography", "coincurve", "panachain.sdk", "panachain.chain"})
+LIBRARY = "coincurve" if sys.version_info < (3, 14) else "btclib_secp256k1"
+"""What brings libsecp256k1 to this Python."""
+ACTING = frozenset({"panachain.wire", "cryptography", LIBRARY, "panachain.sdk", "panachain.chain"})
 """What a command loads that acts for somebody on a chain."""
 
 _UNUSED = {"ssl", "http", "email", "zipfile", "concurrent", "tomllib", "msgspec", "zstandard"}
@@ -82,8 +84,8 @@ MODULES = {
 }
 """Command → modules that it may load in all; each takes a tenth to a whole millisecond. One in fifty is left for
 another version of Python; whatever else is added is to be seen."""
-NEWER = 10 if sys.version_info >= (3, 13) else 0
-"""Modules more that Python's own library loads for the same since 3.13."""
+NEWER = {11: 0, 12: 0, 13: 10, 14: 12}[sys.version_info.minor]
+"""Modules more that Python's own library loads for the same in a later version."""
 LAZY = frozenset({str(Path("chain", "web3.py"))})
 """The only files that import one of web3.py's packages anywhere, also within a function: programs ask for it."""
 PACKAGE = Path(panachain.__file__).parent

@@ -54,13 +54,16 @@ sys.exit(main())
 """The command line on a machine where neither package has a library."""
 LACKING = """
 import sys, types
-import coincurve._libsecp256k1 as real
+try:
+    import coincurve._libsecp256k1 as real
+except ImportError:
+    import btclib_secp256k1 as real
 class Lib:
     def __getattr__(self, name):
         if name == "secp256k1_ecdh":
             raise AttributeError(name)
         return getattr(real.lib, name)
-sys.modules["coincurve._libsecp256k1"] = types.SimpleNamespace(ffi=real.ffi, lib=Lib())
+sys.modules[real.__name__] = types.SimpleNamespace(ffi=real.ffi, lib=Lib())
 from panachain.cli.main import main
 sys.argv[0] = "panachain"
 sys.exit(main())
