@@ -480,7 +480,7 @@ def _listed_words(record: PlainRecord, bundle: Bundle | None) -> tuple[bytes | N
     if words is None:
         return None, Room()
     packed = word_list.packed(words)
-    room = word_list.room_of(words, packed)
+    room = word_list.room_of(packed)
     # One record takes half a list at most: so whatever comes before it, there is a list that takes it.
     return (packed, room) if room.fits(parts=2) else (None, Room())
 
