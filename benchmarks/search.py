@@ -182,9 +182,9 @@ def _many(count: int) -> tuple[dict[CID, bytes], Searchable, Counter[int]]:
     batch: list[bytes] = []
     for number, drawn in enumerate(_texts(count, source)):
         having.update(set(drawn))
-        places: dict[str, list[tuple[int, list[int]]]] = {}
+        places: dict[str, list[int]] = {}
         for at, one in enumerate(drawn):
-            places.setdefault(_word(one), [(0, [])])[0][1].append(at)
+            places.setdefault(_word(one), []).append(at)
         batch.append(word_list.packed(RecordWords(places)))
         if len(batch) == BATCH or number + 1 == count:
             key = EnvelopeKey(os.urandom(32))

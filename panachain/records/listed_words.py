@@ -39,6 +39,6 @@ def listed_words(record: PlainRecord, bundle: Bundle | None) -> ListedWords:
     if words is None:
         return ListedWords(None, Room())
     packed = word_list.packed(words)
-    room = word_list.room_of(words, packed)
+    room = word_list.room_of(packed)
     # One record takes half a list at most: so whatever comes before it, there is a list that takes it.
     return ListedWords(packed, room) if room.fits(parts=2) else ListedWords(None, Room())

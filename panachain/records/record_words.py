@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from html import unescape
@@ -25,7 +25,7 @@ from panachain.records.sensitivity.systems import canonical_system
 from panachain.records.split import MEDIA_TYPE
 from panachain.records.texts import text_of
 from panachain.records.versions import Bundle
-from panachain.records.words import forms_of, normalized
+from panachain.records.words import APART, forms_apart, forms_of, normalized
 
 MOST_BYTES: Final = 16 << 20
 """Bytes of a record that is read for its words; a larger one has none."""
@@ -38,9 +38,14 @@ LONGEST_UNIT: Final = 40
 """Letters of a unit that are kept."""
 _NAMES: Final = frozenset({"family", "given", "prefix", "suffix", "city"})
 """Further members with words that somebody may look for."""
-_FILES: Final = frozenset({"data", "content"})
 _QUANTITY: Final = ("valueQuantity", "valueInteger", "valueDecimal")
+_SPOKEN: Final = TEXTS | _NAMES
+"""Members of FHIR whose strings are words."""
+_SHORT: Final = 256
+"""Letters of a text that is remembered: names of codes come again and again, and long texts would fill the memory."""
 NUMBER: Final = re.compile(r"[+-]?(?:\d{1,15}(?:\.\d{1,15})?|\.\d{1,15})(?:[eE][+-]?\d{1,2})?")
+_FEW: Final = 16
+"""More letters than a number's whole part may have."""
 _TAG: Final = re.compile(r"<[^<>]*>")
 _INSIDE: Final = r"""(?:[^<>"']++|"[^"<]*+"|'[^'<]*+')*+"""
 """What stands within a tag of XML: a value may have the sign that else ends it."""
@@ -54,7 +59,7 @@ _HL7_ESCAPE: Final = re.compile(r"\\[^\\\r\n]{0,20}\\")
 _SEGMENTS_OF_PERSONS: Final = frozenset({"MSH", "FHS", "BHS"})
 
 
-@dataclass
+@dataclass(slots=True)
 class Value:
     """A number that somebody measured."""
 
@@ -66,15 +71,20 @@ class Value:
     """As it is written; empty if there is none."""
 
 
+PLACE: Final = MOST_WORDS.bit_length()
+"""Bits of a position in an entry; above them stands the entry's place."""
+
+
 @dataclass
 class RecordWords:
     """The words of one record."""
 
-    places: dict[str, list[tuple[int, list[int]]]] = field(default_factory=dict)
-    """By the word as it is written, but for case and accents: the entries that have it, in order, each with its
-    positions among that entry's words. Words of different texts never have positions beside each other."""
-    values: dict[str, list[Value]] = field(default_factory=dict)
-    """By code."""
+    places: dict[str, list[int]] = field(default_factory=dict)
+    """By the word as it is written, but for case and accents: where it stands, in order, each the place of an entry
+    and the position among that entry's words, `place << PLACE | position`: one number is made and kept in a fraction
+    of what a pair takes. Words of different texts never have positions beside each other."""
+    values: dict[str, list[tuple[int, str, str]]] = field(default_factory=dict)
+    """By code: the place of the entry, the number and its unit, as in `Value`."""
     called: dict[str, set[str]] = field(default_factory=dict)
     """By a word as it is written: the codes of `values` whose names have it."""
     languages: set[str] = field(default_factory=set)
@@ -136,33 +146,58 @@ def _entries(content: bytes, media_type: str, bundle: Bundle | None) -> Iterable
 
 
 def _collected(entries: Iterable[_Entry]) -> RecordWords | None:
-    found, count = RecordWords(), 0
+    places: dict[str, list[int]] = defaultdict(list)
+    values: dict[str, list[tuple[int, str, str]]] = defaultdict(list)
+    called: dict[str, set[str]] = defaultdict(set)
+    named: set[tuple[str, tuple[str, ...]]] = set()
+    languages: set[str] = set()
+    count = 0
     for place, entry in enumerate(entries):
-        positions: dict[str, list[int]] = defaultdict(list)
-        at = 0
-        for text in entry.texts:
-            for one in _cut(text):
-                positions[one].append(at)
-                at += 1
-            # No phrase goes from one text into another.
-            at += 1
+        words = _words_apart(entry.texts)
         # Each name of a number is cut for each of its codes.
-        count += at + sum(1 + len(names) for *_, names in entry.values)
+        count += len(words) + bool(entry.texts)
+        if entry.values:
+            count += sum([1 + len(names) for *_, names in entry.values])
         _check_count(count)
-        for one, where in positions.items():
-            found.places.setdefault(one, []).append((place, where))
+        for at, one in enumerate(words, place << PLACE):
+            places[one].append(at)
+        languages |= entry.languages
+        if not entry.values:
+            continue
+        new: list[str] = []
         for code, number, unit, names in entry.values:
-            found.values.setdefault(code, []).append(Value(place, number, unit))
-            for name in (*names, code):
-                for one in _cut(name):
-                    codes = found.called.setdefault(one, set())
-                    if code not in codes:
-                        codes.add(code)
-                        # Long names of many codes would be a product.
-                        count += 1
-            _check_count(count)
-        found.languages |= entry.languages
-    return found
+            if not (unit.isascii() and code.isascii()):
+                # Half of a surrogate is no text, and fails here rather than in the upload.
+                f"{code}{unit}".encode()
+            measured = values[code]
+            if not measured:
+                new.append(code)
+            measured.append((place, number, unit))
+            if names and (code, names) not in named:
+                named.add((code, names))
+                for name in names:
+                    for one in _cut(name):
+                        codes = called[one]
+                        if code not in codes:
+                            codes.add(code)
+                            # Long names of many codes would be a product.
+                            count += 1
+                _check_count(count)
+        rest = iter(new)
+        code = next(rest, "")
+        for one in _words_apart(new):
+            if one == APART:
+                code = next(rest)
+            elif one not in called:
+                called[one] = {code}
+                count += 1
+            elif code not in called[one]:
+                called[one].add(code)
+                count += 1
+        _check_count(count)
+    # No phrase goes from one text into another: what stands between two of them is no word.
+    places.pop(APART, None)
+    return RecordWords(dict(places), dict(values), dict(called), languages)
 
 
 def _check_count(count: int) -> None:
@@ -170,12 +205,33 @@ def _check_count(count: int) -> None:
         raise InputError(f"more than {MOST_WORDS:,} words")
 
 
+def _words_apart(texts: Collection[str]) -> list[str]:
+    """Return the words of an entry's texts at their positions, with one that is none between two texts."""
+    words = forms_apart(texts)
+    if words is None:
+        words = forms_apart([_plain(text) for text in texts])
+    if words is None:
+        words = [word for text in texts for word in (*_cut(text), APART)][:-1]
+    return words
+
+
+def _plain(text: str) -> str:
+    """Return a text so that it is cut alike, in ASCII if it can be."""
+    if text.isascii():
+        return text
+    return _plain_short(text) if len(text) <= _SHORT else normalized(text)
+
+
+@lru_cache(maxsize=1 << 12)
+def _plain_short(text: str) -> str:
+    return normalized(text)
+
+
 def _cut(text: str) -> tuple[str, ...]:
-    # Short texts come again and again, such as names of codes; long ones would fill the memory.
-    return _cut_short(text) if len(text) <= 256 else tuple(forms_of(text))
+    return _cut_short(text) if len(text) <= _SHORT else tuple(forms_of(text))
 
 
-@lru_cache(maxsize=1 << 15)
+@lru_cache(maxsize=1 << 14)
 def _cut_short(text: str) -> tuple[str, ...]:
     return tuple(forms_of(text))
 
@@ -192,70 +248,108 @@ def coded(system: str, code: str) -> str:
 
 def value_code(code: str) -> str:
     """Return how the numbers under a code are looked for."""
-    return normalized(code)[:_LONGEST_CODE]
+    code = code.lower() if code.isascii() else normalized(code)
+    return code if len(code) <= _LONGEST_CODE else code[:_LONGEST_CODE]
 
 
 def _fhir_entry(text: bytes) -> _Entry:
     entry = _Entry()
-    _walk(canonical.literal(text), "", entry)
+    value = canonical.literal(text)
+    if type(value) is dict:
+        _walk(value, entry, entry.texts)
+    elif type(value) is list:
+        _walk_list(value, "", entry, entry.texts)
     return entry
 
 
-def _walk(node: Any, name: str, entry: _Entry) -> None:
-    if isinstance(node, dict):
-        _of_object(node, entry)
-        for key, value in node.items():
-            if type(value) is str:
-                _string(key, value, node, entry)
-            elif isinstance(value, (dict, list)):
-                _walk(value, key, entry)
-    elif isinstance(node, list):
-        for value in node:
-            if type(value) is str:
-                if name in TEXTS or name in _NAMES:
-                    _add(value, entry)
-            elif isinstance(value, (dict, list)):
-                _walk(value, name, entry)
+def _walk(node: dict[str, Any], entry: _Entry, texts: dict[str, None]) -> None:
+    # For each object of each resource: as few calls as can be. The types are the very ones that a decoder makes.
+    concept = node.get("code")
+    if type(concept) is dict:
+        for member in _QUANTITY:
+            if member in node:
+                value = node[member]
+                _number(concept, value if type(value) is dict else {"value": value}, entry)
+                break
+    for key, value in node.items():
+        kind = type(value)
+        if kind is str:
+            if key in _SPOKEN:
+                if key == "div":
+                    for part in _TAG.split(value):
+                        _add(unescape(part), entry)
+                elif value and not value.isspace():
+                    texts[value] = None
+            elif key == "code":
+                if len(value) <= _LONGEST_CODE and ("system" in node or "display" in node):
+                    _add(coded(_text(node.get("system")), value), entry)
+            elif key == "language" and "resourceType" in node:
+                entry.written_in(value)
+        elif kind is dict:
+            _walk(value, entry, texts)
+        elif kind is list:
+            _walk_list(value, key, entry, texts)
 
 
-def _string(key: str, value: str, node: dict[str, Any], entry: _Entry) -> None:
-    if key == "div":
-        for part in _TAG.split(value):
-            _add(unescape(part), entry)
-    elif key in TEXTS or key in _NAMES:
-        _add(value, entry)
-    elif key == "language" and "resourceType" in node:
-        entry.written_in(value)
-    elif key == "code" and ("system" in node or "display" in node) and len(value) <= _LONGEST_CODE:
-        _add(coded(_text(node.get("system")), value), entry)
-
-
-def _of_object(node: dict[str, Any], entry: _Entry) -> None:
-    for member in _QUANTITY:
-        if member in node and isinstance(node.get("code"), dict):
-            value = node[member]
-            quantity = value if isinstance(value, dict) else {"value": value}
-            _number(node["code"], quantity, entry)
-            return
+def _walk_list(node: list[Any], name: str, entry: _Entry, texts: dict[str, None]) -> None:
+    for value in node:
+        kind = type(value)
+        if kind is dict:
+            _walk(value, entry, texts)
+        elif kind is str:
+            if name in _SPOKEN:
+                _add(value, entry)
+        elif kind is list:
+            _walk_list(value, name, entry, texts)
 
 
 def _number(concept: dict[str, Any], quantity: dict[str, Any], entry: _Entry) -> None:
     number = _plain_number(quantity.get("value"))
-    codings = [one for one in _list(concept.get("coding")) if isinstance(one, dict)][:_MOST_NAMES]
-    names = (_text(concept.get("text")), *(_text(one.get("display")) for one in codings))
     if number is None:
         return
-    unit = _text(quantity.get("unit")) or _text(quantity.get("code"))
-    for one in codings or [{"code": _text(concept.get("text"))}]:
-        code = value_code(_text(one.get("code")))
-        if code:
-            entry.values.append((code, number, unit[:LONGEST_UNIT], tuple(name for name in names if name)))
+    said, given = concept.get("text"), concept.get("coding")
+    names: tuple[str, ...] = (said,) if type(said) is str and said else ()
+    codes, left = [], _MOST_NAMES
+    for one in given if type(given) is list else ():
+        if type(one) is dict:
+            shown, code = one.get("display"), one.get("code")
+            if type(shown) is str and shown:
+                names += (shown,)
+            if type(code) is str:
+                codes.append(code)
+            left -= 1
+            if not left:
+                break
+    if left == _MOST_NAMES and names:
+        # Without a coding, its name is what it is looked for by.
+        codes.extend(names)
+    unit = quantity.get("unit")
+    if type(unit) is not str or not unit:
+        unit = _text(quantity.get("code"))
+    if len(unit) > LONGEST_UNIT:
+        unit = unit[:LONGEST_UNIT]
+    for code in codes:
+        if code := value_code(code):
+            entry.values.append((code, number, unit, names))
 
 
 def _plain_number(value: Any) -> str | None:
     # Decimals come from `canonical.literal` as they are written, behind a mark.
-    text = str(value).lstrip("\0") if not isinstance(value, bool) and value is not None else ""
-    return text if NUMBER.fullmatch(text) else None
+    if type(value) is str:
+        text = value.lstrip("\0")
+    elif value is None or type(value) is bool:
+        return None
+    else:
+        text = str(value)
+    return text if is_number(text) else None
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a text is a decimal number as it may stand in a list."""
+    # Nearly all, and five times as fast: few digits, with a point between them or none.
+    if len(text) < _FEW and text[-1:] != "." and text.isascii() and text.replace(".", "", 1).isdigit():
+        return True
+    return NUMBER.fullmatch(text) is not None
 
 
 def _add(text: str, entry: _Entry) -> None:
@@ -363,7 +457,3 @@ def _dicom_entry(content: bytes | FileContent) -> _Entry:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _list(value: Any) -> Iterator[Any]:
-    yield from value if isinstance(value, list) else ()

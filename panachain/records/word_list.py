@@ -10,6 +10,9 @@ ADR 60 and ADR 65.
     list = stream(words key, padded (size of the body (8) ‖ packed body))
     body = contents ‖ those without words, after their count ‖ terms
     term = length ‖ kind (1) and name ‖ length ‖ what it says
+
+What waits for its list is, for each record, the terms of a list that has only this record, behind what they take there:
+most lists are of one record, and then they are written already.
 """
 
 from __future__ import annotations
@@ -21,7 +24,9 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import cache
+from operator import sub
+from typing import Final, TypeVar
 
 from panachain.crypto import labels, padding, stream
 from panachain.crypto.commit import EnvelopeKey
@@ -29,7 +34,7 @@ from panachain.crypto.compress import compress, decompress
 from panachain.errors import IntegrityError, TooLargeError
 from panachain.ipld.cid import CID
 from panachain.records.inventory import MAX_RECORDS
-from panachain.records.record_words import LONGEST_UNIT, NUMBER, RecordWords, Value
+from panachain.records.record_words import LONGEST_UNIT, PLACE, RecordWords, Value, is_number
 from panachain.records.words import LONGEST, forms_of
 from panachain.storage.blocks import BlobStore
 
@@ -48,12 +53,15 @@ _CALLED: Final = b"d"
 _LANGUAGE: Final = b"l"
 _TAG: Final = re.compile(rb"[a-z]{2,3}")
 """The first part of a tag, RFC 5646, section 2.2.1, in small letters."""
-_TERM_OF_LIST: Final = 8
+_TERM_OF_LIST: Final = 7
 """Bytes by which a term takes more room in a list than alone, at most: longer lengths, and which content it is of."""
-_CODE_OF_LIST: Final = 4
+_CODE_OF_LIST: Final = 3
 """The same for a code in a word's term: its contents, and their count."""
 _OFFSET: Final = 4
 """Bytes in which an open list keeps where a term begins."""
+
+_POSITION: Final = (1 << PLACE) - 1
+_T = TypeVar("_T")
 
 Places = dict[int, dict[int, list[int]]]
 """Positions in the entries of contents, by the content's index and the entry's place."""
@@ -67,47 +75,137 @@ class Room:
     """Bytes of its body."""
     terms: int = 0
     occurrences: int = 0
+    codes: int = 0
+    """Codes among the occurrences: each counts twice if other contents call it otherwise, and it names its own."""
 
     def __add__(self, other: Room) -> Room:
         """Return what both take in one list."""
-        return Room(self.size + other.size, self.terms + other.terms, self.occurrences + other.occurrences)
+        size, terms = self.size + other.size, self.terms + other.terms
+        return Room(size, terms, self.occurrences + other.occurrences, self.codes + other.codes)
 
     def fits(self, *, parts: int = 1) -> bool:
         """Tell whether a list takes them, or so many lists' worth of them."""
         limits = (MAX_BYTES, MOST_TERMS, MOST_OCCURRENCES)
         taken = (self.size, self.terms, self.occurrences)
-        return all(one * parts <= limit for one, limit in zip(taken, limits, strict=True))
+        fits = all(one * parts <= limit for one, limit in zip(taken, limits, strict=True))
+        return fits and self.occurrences + self.codes <= MOST_OCCURRENCES
 
 
-def room_of(words: RecordWords, content: bytes) -> Room:
+def room_of(content: bytes) -> Room:
     """Return what a record's words take in a list.
 
     Args:
-        words: the record's.
         content: what `packed` returned of them.
     """
-    terms = len(words.places) + len(words.values) + len(words.called) + len(words.languages)
-    codes = sum(map(len, words.called.values()))
-    positions = sum(len(where) for places in words.places.values() for _, where in places)
-    size = len(content) + _TERM_OF_LIST * terms + _CODE_OF_LIST * codes
-    return Room(size, terms, positions + sum(map(len, words.values.values())) + codes)
+    if not content:
+        return Room()
+    terms, at = _read(content, 0)
+    occurrences, at = _read(content, at)
+    codes, at = _read(content, at)
+    return Room(len(content) - at + _TERM_OF_LIST * terms + _CODE_OF_LIST * codes, terms, occurrences, codes)
 
 
 def packed(words: RecordWords) -> bytes:
-    """Return the words of one record as they wait for their list: small, since a batch holds all of its records'."""
-    out = bytearray()
-    for word, places in words.places.items():
-        _put(out, _WORD + word.encode(), _posting(places))
-    for code, values in words.values.items():
-        _put(out, _NUMBERS + code.encode(), _written(values))
-    for word, codes in words.called.items():
-        said = bytearray()
-        for code in sorted(codes, key=str.encode):
-            _text(said, code.encode())
-        _put(out, _CALLED + word.encode(), bytes(said))
-    for language in words.languages:
-        _put(out, _LANGUAGE + language.encode(), b"")
-    return bytes(out)
+    """Return the words of one record as they wait for their list: small, since a batch holds all of its records'.
+
+    Raises:
+        IntegrityError: one of them is cut from no text, so no reader would take the list.
+    """
+    _check_words([*words.places, *words.called])
+    try:
+        return _packed(words, _numbers())
+    except IndexError:
+        return _packed(words, _AnyNumber())
+
+
+def _packed(words: RecordWords, small: Sequence[str] | _AnyNumber) -> bytes:
+    """Return what `packed` does.
+
+    Args:
+        words: as there.
+        small: numbers as the list has them.
+
+    Raises:
+        IndexError: there is a larger place, position, count or length of a name than `small` has.
+    """
+    # Text of which each letter is a byte: nothing in Python puts short pieces together as fast.
+    values, called, places = _by_bytes(words.values), _by_bytes(words.called), _by_bytes(words.places)
+    terms: list[str] = []
+    occurrences = codes = 0
+    # A code of the record's own numbers doesn't name its contents.
+    named: dict[str, str] = {}
+    for code in sorted(values):
+        measured = values[code]
+        said = f"\0{small[len(measured)]}"
+        for place, number, unit in measured:
+            text = f"{number} {unit}"
+            if not text.isascii():
+                text = _bytes(text)
+            said += f"{small[place]}{small[len(text)]}{text}"
+        terms.append(f"{small[len(code) + 1]}#{code}{_size(said)}{said}")
+        named[code] = f"{small[len(code)]}{code}\0"
+        occurrences += len(measured)
+    if values is not words.values:
+        named = {code: named[_bytes(code)] for code in words.values}
+    foreign = set().union(*words.called.values()).difference(named)
+    named |= {code: f"{small[len(_bytes(code))]}{_bytes(code)}\1\0" for code in foreign}
+    for word in sorted(called):
+        mine = called[word]
+        # Letters have the order of their bytes.
+        said = "".join([named[code] for code in sorted(mine)]) if len(mine) > 1 else named[min(mine)]
+        terms.append(f"{small[len(word) + 1]}d{word}{_size(said)}{said}")
+        codes += len(mine)
+        occurrences += len(mine & foreign) if foreign else 0
+    terms += [f"{small[len(tag) + 1]}l{tag}\1\0" for tag in sorted(words.languages)]
+    occurrences += codes + len(words.languages)
+    for word in sorted(places):
+        where = places[word]
+        if len(where) == 1:
+            said = f"\0\1{small[where[0] >> PLACE << 1]}{small[where[0] & _POSITION]}"
+        else:
+            said = _posting(where, small)
+        terms.append(f"{small[len(word) + 1]}w{word}{_size(said)}{said}")
+        occurrences += len(where)
+    if not terms:
+        return b""
+    return _head(len(terms), occurrences, codes) + "".join(terms).encode("latin-1")
+
+
+def _posting(where: Sequence[int], small: Sequence[str] | _AnyNumber) -> str:
+    """Return what a word says of a record that has it in these places."""
+    out, entries, last, at = [""], 0, 0, 0
+    while at < len(where):
+        first, begin = where[at], at
+        place = first >> PLACE
+        at += 1
+        if at == len(where) or where[at] >> PLACE != place:
+            out.append(f"{small[place - last << 1]}{small[first & _POSITION]}")
+        else:
+            at = bisect_left(where, (place + 1) << PLACE, at)
+            out.append(f"{small[place - last << 1 | 1]}{small[at - begin]}{small[first & _POSITION]}")
+            out += [small[step] for step in map(sub, where[begin + 1 : at], where[begin:at])]
+        last = place
+        entries += 1
+    out[0] = f"\0{small[entries]}"
+    return "".join(out)
+
+
+def _size(said: str) -> str:
+    return chr(len(said)) if len(said) < 128 else _number(len(said))
+
+
+def _head(terms: int, occurrences: int, codes: int) -> bytes:
+    """Return what stands before the terms of one content."""
+    return _varint(terms) + _varint(occurrences) + _varint(codes)
+
+
+def _bytes(text: str) -> str:
+    """Return a text of which each letter is a byte of this one in UTF-8."""
+    return text if text.isascii() else text.encode().decode("latin-1")
+
+
+def _by_bytes(named: dict[str, _T]) -> dict[str, _T]:
+    return named if "".join(named).isascii() else {_bytes(name): what for name, what in named.items()}
 
 
 def seal(contents: Sequence[bytes | None], envelope_key: EnvelopeKey) -> list[bytes]:
@@ -139,6 +237,8 @@ def seal_body(body: bytes, envelope_key: EnvelopeKey) -> list[bytes]:
 def body_of(contents: Sequence[bytes | None]) -> bytes:
     """Return what lies under the seal of a list: the same bytes for the same words.
 
+    Whatever comes of `packed` is a list to every reader; that it is no larger than a reader takes is looked at here.
+
     Args:
         contents: as `seal` takes them.
 
@@ -146,37 +246,73 @@ def body_of(contents: Sequence[bytes | None]) -> bytes:
         TooLargeError: as `seal`.
         IntegrityError: as `seal`.
     """
-    said: dict[bytes, bytearray] = defaultdict(bytearray)
+    mute = [index for index, one in enumerate(contents) if one is None]
+    head = b"".join(map(_varint, (len(contents), len(mute), *mute)))
+    spoken = [index for index, one in enumerate(contents) if one]
+    if spoken == [0]:
+        # Most lists are of one record, and these are their terms.
+        content = contents[0] or b""
+        count, at = _read(content, 0)
+        occurrences, at = _read(content, at)
+        _, at = _read(content, at)
+        body = head + content[at:]
+    else:
+        terms, occurrences = _merged([(index, contents[index] or b"") for index in spoken])
+        count, body = len(terms), head + b"".join(terms)
+    if len(body) > MAX_BYTES:
+        raise TooLargeError(f"a list of words has {len(body):,} bytes", size=len(body), limit=MAX_BYTES)
+    if count > MOST_TERMS:
+        raise IntegrityError(f"a list of words has more than {MOST_TERMS:,} terms")
+    if occurrences > MOST_OCCURRENCES:
+        raise IntegrityError(f"a list of words has more than {MOST_OCCURRENCES:,} places of words")
+    return body
+
+
+def _merged(contents: Iterable[tuple[int, bytes]]) -> tuple[list[bytes], int]:
+    """Return the terms of a list in their order, and how many places, numbers and codes they say.
+
+    Args:
+        contents: what `packed` returned of each content that has words, with its index, in order.
+    """
+    said: dict[bytes, list[bytes]] = defaultdict(list)
     last: dict[bytes, int] = {}
     having: dict[bytes, list[int]] = defaultdict(list)
     called: dict[bytes, dict[bytes, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for index, one in enumerate(contents):
-        for name, what in _terms(one or b"", 0):
+    occurrences = 0
+    for index, one in contents:
+        _, at = _read(one, 0)
+        alone, at = _read(one, at)
+        _, at = _read(one, at)
+        end = len(one)
+        while at < end:
+            name, at = _read_text(one, at)
+            size, at = _read(one, at)
+            start, at = at, at + size
             if name[:1] == _CALLED:
-                for code in _texts(what):
-                    called[name][code].append(index)
+                codes = called[name]
+                for code, named in _codes(one[start:at], 1):
+                    codes[code].append(index)
+                    # Counted anew below.
+                    alone -= 1 + len(named)
                 continue
-            said[name] += _varint(index - last.get(name, 0)) + what
+            # Behind the index that it has alone, 0.
+            said[name] += (_varint(index - last.get(name, 0)), one[start + 1 : at])
             last[name] = index
             if name[:1] == _NUMBERS:
                 having[name[1:]].append(index)
+        occurrences += alone
     for name, codes in called.items():
+        out = said[name]
         for code in sorted(codes):
-            _text(said[name], code)
             # Nearly always the number's own contents, which needn't be named again.
-            named = [] if codes[code] == having[code] else codes[code]
-            said[name] += _varint(len(named)) + _gaps(named)
-    mute = [index for index, one in enumerate(contents) if one is None]
-    body = bytearray(_varint(len(contents)) + _varint(len(mute)))
-    for index in mute:
-        body += _varint(index)
+            indexes = [] if codes[code] == having.get(code) else codes[code]
+            out += (_varint(len(code)), code, _varint(len(indexes)), _gaps(indexes))
+            occurrences += 1 + len(indexes)
+    terms = []
     for name in sorted(said):
-        _put(body, name, bytes(said[name]))
-    if len(body) > MAX_BYTES:
-        raise TooLargeError(f"a list of words has {len(body):,} bytes", size=len(body), limit=MAX_BYTES)
-    # Read as any reader reads it: what is published is a list.
-    WordList(bytes(body))
-    return bytes(body)
+        what = b"".join(said[name])
+        terms.append(b"".join((_varint(len(name)), name, _varint(len(what)), what)))
+    return terms, occurrences
 
 
 class WordList:
@@ -286,43 +422,56 @@ class WordList:
         Raises:
             IntegrityError: as `values`.
         """
-        contents = [bytearray() for _ in range(self.contents)]
+        contents = [_Content() for _ in range(self.contents)]
         having: dict[bytes, list[int]] = {}
-        later: list[tuple[bytes, bytes]] = []
         for offset in self._offsets:
             name = self._name(offset)
             said, kind = self._said(name), name[:1]
             if kind == _CALLED:
-                later.append((name, said))
-            elif kind == _LANGUAGE:
-                for index in _indexes(said, self.contents):
-                    _put(contents[index], name, b"")
-            elif kind == _NUMBERS:
-                values = _values(said, self.contents)
-                having[name[1:]] = list(values)
-                for index, measured in values.items():
-                    _put(contents[index], name, _written(measured))
-            else:
-                for index, entries in _places(said, self.contents).items():
-                    _put(contents[index], name, _posting(list(entries.items())))
-        for name, said in later:
-            codes: dict[int, bytearray] = defaultdict(bytearray)
-            for code, named in _codes(said, self.contents):
-                for index in named or having.get(code, []):
-                    _text(codes[index], code)
-            for index, mine in codes.items():
-                _put(contents[index], name, bytes(mine))
-        return [bytes(one) for one in contents]
+                mine: dict[int, bytearray] = defaultdict(bytearray)
+                for code, named in _codes(said, self.contents):
+                    numbers = having.get(code, [])
+                    for index in named or numbers:
+                        own = bisect_left(numbers, index)
+                        here = own < len(numbers) and numbers[own] == index
+                        mine[index] += _varint(len(code)) + code + (b"\0" if here else b"\1\0")
+                        contents[index].codes += 1
+                        contents[index].occurrences += 1 if here else 2
+                for index, what in mine.items():
+                    contents[index].put(name, bytes(what), 0)
+                continue
+            spans = _spans(kind, said, self.contents, MOST_OCCURRENCES)
+            for index, start, end, count in spans:
+                contents[index].put(name, b"\0" + said[start:end], count)
+            if kind == _NUMBERS:
+                having[name[1:]] = [index for index, *_ in spans]
+        return [one.packed() for one in contents]
 
     def _check(self, at: int) -> None:
-        """Look at every term from a place on, and note where each begins."""
-        body, end, before, left = self.body, len(self.body), b"", MOST_OCCURRENCES
+        """Look at every term from a place on, and note where each begins.
+
+        One loop with as few calls as can be: a search looks at millions of terms.
+        """
+        body, end, contents, before, left = self.body, len(self.body), self.contents, b"", MOST_OCCURRENCES
+        note = self._offsets.append
         while at < end:
             if len(self._offsets) == MOST_TERMS:
                 raise IntegrityError(f"a list of words has more than {MOST_TERMS:,} terms")
-            self._offsets.append(at)
-            name, at = _read_text(body, at)
-            said, at = _read_text(body, at)
+            note(at)
+            size, at = body[at], at + 1
+            if size > 127:
+                size, at = _read(body, at - 1)
+            start, at = at, at + size
+            if at >= end:
+                raise IntegrityError("a list of words ends within a term")
+            name = body[start:at]
+            size, at = body[at], at + 1
+            if size > 127:
+                size, at = _read(body, at - 1)
+            start, at = at, at + size
+            if at > end:
+                raise IntegrityError("a list of words ends within a text")
+            said = body[start:at]
             # Each once, and in their order: else two readers might find different ones.
             if name <= before:
                 raise IntegrityError("a list of words has terms that aren't in their order")
@@ -330,7 +479,16 @@ class WordList:
             _check_name(name)
             if not said:
                 raise IntegrityError("a list of words has a term that says nothing")
-            left -= _count(name[:1], said, self.contents, left)
+            kind = name[:1]
+            if kind == _WORD and len(said) == 4 and said[1] == 1 and said.isascii() and not said[2] & 1:
+                # Nearly all: a word that stands in one place of one content.
+                if said[0] >= contents:
+                    raise _no_content(said[0], contents, -1)
+                left -= 1
+            elif kind == _CALLED:
+                left -= _count_codes(said, contents, left)
+            else:
+                left -= sum([count for *_, count in _spans(kind, said, contents, left)])
             if left < 0:
                 raise IntegrityError(f"a list of words has more than {MOST_OCCURRENCES:,} places of words")
 
@@ -400,29 +558,6 @@ def opened(segments: list[bytes], cid: CID, envelope_key: EnvelopeKey) -> WordLi
     return WordList(decompress(plain[_SIZE:], unpacked))
 
 
-def _posting(places: Sequence[tuple[int, Sequence[int]]]) -> bytes:
-    out, last = bytearray(_varint(len(places))), 0
-    for place, positions in places:
-        gap, last = place - last, place
-        if len(positions) == 1:
-            out += _varint(2 * gap) + _varint(positions[0])
-            continue
-        out += _varint(2 * gap + 1) + _varint(len(positions))
-        before = 0
-        for one in positions:
-            out += _varint(one - before)
-            before = one
-    return bytes(out)
-
-
-def _written(values: Sequence[Value]) -> bytes:
-    said = bytearray(_varint(len(values)))
-    for value in values:
-        said += _varint(value.place)
-        _text(said, f"{value.number} {value.unit}".encode())
-    return bytes(said)
-
-
 def _gaps(indexes: Iterable[int]) -> bytes:
     out, last = bytearray(), 0
     for index in indexes:
@@ -444,39 +579,164 @@ def _check_name(name: bytes) -> None:
     if kind not in (_WORD, _CALLED) or (named.isalnum() and named == named.lower() and len(named) <= LONGEST):
         return
     word = named.decode("utf-8", "replace")
-    if word.encode() != named or not 0 < len(word) <= LONGEST:
+    if word.encode() != named:
+        raise IntegrityError("a list of words has a word that is none, or that is too long")
+    _check_word(word)
+
+
+def _check_word(word: str) -> None:
+    if not 0 < len(word) <= LONGEST:
         raise IntegrityError("a list of words has a word that is none, or that is too long")
     # A hospital's Unicode may be newer than this one's: what isn't known here may be a letter there.
     if forms_of(word) != [word] and "Cn" not in map(unicodedata.category, word):
         raise IntegrityError("a list of words has a word that isn't cut from any text")
 
 
-def _count(kind: bytes, said: bytes, contents: int, most: int) -> int:
-    """Return how many places, numbers or codes a term says, or more than `most` where there are more.
+def _check_words(words: Sequence[str]) -> None:
+    """Look whether all words are such as a text is cut into, those of ASCII together.
+
+    Raises:
+        IntegrityError: one of them isn't.
+    """
+    joined = "".join(words)
+    plain = joined.isascii() and not joined.encode().translate(None, _LETTERS)
+    if plain and "" not in words and len(max(words, key=len, default="")) <= LONGEST:
+        return
+    for word in words:
+        if not (word.isascii() and word.isalnum() and word == word.lower() and len(word) <= LONGEST):
+            _check_word(word)
+
+
+def _spans(kind: bytes, said: bytes, contents: int, most: int) -> list[tuple[int, int, int, int]]:
+    """Return what a term of a word, of numbers or of a language says of each content.
+
+    Args:
+        kind: of the term.
+        said: what it says.
+        contents: how many there are.
+        most: places or numbers that a reader takes; nothing is looked at behind them.
+
+    Returns:
+        Of each content that it names, in order: its index, where what is said of it begins and ends, and how many
+        places or numbers that are.
 
     Raises:
         IntegrityError: it says nothing that can be read.
     """
-    count = 0
     if kind == _WORD:
-        for *_, positions in _each_place(said, contents):
-            count += len(positions)
-            if count > most:
-                break
+        count_of = _skip_places
     elif kind == _NUMBERS:
-        for _ in _each_value(said, contents):
-            count += 1
-            if count > most:
-                break
-    elif kind == _CALLED:
-        for _, named in _codes(said, contents):
-            count += 1 + len(named)
-            if count > most:
-                break
+        count_of = _skip_values
     elif kind == _LANGUAGE:
-        count = len(_indexes(said, contents))
+        return [(index, 0, 0, 1) for index in _indexes(said, contents)]
     else:
         raise IntegrityError("a list of words has a term of a kind that isn't known")
+    spans, at, index, end = [], 0, -1, len(said)
+    while at < end and most >= 0:
+        index, start = _next(said, at, index, contents)
+        count, at = count_of(said, start, most)
+        most -= count
+        spans.append((index, start, at, count))
+    return spans
+
+
+def _skip_places(said: bytes, at: int, most: int) -> tuple[int, int]:
+    """Return how many places a word has in the content that is told of from here, and where that ends.
+
+    Args:
+        said: what the word's term says.
+        at: behind the index of the content.
+        most: places that a reader takes; nothing is looked at behind them.
+
+    Raises:
+        IntegrityError: that can't be read.
+    """
+    entries, at = _read_count(said, at)
+    count = 0
+    for _ in range(entries):
+        gap, at = _read(said, at)
+        if not gap & 1:
+            _, at = _read(said, at)
+            count += 1
+        else:
+            many, at = _read(said, at)
+            if not many:
+                raise IntegrityError("a list of words has a word that stands nowhere in an entry")
+            if many > MOST_OCCURRENCES:
+                raise IntegrityError(f"a list of words has {many:,} places of one word")
+            at = _skip(said, at, many)
+            count += many
+        if count > most:
+            break
+    return count, at
+
+
+def _skip(said: bytes, at: int, many: int) -> int:
+    """Return where so many numbers end.
+
+    Raises:
+        IntegrityError: there are fewer.
+    """
+    run = said[at : at + many]
+    if len(run) == many and run.isascii():
+        return at + many
+    for _ in range(many):
+        _, at = _read(said, at)
+    return at
+
+
+def _skip_values(said: bytes, at: int, most: int) -> tuple[int, int]:
+    """Return how many numbers the content has that is told of from here, and where that ends.
+
+    Args:
+        said: what the code's term says.
+        at: behind the index of the content.
+        most: numbers that a reader takes; nothing is looked at behind them.
+
+    Raises:
+        IntegrityError: that can't be read, or one is no number.
+    """
+    many, at = _read_count(said, at)
+    count = 0
+    for _ in range(many):
+        _, at = _read(said, at)
+        written, at = _read_text(said, at)
+        _number_of(written)
+        count += 1
+        if count > most:
+            break
+    return count, at
+
+
+def _number_of(written: bytes) -> tuple[str, str]:
+    """Return a number and its unit.
+
+    Raises:
+        IntegrityError: it is none, or the unit is too long.
+    """
+    number, _, unit = written.decode("utf-8", "replace").partition(" ")
+    if not is_number(number) or len(unit) > LONGEST_UNIT:
+        raise IntegrityError("a list of words has a number that is none, or a unit that is too long")
+    return number, unit
+
+
+def _count_codes(said: bytes, contents: int, most: int) -> int:
+    """Return how many codes and contents a word of names says, or more than `most` where there are more.
+
+    Raises:
+        IntegrityError: it says nothing that can be read.
+    """
+    at, end, count = 0, len(said), 0
+    while at < end and count <= most:
+        size, at = _read(said, at)
+        at += size
+        if at > end:
+            raise IntegrityError("a list of words ends within a text")
+        many, at = _read(said, at)
+        index = -1
+        for _ in range(many):
+            index, at = _next(said, at, index, contents)
+        count += 1 + many
     return count
 
 
@@ -528,10 +788,7 @@ def _each_value(said: bytes, contents: int) -> Iterator[tuple[int, Value]]:
         for _ in range(count):
             place, at = _read(said, at)
             written, at = _read_text(said, at)
-            number, _, unit = written.decode("utf-8", "replace").partition(" ")
-            if not NUMBER.fullmatch(number) or len(unit) > LONGEST_UNIT:
-                raise IntegrityError("a list of words has a number that is none, or a unit that is too long")
-            yield index, Value(place, number, unit)
+            yield index, Value(place, *_number_of(written))
 
 
 def _codes(said: bytes, contents: int) -> Iterator[tuple[bytes, list[int]]]:
@@ -564,8 +821,12 @@ def _next(said: bytes, at: int, index: int, contents: int) -> tuple[int, int]:
     gap, at = _read(said, at)
     following = max(index, 0) + gap
     if not index < following < contents:
-        raise IntegrityError(f"a list of words names content {following} of {contents} after content {index}")
+        raise _no_content(following, contents, index)
     return following, at
+
+
+def _no_content(index: int, contents: int, before: int) -> IntegrityError:
+    return IntegrityError(f"a list of words names content {index} of {contents} after content {before}")
 
 
 def _read_count(said: bytes, at: int) -> tuple[int, int]:
@@ -580,13 +841,6 @@ def _read_count(said: bytes, at: int) -> tuple[int, int]:
     return count, at
 
 
-def _texts(said: bytes) -> Iterator[bytes]:
-    at = 0
-    while at < len(said):
-        text, at = _read_text(said, at)
-        yield text
-
-
 def _read_text(said: bytes, at: int) -> tuple[bytes, int]:
     size, at = _read(said, at)
     if at + size > len(said):
@@ -595,22 +849,29 @@ def _read_text(said: bytes, at: int) -> tuple[bytes, int]:
 
 
 def _put(out: bytearray, name: bytes, said: bytes) -> None:
-    _text(out, name)
-    _text(out, said)
+    out += _varint(len(name)) + name + _varint(len(said)) + said
 
 
-def _text(out: bytearray, text: bytes) -> None:
-    out += _varint(len(text)) + text
+class _Content:
+    """What one content says, on the way from a list back to what `packed` returned."""
 
+    def __init__(self) -> None:
+        self.terms = bytearray()
+        self.count = self.occurrences = self.codes = 0
 
-def _terms(words: bytes, at: int) -> Iterator[tuple[bytes, bytes]]:
-    while at < len(words):
-        name, at = _read_text(words, at)
-        said, at = _read_text(words, at)
-        yield name, said
+    def put(self, name: bytes, said: bytes, count: int) -> None:
+        """Add a term, in order, with so many places or numbers."""
+        _put(self.terms, name, said)
+        self.count += 1
+        self.occurrences += count
+
+    def packed(self) -> bytes:
+        """Return it."""
+        return _head(self.count, self.occurrences, self.codes) + self.terms if self.count else b""
 
 
 _SMALL: Final = tuple(bytes([number]) for number in range(128))
+_LETTERS: Final = b"abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 def _varint(number: int) -> bytes:
@@ -623,6 +884,25 @@ def _varint(number: int) -> bytes:
         number >>= 7
     out.append(number)
     return bytes(out)
+
+
+def _number(number: int) -> str:
+    """Return `_varint` as a text of which each letter is a byte."""
+    return _varint(number).decode("latin-1")
+
+
+@cache
+def _numbers() -> Sequence[str]:
+    """Return small numbers as `_number` does: all of one byte or two."""
+    few = [chr(low) for low in range(128)]
+    return (*few, *(chr(low | 128) + high for high in few[1:] for low in range(128)))
+
+
+class _AnyNumber:
+    """As `_numbers`, of numbers of any size."""
+
+    def __getitem__(self, number: int) -> str:
+        return _number(number)
 
 
 def _read(data: bytes, at: int) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 from functools import cache
 from typing import Final
 
@@ -31,7 +32,14 @@ _SINGLE: Final = (
 """Scripts without blanks between words: each letter is a word, and what somebody looks for is a phrase of them."""
 _MARKS: Final = ((0x0591, 0x08FF), (0x0900, 0x1CFF), (0xA800, 0xABFF))
 """Where marks stand that belong to letters and are none by themselves."""
-_ASCII: Final = re.compile("[a-z0-9]+")
+_KEPT: Final = bytes(
+    one if one in b"abcdefghijklmnopqrstuvwxyz0123456789" else one + 32 if one in b"ABCDEFGHIJKLMNOPQRSTUVWXYZ" else 32
+    for one in range(256)
+)
+"""By ASCII letter: what is left of it; a blank where it belongs to no word."""
+_KEPT_APART: Final = _KEPT.replace(b" ", b"\0", 1)
+APART: Final = "\0"
+"""What stands between two texts in a list of their words."""
 
 
 def normalized(text: str) -> str:
@@ -45,9 +53,32 @@ def normalized(text: str) -> str:
 
 def forms_of(text: str) -> list[str]:
     """Return the words of a text in their order, as they are written but for case and accents."""
-    # Nearly all texts: the pattern for any script takes four times as long.
-    pattern = _ASCII if text.isascii() else _word()
-    return [word[:LONGEST] for word in pattern.findall(normalized(text))]
+    # Nearly all texts: the pattern for any script takes many times as long. Without accents it is most of the others.
+    plain = text if text.isascii() else normalized(text)
+    if plain.isascii():
+        return _short(plain.encode().translate(_KEPT).decode().split())
+    return _short(_word().findall(plain))
+
+
+def forms_apart(texts: Collection[str]) -> list[str] | None:
+    """Return the words of many texts as one list, with `APART` between two texts; faster than each by itself.
+
+    Args:
+        texts: those that aren't of ASCII as `normalized` returns them.
+
+    Returns:
+        None where one of them has a letter or sign beyond ASCII: then each is cut by itself.
+    """
+    joined = f" {APART} ".join(texts)
+    if not joined.isascii() or joined.count(APART) != max(len(texts) - 1, 0):
+        return None
+    return _short(joined.encode().translate(_KEPT_APART).decode().split())
+
+
+def _short(words: list[str]) -> list[str]:
+    if len(max(words, key=len, default="")) > LONGEST:
+        return [word[:LONGEST] for word in words]
+    return words
 
 
 @cache

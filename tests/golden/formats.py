@@ -50,7 +50,7 @@ from panachain.records import header, inventory, manifest, publish, rewrap, view
 from panachain.records.content import Content, content_context, seal_content
 from panachain.records.manifest_proof import ManifestProof, prove
 from panachain.records.pairing import hospital_lane, make_pairing, open_pairing, seal_pairing
-from panachain.records.record_words import RecordWords, Value
+from panachain.records.record_words import PLACE, RecordWords
 from panachain.records.statements import Attestation, ErasedHeader, Refusal, Statement
 from panachain.records.version_list import VersionList
 from panachain.records.versions import Version
@@ -351,8 +351,8 @@ def _opened_words(held: Held) -> Any:
 @golden("list of words", 1, opens=_opened_words)
 def _(held: Held) -> Mapping[str, bytes]:
     words = RecordWords(
-        places={"pain": [(0, [1]), (2, [0, 4])], "tablet": [(0, [2])], "tablets": [(1, [0])]},
-        values={"2345-7": [Value(0, "131.5", "mg/dL")]},
+        places={"pain": [1, 2 << PLACE, 2 << PLACE | 4], "tablet": [2], "tablets": [1 << PLACE]},
+        values={"2345-7": [(0, "131.5", "mg/dL")]},
         called={"glucose": {"2345-7"}},
         languages={"de"},
     )

@@ -26,9 +26,9 @@ def listed(*texts: str, languages: tuple[str, ...] = ()) -> WordList:
     """Return a list of contents that have one text each."""
     contents: list[bytes | None] = []
     for text in texts:
-        places: dict[str, list[tuple[int, list[int]]]] = {}
+        places: dict[str, list[int]] = {}
         for at, word in enumerate(forms_of(text)):
-            places.setdefault(word, [(0, [])])[0][1].append(at)
+            places.setdefault(word, []).append(at)
         contents.append(word_list.packed(RecordWords(places, languages=set(languages))))
     return WordList(word_list.body_of(contents))
 

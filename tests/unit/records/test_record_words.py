@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from panachain.model.records import STATEMENT, FileContent, PlainRecord
 from panachain.model.scope import Category
 from panachain.records import record_words
-from panachain.records.record_words import RecordWords, words_of
+from panachain.records.record_words import NUMBER, RecordWords, is_number, words_of
 from panachain.records.split import MEDIA_TYPE, XML_MEDIA_TYPE
-from panachain.records.words import forms_of
+from panachain.records.words import APART, forms_apart, forms_of
 from tests.unit.records.pdfs import pdf
 
 CDA = """<ClinicalDocument xmlns="urn:hl7-org:v3"><component><section>
@@ -81,7 +83,7 @@ def test_each_format_has_its_words(content: bytes | str, media_type: str, words:
 )
 def test_each_format_has_its_numbers(content: str, media_type: str, code: str) -> None:
     words = found(content, media_type)
-    assert [value.number for value in words.values[code]] == ["131"]
+    assert [number for _, number, _ in words.values[code]] == ["131"]
     assert code in words.called["glucose"]
 
 
@@ -257,6 +259,33 @@ def test_each_format_says_in_which_language_it_is(content: str, media_type: str)
 def test_a_language_that_is_no_tag_is_none(tag: str) -> None:
     content = json.dumps({"entry": [{"resource": {"resourceType": "Basic", "language": tag}}]})
     assert found(content, MEDIA_TYPE).languages == set()
+
+
+@pytest.mark.parametrize(("code", "unit"), [("\\ud800x", "mg"), ("x", "m\\udfffg")])
+def test_half_of_a_surrogate_fails_no_upload(code: str, unit: str) -> None:
+    content = (
+        f'{{"entry":[{{"code":{{"coding":[{{"code":"{code}"}}]}},"valueQuantity":{{"value":1,"unit":"{unit}"}}}}]}}'
+    )
+    assert words_of(record(content, MEDIA_TYPE)) is None
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.text() | st.sampled_from(["Chest pain", "\u00c4rztin", "\u8840\u7cd6", "a\0b", "x" * 300, ""]), unique=True
+    )
+)
+def test_texts_that_are_cut_together_are_cut_as_each_by_itself(texts: list[str]) -> None:
+    each = [word for text in texts for word in (*forms_of(text), APART)][:-1]
+    assert record_words._words_apart(texts) == each
+    together = forms_apart(texts)
+    assert together is None or together == each
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(alphabet="0123456789.+-eE \u0663", max_size=20))
+def test_a_number_is_one_by_the_pattern(text: str) -> None:
+    assert is_number(text) == bool(NUMBER.fullmatch(text))
 
 
 def test_long_names_of_many_codes_are_no_product(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,19 +14,34 @@ from panachain.crypto.commit import EnvelopeKey
 from panachain.crypto.compress import compress
 from panachain.errors import IntegrityError, PanaChainError, TooLargeError
 from panachain.records import word_list
-from panachain.records.record_words import RecordWords, Value
+from panachain.records.record_words import PLACE, RecordWords, Value
 from panachain.records.word_list import Room, WordList
 from panachain.records.words import forms_of
 from tests.unit.storage.memory_store import MemoryStore
 
 KEY = EnvelopeKey(bytes(range(32)))
 
-positions = st.lists(st.integers(0, 5000), min_size=1, max_size=6, unique=True).map(sorted)
-places = st.dictionaries(st.integers(0, 300), positions, min_size=1, max_size=5).map(lambda one: sorted(one.items()))
+
+def standing(places: Sequence[tuple[int, Sequence[int]]]) -> list[int]:
+    """Return positions in entries as `RecordWords` has them."""
+    return [place << PLACE | one for place, where in places for one in where]
+
+
+def entries_of(standing: Sequence[int]) -> dict[int, list[int]]:
+    """Return the other way round what `standing` returns."""
+    found: dict[int, list[int]] = {}
+    for at in standing:
+        found.setdefault(at >> PLACE, []).append(at % (1 << PLACE))
+    return found
+
+
+positions = st.lists(st.integers(0, 5000) | st.just(199_999), min_size=1, max_size=6, unique=True).map(sorted)
+entries = st.integers(0, 300) | st.sampled_from([8191, 8192, 150_000])
+places = st.dictionaries(entries, positions, min_size=1, max_size=5).map(lambda one: standing(sorted(one.items())))
 vocabulary = st.sampled_from(["glucose", "glucoses", "pain", "chest", "血", "tablets", "мочевина", "a", "7"])
-codes = st.sampled_from(["2345-7", "8480-6", "in\ntwo lines", ""])
+codes = st.sampled_from(["2345-7", "8480-6", "in\ntwo lines", "", "gr\u00f6\u00dfe", "\U0001f321" * 40])
 values = st.lists(
-    st.builds(Value, st.integers(0, 300), st.sampled_from(["1", "-2.5", "1e3"]), st.sampled_from(["", "mg/dL"])),
+    st.tuples(entries, st.sampled_from(["1", "-2.5", "1e3"]), st.sampled_from(["", "mg/dL", "\u00b5g"])),
     min_size=1,
     max_size=3,
 )
@@ -53,14 +68,16 @@ def check(words: WordList, records: Sequence[RecordWords | None]) -> None:
     here = [(index, each) for index, each in enumerate(records) if each]
     written = {one for _, each in here for one in each.places}
     for one in written | {"absent"}:
-        assert words.places(one) == {index: dict(each.places[one]) for index, each in here if one in each.places}
+        assert words.places(one) == {index: entries_of(each.places[one]) for index, each in here if one in each.places}
     assert words.beginning("") == sorted(written, key=str.encode)
     called = {one for _, each in here for one in each.called}
     assert set(words.written()) == written | called
     for one in called | {"absent"}:
         assert words.called(one) == {code for _, each in here for code in each.called.get(one, ())}
     for code in {code for _, each in here for code in each.values} | {"absent"}:
-        assert words.values(code) == {index: each.values[code] for index, each in here if code in each.values}
+        assert words.values(code) == {
+            index: [Value(*value) for value in each.values[code]] for index, each in here if code in each.values
+        }
     said = [one for _, each in here for one in each.languages]
     assert words.languages() == {one: said.count(one) for one in said}
     assert words.mute == {index for index, each in enumerate(records) if each is None}
@@ -91,20 +108,57 @@ def test_what_left_leaves_a_list_as_if_it_never_was(records: list[RecordWords | 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(record, min_size=1, max_size=6))
 def test_the_room_that_contents_are_told_to_take_is_enough(records: list[RecordWords]) -> None:
-    room = sum((word_list.room_of(one, word_list.packed(one)) for one in records), Room())
+    room = sum((word_list.room_of(word_list.packed(one)) for one in records), Room())
     words = WordList(word_list.body_of(packed(records)))
     # The list's own head is no content's.
     assert words.size <= room.size + 8
     assert words.terms <= room.terms
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.none() | record, min_size=1, max_size=6), st.integers(0, 40), st.integers(0, 12))
+def test_what_is_made_is_refused_just_where_a_reader_refuses_it(
+    records: list[RecordWords | None], occurrences: int, terms: int
+) -> None:
+    """Who makes a list doesn't read it: its bounds are counted as any reader counts them, and all else is right."""
+    made = packed(records)
+    body = word_list.body_of(made)
+    assert WordList(body).split() == [one or b"" for one in made]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(word_list, "MOST_OCCURRENCES", occurrences)
+        patched.setattr(word_list, "MOST_TERMS", terms)
+        try:
+            WordList(body)
+        except IntegrityError:
+            with pytest.raises(IntegrityError):
+                word_list.body_of(made)
+        else:
+            assert word_list.body_of(made) == body
+
+
+def test_a_list_takes_what_its_room_says_whatever_contents_call_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(word_list, "MOST_OCCURRENCES", 5_000)
+    codes = [f"c{number}" for number in range(40)]
+    room, contents = Room(), list[bytes]()
+    while True:
+        # Each calls the codes otherwise, so that the list names the contents of each.
+        names = {f"n{len(contents)}x{number}": set(codes) for number in range(20)}
+        more = word_list.packed(RecordWords(values={code: [(0, "1", "")] for code in codes}, called=names))
+        if not (room + word_list.room_of(more)).fits():
+            break
+        room += word_list.room_of(more)
+        contents.append(more)
+    assert len(contents) == 3
+    assert WordList(word_list.body_of(contents)).contents == 3
+
+
 def test_the_same_words_are_never_sealed_alike() -> None:
-    one = packed([RecordWords(places={"pain": [(0, [0])]})])
+    one = packed([RecordWords(places={"pain": [0]})])
     assert word_list.seal(one, KEY) != word_list.seal(one, KEY)
 
 
 def test_another_key_and_a_changed_byte_open_nothing() -> None:
-    (segment,) = word_list.seal(packed([RecordWords(places={"pain": [(0, [0])]})]), KEY)
+    (segment,) = word_list.seal(packed([RecordWords(places={"pain": [0]})]), KEY)
     with pytest.raises(IntegrityError):
         opened([segment], EnvelopeKey(bytes(32)))
     # The inventory's key is another one, though both are of one envelope.
@@ -165,7 +219,7 @@ def test_a_word_that_is_cut_from_no_text_is_refused_and_never_sealed(word: str, 
     said = b"\x00\x01\x00\x00" if kind == b"w" else b"\x021a\x00"
     with pytest.raises(IntegrityError, match="word that"):
         opened(_sealed(_terms((kind + word.encode(), said))))
-    mine = RecordWords({word: [(0, [0])]}) if kind == b"w" else RecordWords(called={word: {"1a"}})
+    mine = RecordWords({word: [0]}) if kind == b"w" else RecordWords(called={word: {"1a"}})
     with pytest.raises(IntegrityError, match="word that"):
         word_list.seal(packed([mine]), KEY)
 
@@ -196,7 +250,7 @@ def test_contents_that_have_nothing_take_no_time_that_nobody_counts() -> None:
 
 
 def test_what_is_looked_for_in_a_list_is_no_more_than_it_has() -> None:
-    words = opened(word_list.seal(packed([RecordWords({"pain": [(0, [0])], "chest": [(0, [1])]})]), KEY))
+    words = opened(word_list.seal(packed([RecordWords({"pain": [0], "chest": [1]})]), KEY))
     assert words.among([f"word{number}" for number in range(500)] + ["pain"]) == ["pain"]
     assert words.among(["absent"]) == ["absent"]
 
@@ -276,7 +330,7 @@ def test_a_list_is_held_in_little_more_than_its_own_bytes() -> None:
 
 
 def test_what_no_reader_takes_is_never_sealed(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = packed([RecordWords(places={f"word{number}": [(0, [number])] for number in range(50)})])
+    one = packed([RecordWords(places={f"word{number}": [number] for number in range(50)})])
     assert opened(word_list.seal(one, KEY)).terms == 50
     with monkeypatch.context() as patched:
         patched.setattr(word_list, "MAX_BYTES", 300)
