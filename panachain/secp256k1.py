@@ -376,6 +376,22 @@ def verifies(public: Point, digest: bytes, signature: bytes) -> bool:
     return bool(lib.secp256k1_ecdsa_verify(_CONTEXT, parsed, digest, public._key) == 1)
 
 
+def verifies_all(public: Point, signed: Iterable[tuple[bytes, bytes]]) -> list[bool]:
+    """Tell of each digest and signature of a key what `verifies` tells: for many, with little of Python between them.
+
+    So threads that do it compute beside each other nearly all the time.
+    """
+    parse, verify, new = lib.secp256k1_ecdsa_signature_parse_compact, lib.secp256k1_ecdsa_verify, ffi.new
+    key, context, kind = public._key, _CONTEXT, _NEW_SIGNATURE
+    found = []
+    for digest, signature in signed:
+        _check_size(digest, DIGEST_SIZE, "digest")
+        _check_size(signature, SIGNATURE_SIZE, "signature")
+        parsed = new(kind)
+        found.append(parse(context, parsed, signature) == 1 and verify(context, parsed, digest, key) == 1)
+    return found
+
+
 def signer_of(digest: bytes, signature: bytes) -> Point | None:
     """Return the key that made a signature of 65 bytes, r ‖ s ‖ (0 to 3), of a digest; None when it is none."""
     _check_size(digest, DIGEST_SIZE, "digest")

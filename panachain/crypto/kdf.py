@@ -32,18 +32,24 @@ def deriver(key: bytes, label: bytes) -> Callable[[int], bytes]:
     Returns:
         What takes a number, 0 <= number < 2^64, and derives with its 8 bytes, big-endian, as the context.
     """
-    # The block that `derive` computes, begun once.
+    # The block that `derive` computes.
+    mac = hmacs(key, _length_prefixed(label))
+    # The context, and the number of HKDF's only block behind it.
+    return lambda number: mac((number << 8 | 1).to_bytes(9, "big"))
+
+
+def hmacs(key: bytes, beginning: bytes) -> Callable[[bytes], bytes]:
+    """Return HMAC-SHA256 of one key and of messages with one beginning, which takes the rest: for many of them."""
     begun = HMAC(key, SHA256())
-    begun.update(_length_prefixed(label))
+    begun.update(beginning)
 
-    def derived(number: int) -> bytes:
-        # A copy, because an HMAC can be finished once only: the key and the label are hashed once for all contexts.
-        mac = begun.copy()
-        # The context, and the number of HKDF's only block behind it.
-        mac.update((number << 8 | 1).to_bytes(9, "big"))
-        return mac.finalize()
+    def mac(rest: bytes) -> bytes:
+        # A copy, because an HMAC can be finished once only: the key and the beginning are hashed once for all.
+        copied = begun.copy()
+        copied.update(rest)
+        return copied.finalize()
 
-    return derived
+    return mac
 
 
 def hkdf(key: bytes, *, salt: bytes, info: bytes, size: int) -> bytes:

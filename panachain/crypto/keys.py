@@ -203,6 +203,15 @@ def brief_id(hospital_locator_key: bytes, sequence: int, number: int) -> bytes:
     return hmac.digest(hospital_locator_key, sequence.to_bytes(8, "big") + number.to_bytes(8, "big"), sha256)[:16]
 
 
+def brief_ids(hospital_locator_key: bytes, sequence: int) -> Callable[[int], bytes]:
+    """Return what gives the brief ID of each number: `brief_id` for many, the key and the sequence hashed once."""
+    # Imported here: most commands look nothing up.
+    from panachain.crypto.kdf import hmacs
+
+    mac = hmacs(hospital_locator_key, sequence.to_bytes(8, "big"))
+    return lambda number: mac(number.to_bytes(8, "big"))[:16]
+
+
 def generation_among(seed: Seed, digests: Sequence[bytes]) -> int:
     """Return the newest generation that a registry has of this seed's keys; 0 where it has none.
 

@@ -86,8 +86,10 @@ def unpad(padded: bytes, minimum: int = 0) -> bytes:
     Raises:
         IntegrityError: the length, the size or a padding byte isn't what `pad` writes.
     """
-    size = message_size(padded[-LENGTH_SIZE:], len(padded), minimum)
-    check_zeros(padded[size:-LENGTH_SIZE])
+    end = len(padded) - LENGTH_SIZE
+    size = message_size(padded[max(end, 0) :], len(padded), minimum)
+    if padded.count(b"\0", size, end) != end - size:
+        raise _not_zeros()
     return padded[:size]
 
 
@@ -98,4 +100,8 @@ def check_zeros(padding: bytes) -> None:
         IntegrityError: a byte isn't zero.
     """
     if padding.strip(b"\0"):
-        raise IntegrityError("the padding isn't zeros")
+        raise _not_zeros()
+
+
+def _not_zeros() -> IntegrityError:
+    return IntegrityError("the padding isn't zeros")

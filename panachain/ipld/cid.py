@@ -117,6 +117,13 @@ class CID:
             known = self.__dict__["_text"] = "b" + number.to_bytes(_LENGTH - 1, "big").translate(_DIGITS).decode()
         return known
 
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if type(other) is not CID:
+            return NotImplemented
+        return self.digest == other.digest and self.codec == other.codec
+
     def __hash__(self) -> int:
         return hash(self.digest)
 

@@ -20,6 +20,12 @@ MAX_SIZE: Final = 1 << 20
 _CID_TAG: Final = 42
 _CID_SIZE: Final = 36
 """Bytes of a CID's binary form."""
+_LONGEST_HEAD: Final = 9
+"""Bytes of an integer, or of a length, with what says how long it is."""
+_INTEGERS: Final = {0x18: (1, 24), 0x19: (2, 1 << 8), 0x1A: (4, 1 << 16), 0x1B: (8, 1 << 32)}
+"""First bytes of longer integers: how many bytes follow, and the least number that isn't written shorter."""
+_OTHER: Final = 0xFF
+"""A first byte that nothing begins with here."""
 
 
 def encode(value: Any) -> bytes:
@@ -121,8 +127,9 @@ def _list(value: Sequence[Any], out: bytearray) -> None:
 
 def _dict(value: dict[Any, Any], out: bytearray) -> None:
     _head(5, len(value), out)
-    for key in sorted(value, key=_key_order):
-        _str(key, out)
+    for size, raw, key in sorted([(*_key_order(key), key) for key in value]):
+        _head(3, size, out)
+        out += raw
         _encode(value[key], out)
 
 
@@ -184,12 +191,59 @@ class _Reader:
         if major == 4:
             # A list of n items has at least n bytes: refuse a bomb before it is built.
             self._need(number)
-            return [self.value(depth + 1) for _ in range(number)]
+            return self._list(number, depth + 1)
         if major == 5:
             return self._map(number, depth)
         if major == 6:
             return self._cid(number)
         return self._simple(number)
+
+    def _list(self, count: int, depth: int) -> list[Any]:
+        """Read a list's items, `depth` deep: what most are at once; all else, and all that is wrong, by `value`."""
+        if count and depth > MAX_DEPTH:
+            raise IntegrityError(f"dag-cbor is nested deeper than {MAX_DEPTH}")
+        data, position, items = self._data, self.position, list[Any]()
+        size = len(data)
+        for _ in range(count):
+            # Near the end, where a head might not be whole, nothing is read at once.
+            first = data[position] if position + _LONGEST_HEAD <= size else _OTHER
+            if first < 0x18:
+                items.append(first)
+                position += 1
+                continue
+            if first in _INTEGERS:
+                long, least = _INTEGERS[first]
+                number = int.from_bytes(data[position + 1 : position + 1 + long], "big")
+                if number >= least:
+                    items.append(number)
+                    position += 1 + long
+                    continue
+            elif 0x40 <= first < 0x58 or (first == 0x58 and data[position + 1] >= 24):
+                start = position + 1 + (first == 0x58)
+                end = start + (data[position + 1] if first == 0x58 else first - 0x40)
+                if end <= size:
+                    items.append(data[start:end])
+                    position = end
+                    continue
+            elif 0x60 <= first < 0x78:
+                end = position + first - 0x5F
+                text = data[position + 1 : end]
+                # Other text, and text that ends too early, is looked at more closely.
+                if end <= size and text.isascii():
+                    items.append(text.decode())
+                    position = end
+                    continue
+            elif first == 0xD8 and data.startswith(_LINK, position):
+                end = position + len(_LINK) + _CID_SIZE
+                if end <= size:
+                    items.append(CID.from_bytes(data[position + len(_LINK) : end]))
+                    position = end
+                    continue
+            self.position = position
+            items.append(self.value(depth))
+            position = self.position
+        self.position = position
+        return items
 
     def _map(self, count: int, depth: int) -> dict[str, Any]:
         self._need(2 * count)

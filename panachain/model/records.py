@@ -61,8 +61,8 @@ class ReadWords:
     """The content, by which whoever changes a record's content has its words read anew."""
     packed: bytes | None = field(repr=False)
     """As its list takes them (records/word_list.py); None where there are none."""
-    room: tuple[int, int, int]
-    """Bytes, terms and places that they take in a list."""
+    room: tuple[int, int, int, int]
+    """Bytes, terms, places and codes that they take in a list."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from panachain.errors import InputError, IntegrityError, UsageError
 from panachain.ipld import dagcbor, unixfs
 from panachain.ipld.cid import CID, RAW
 from panachain.model.records import FileContent
+from panachain.storage.ahead import Coming
 from panachain.storage.blocks import BlobStore
 
 HASHED: Final = 64 << 20
@@ -89,7 +90,16 @@ class Content:
     """The content of one record, opened as far as it is asked for."""
 
     def __init__(
-        self, store: BlobStore, cid: CID, key: bytes, context: bytes, *, size: int, digest: bytes, head: bytes
+        self,
+        store: BlobStore,
+        cid: CID,
+        key: bytes,
+        context: bytes,
+        *,
+        size: int,
+        digest: bytes,
+        head: bytes,
+        coming: Coming | None = None,
     ) -> None:
         """Take what a header tells of a content; nothing is fetched yet.
 
@@ -101,8 +111,10 @@ class Content:
             size: bytes of the plaintext, as the header states.
             digest: SHA-256 of the plaintext, or empty.
             head: the stream's header, when the content can be read in parts.
+            coming: fetches it along with others, if it is one leaf.
         """
         self._store = store
+        self._coming = coming or store
         self._cid = cid
         self._key = key
         self._context = context
@@ -132,7 +144,7 @@ class Content:
             BlockNotFoundError: the store lacks the root.
         """
         if self._cid.codec == RAW:
-            return len(self._store.get_block(self._cid))
+            return len(self._coming.get_block(self._cid))
         return sum(size for _, size in self._leaf_list())
 
     def chunks(self) -> Iterator[bytes]:
@@ -185,7 +197,7 @@ class Content:
 
     def _single(self) -> bytes:
         """Return the packed form of content that is one leaf."""
-        return padding.unpad(stream.open_(self._store.get_block(self._cid), self._key, self._context))
+        return padding.unpad(stream.open_(self._coming.get_block(self._cid), self._key, self._context))
 
     def _whole_message(self) -> Iterator[bytes]:
         """Yield the packed form of content of several leaves."""

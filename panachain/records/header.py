@@ -8,7 +8,7 @@ Follows docs/spec/formats.md (`panachain/header/3`, `panachain/envelope/3`), des
     header    = 0x03 ‖ salt (16) ‖ 4 slots of 80 bytes ‖ sealed body
     slot i    = AES-256-GCM(HKDF(hospital's locator key of lane i, salt), header key ‖ envelope digest)
     body      = AES-256-GCM(header key, padded(signature (64) ‖ fields))
-    fields    = dag-cbor list, in the order of `_FIELDS`
+    fields    = dag-cbor list, in the order of `_read`
     envelope  = 0x03 ‖ 4 wraps of the masked envelope key (crypto/commit.py), one for each lane of the path
     inventory = stream(inventory key, padded dag-cbor list): type, size and digest of each of the envelope's contents
 
@@ -19,11 +19,11 @@ lanes a path has, and nothing is found in them.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from panachain.crypto import box, kdf, labels, padding, umbral
 from panachain.crypto.commit import EnvelopeKey
@@ -35,6 +35,10 @@ from panachain.model.actors import Address
 from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
 from panachain.model.sizes import KEY_SIZE
+from panachain.storage.ahead import WORKERS
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 VERSION: Final = 3
 """Of a header."""
@@ -50,14 +54,12 @@ BODY_SIZE: Final = 448
 size tells neither whether its record is alone in its envelope nor whether it was re-wrapped."""
 MAX_HEADER: Final = 1 << 16
 """Bytes; larger headers are refused before any work is done."""
-_FIELDS: Final = (
-    *("hospital", "patient", "category", "year", "type", "size", "digest", "at", "content", "index", "generation"),
-    *("commitment", "inventory", "head", "replaces", "epoch"),
-)
-"""Of a header's body. Without their names, which would be the half of it."""
 _MOST_NUMBER: Final = (1 << 63) - 1
-_MOST: Final = {"year": 9999, "at": 253_402_300_799}
-"""The last year that a date can have (RFC 3339), and its last second: another one could be shown nowhere."""
+_LAST_YEAR: Final = 9999
+"""That a date can have (RFC 3339): another one could be shown nowhere."""
+_LAST_SECOND: Final = 253_402_300_799
+"""Of that year, in Unix seconds."""
+_CATEGORIES: Final = {one.value: one for one in Category}
 _BODY_START: Final = 1 + SALT_SIZE + SLOTS * SLOT_SIZE
 ENVELOPE_SIZE: Final = 1 + SLOTS * umbral.WRAP_SIZE
 
@@ -209,36 +211,74 @@ def open_header(
     Raises:
         IntegrityError: no slot opens, the body doesn't decode, or the signature or a field doesn't fit.
     """
-    # Bounded before anything is decrypted: the block comes from anybody's store.
-    if not _BODY_START < len(block) <= MAX_HEADER or block[0] != VERSION:
-        raise IntegrityError(f"header {cid} of {len(block)} bytes isn't of version {VERSION}")
+    # Before anything is derived: the block comes from anybody's store.
+    _check_size(block, cid)
     slot_key = _slot_key(locator_key, block[1 : 1 + SALT_SIZE])
-    wrap_index, header_key, envelope_digest = _open_slot(block, slot_key, cid, likely)
-    plain = padding.unpad(box.open_one(header_key, block[_BODY_START:], labels.HEADER_BODY), BODY_SIZE)
+    wrap_index, envelope_digest, plain = _unsealed(block, slot_key, cid, likely)
     signature, encoded = plain[: umbral.SIGNATURE_SIZE], plain[umbral.SIGNATURE_SIZE :]
     # Before the fields are decoded: what isn't the hospital's is never parsed.
     umbral.verify(verifying_key, _signed(encoded, envelope_digest), signature)
-    values = dagcbor.decode(encoded)
+    return _read(encoded, _Found(cid, hospital, locator_key, wrap_index, envelope_digest, signature))
+
+
+def open_headers(
+    blocks: Sequence[tuple[CID, bytes]],
+    *,
+    hospital: Address,
+    locator_key: bytes,
+    verifying_key: bytes,
+    likely: int = 0,
+    pool: Executor | None = None,
+) -> list[Header | None]:
+    """Return what `open_header` returns for many headers, and None for each that it refuses.
+
+    In steps, each for all of them: so signatures, which take most of the time, are checked by several threads at once,
+    and Python, which one thread at a time can run, stands in no other's way.
+
+    Args:
+        blocks: each header's CID, and the header, already checked against it.
+        hospital: as `open_header`.
+        locator_key: as `open_header`.
+        verifying_key: as `open_header`.
+        likely: as `open_header`.
+        pool: its threads help with the signatures.
+    """
+    slot_key = kdf.deriver(locator_key, labels.HEADER_SLOT)
+    signed: list[tuple[bytes, bytes]] = []
+    unsealed: list[tuple[int, _Found, bytes]] = []
+    for place, (cid, block) in enumerate(blocks):
+        with suppress(IntegrityError):
+            _check_size(block, cid)
+            opened = _unsealed(block, slot_key(block[1 : 1 + SALT_SIZE]), cid, likely)
+            likely, envelope_digest, plain = opened
+            signature, encoded = plain[: umbral.SIGNATURE_SIZE], plain[umbral.SIGNATURE_SIZE :]
+            if len(signature) == umbral.SIGNATURE_SIZE:
+                signed.append((_signed(encoded, envelope_digest), signature))
+                found = _Found(cid, hospital, locator_key, likely, envelope_digest, signature)
+                unsealed.append((place, found, encoded))
+    headers: list[Header | None] = [None] * len(blocks)
     try:
-        body: dict[str, Any] = dict(zip(_FIELDS, values, strict=True))
-        _check_types(body)
-        if bytes.fromhex(hospital[2:]) != body["hospital"]:
-            raise IntegrityError(f"header {cid} was published for another hospital")
-        return Header(
-            info=_info(body, cid=cid, hospital=hospital, envelope=CID(RAW, envelope_digest)),
-            content=_cid(body["content"]),
-            patient=checksum_address(body["patient"]),
-            commitment=body["commitment"],
-            wrap_index=wrap_index,
-            inventory=None if body["inventory"] is None else _cid(body["inventory"]),
-            head=body["head"],
-            signature=signature,
-            replaces=tuple(_cid(one) for one in body["replaces"]),
-            epoch=body["epoch"],
-            locator_key=locator_key,
-        )
-    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as exc:
-        raise IntegrityError(f"header {cid} lacks a field or has one of the wrong type") from exc
+        fitting = _verified(verifying_key, signed, pool)
+    except IntegrityError:
+        # The hospital's key isn't one.
+        return headers
+    for (place, found, encoded), fits in zip(unsealed, fitting, strict=True):
+        # As above: what isn't the hospital's is never parsed.
+        if fits:
+            with suppress(IntegrityError):
+                headers[place] = _read(encoded, found)
+    return headers
+
+
+def _verified(key: bytes, signed: Sequence[tuple[bytes, bytes]], pool: Executor | None) -> list[bool]:
+    """Tell which messages and signatures fit the hospital's key, with the help of a pool's threads."""
+    size = len(signed) if pool is None else -(-len(signed) // WORKERS)
+    parts = [signed[start : start + size] for start in range(0, len(signed), size or 1)]
+    helped = [pool.submit(umbral.verify_all, key, part) for part in parts[1:]] if pool is not None else []
+    found = umbral.verify_all(key, parts[0]) if parts else []
+    for part in helped:
+        found += part.result()
+    return found
 
 
 def open_header_of(
@@ -265,47 +305,95 @@ def open_header_of(
     return opened(verifying_key=last)
 
 
-def _check_types(body: Mapping[str, Any]) -> None:
-    """Check that the fields are what a reader takes them for: a hospital's signature doesn't say so.
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is known of a header before its fields are read."""
 
-    Raises:
-        TypeError: one is of another type, or a number that no hospital means.
-    """
-    for name in ("year", "size", "at", "index", "generation", "epoch"):
-        # A bool is an int in Python, but not here.
-        if type(body[name]) is not int or not 0 <= body[name] <= _MOST.get(name, _MOST_NUMBER):
-            raise TypeError(name)
-    if not all(isinstance(body[name], bytes) for name in ("digest", "commitment", "head")):
-        raise TypeError("bytes")
-    if not isinstance(body["type"], str):
-        raise TypeError("type")
+    cid: CID
+    hospital: Address
+    locator_key: bytes = field(repr=False)
+    wrap_index: int
+    envelope_digest: bytes
+    signature: bytes
 
 
-def _info(body: Mapping[str, Any], *, cid: CID, hospital: Address, envelope: CID) -> RecordInfo:
-    return RecordInfo(
-        hospital=hospital,
-        category=Category(body["category"]),
-        year=body["year"],
-        media_type=body["type"],
-        size=body["size"],
-        digest=body["digest"],
-        stored_at=body["at"],
-        header_cid=str(cid),
-        content_cid=str(body["content"]),
-        envelope_cid=str(envelope),
-        content_index=body["index"],
-        generation=body["generation"],
-    )
+def _check_size(block: bytes, cid: CID) -> None:
+    if not _BODY_START < len(block) <= MAX_HEADER or block[0] != VERSION:
+        raise IntegrityError(f"header {cid} of {len(block)} bytes isn't of version {VERSION}")
 
 
-def _open_slot(block: bytes, key: bytes, cid: CID, likely: int) -> tuple[int, bytes, bytes]:
+def _unsealed(block: bytes, slot_key: bytes, cid: CID, likely: int) -> tuple[int, bytes, bytes]:
+    """Return which slot opened, the envelope's digest, and signature ‖ fields."""
     # Others are of another lane, or unused: the reader can't know which of the four is theirs.
     slots = [block[start : start + SLOT_SIZE] for start in range(1 + SALT_SIZE, _BODY_START, SLOT_SIZE)]
-    found = box.open_any(key, slots, labels.HEADER_SLOT, likely=likely)
-    if found is not None:
-        index, plain = found
-        return index, plain[:KEY_SIZE], plain[KEY_SIZE:]
-    raise IntegrityError(f"header {cid} opens with none of its {SLOTS} slots")
+    opened = box.open_any(slot_key, slots, labels.HEADER_SLOT, likely=likely)
+    if opened is None:
+        raise IntegrityError(f"header {cid} opens with none of its {SLOTS} slots")
+    index, slot = opened
+    plain = padding.unpad(box.open_one(slot[:KEY_SIZE], block[_BODY_START:], labels.HEADER_BODY), BODY_SIZE)
+    return index, slot[KEY_SIZE:], plain
+
+
+def _read(encoded: bytes, found: _Found) -> Header:
+    """Return the header whose fields these are.
+
+    Raises:
+        IntegrityError: they aren't what a reader takes them for: a hospital's signature doesn't say so.
+    """
+    cid, values = found.cid, dagcbor.decode(encoded)
+    try:
+        publisher, patient, category, year, kind, size, digest, at, content, index, generation, *rest = values
+        commitment, inventory, head, replaces, epoch = rest
+        # A bool is an int in Python, but not here.
+        for number, most in (
+            *((year, _LAST_YEAR), (size, _MOST_NUMBER), (at, _LAST_SECOND)),
+            *((index, _MOST_NUMBER), (generation, _MOST_NUMBER), (epoch, _MOST_NUMBER)),
+        ):
+            if type(number) is not int or not 0 <= number <= most:
+                raise TypeError("a number that no hospital means")
+        if not (type(digest) is type(commitment) is type(head) is bytes and type(kind) is str):
+            raise TypeError("bytes or text")
+        if publisher != _raw(found.hospital):
+            raise IntegrityError(f"header {cid} was published for another hospital")
+        return Header(
+            info=RecordInfo(
+                hospital=found.hospital,
+                category=_CATEGORIES[category],
+                year=year,
+                media_type=kind,
+                size=size,
+                digest=digest,
+                stored_at=at,
+                header_cid=str(cid),
+                content_cid=str(content),
+                envelope_cid=_envelope_text(found.envelope_digest),
+                content_index=index,
+                generation=generation,
+            ),
+            content=_cid(content),
+            patient=checksum_address(patient),
+            commitment=commitment,
+            wrap_index=found.wrap_index,
+            inventory=None if inventory is None else _cid(inventory),
+            head=head,
+            signature=found.signature,
+            replaces=tuple([_cid(one) for one in replaces]),
+            epoch=epoch,
+            locator_key=found.locator_key,
+        )
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as exc:
+        raise IntegrityError(f"header {cid} lacks a field or has one of the wrong type") from exc
+
+
+@lru_cache(maxsize=256)
+def _raw(address: Address) -> bytes:
+    return bytes.fromhex(address[2:])
+
+
+@lru_cache(maxsize=256)
+def _envelope_text(digest: bytes) -> str:
+    # One for each record of an envelope.
+    return str(CID(RAW, digest))
 
 
 def _slot_key(locator_key: bytes, salt: bytes) -> bytes:

@@ -8,10 +8,10 @@ only. Follows design sections 7 and 8 (Open, steps 3, 4, 6 and 7), security rule
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Container, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Final, Protocol
 
 from panachain.crypto import keys
@@ -24,8 +24,8 @@ from panachain.records import header, inventory
 from panachain.records.content import Content, content_context
 from panachain.records.findings import Findings, Strict
 from panachain.records.manifest import LEAF_ROWS, Manifest
-from panachain.storage.ahead import WORKERS, in_order
-from panachain.storage.blocks import BlobStore
+from panachain.storage.ahead import WORKERS, Coming
+from panachain.storage.blocks import BlobStore, near
 
 _WINDOW: Final = 64
 """Numbers that are looked for beyond the first absent one, in the newest manifests."""
@@ -33,8 +33,10 @@ _LATEST: Final = 8
 """How many manifests these are."""
 _FEW_ROWS: Final = 2 * LEAF_ROWS
 """Rows of a manifest that is read as a whole for that, at most."""
-_TOGETHER: Final = 64
-"""Headers that one thread opens in a row; fewer aren't worth a thread."""
+_TOGETHER: Final = 512
+"""Headers that are opened together."""
+_FEW: Final = 16
+"""Headers that aren't worth a thread: it takes as long to begin."""
 
 
 class Lane(Protocol):
@@ -255,6 +257,7 @@ class _Walk:
         self._key = keys.hospital_key(lane.locator_key, heads.hospital)
         # Each once, also if its hospital lists it again; with the first storage transaction that it can be of.
         self._rows: dict[CID, int] = {}
+        self._newest = [heads.verifying_key] if heads.verifying_key else []
         self._likely = 0
         """The slot that the last header opened with."""
         self._fitting: set[tuple[Category, int]] = set()
@@ -273,26 +276,60 @@ class _Walk:
             everything: all of its keys if later numbers are looked for, too.
         """
         number, left_out = 0, None
+        brief_id = keys.brief_ids(self._key, manifest.sequence)
         while True:
-            cid = manifest.lookup(self._brief_id(manifest, number))
+            cid = manifest.lookup(brief_id(number))
             if cid is not None:
                 self._rows.setdefault(cid, manifest.first)
                 number += 1
                 continue
             beyond = range(number + 1, number + 1 + _WINDOW) if everything else ()
-            later = next((one for one in beyond if self._brief_id(manifest, one) in everything), None)
+            later = next((one for one in beyond if brief_id(one) in everything), None)
             if later is None:
                 return left_out
             left_out = left_out or (number, later - 1)
             number = later
 
-    def open(self, block: bytes, cid: CID, patient: Address | None) -> header.Header:
-        """Open a header, and check that it belongs into this lane.
+    def open_all(
+        self, blocks: Sequence[tuple[CID, bytes]], patient: Address | None, pool: Executor | None
+    ) -> list[header.Header | IntegrityError]:
+        """Open headers, and check that each belongs into this lane; return why it doesn't for each that doesn't.
+
+        Those that are as most are, are opened together, with a pool's help; each other one by itself.
+        """
+        counting = [self._counting(cid) for cid, _ in blocks]
+        opened: list[header.Header | None] = [None] * len(blocks)
+        for key in {mine[0] for mine in counting if mine}:
+            places = [place for place, mine in enumerate(counting) if mine and mine[0] == key]
+            together = header.open_headers(
+                [blocks[place] for place in places],
+                hospital=self._heads.hospital,
+                locator_key=self._key,
+                verifying_key=key,
+                likely=self._likely,
+                pool=pool,
+            )
+            for place, one in zip(places, together, strict=True):
+                opened[place] = one
+        return [self._result(cid, block, one, patient) for (cid, block), one in zip(blocks, opened, strict=True)]
+
+    def _result(
+        self, cid: CID, block: bytes, opened: header.Header | None, patient: Address | None
+    ) -> header.Header | IntegrityError:
+        """Return a header of this lane, or why there is none."""
+        try:
+            opened = opened or self._signed(block, cid)
+            self._check(opened, patient)
+        except IntegrityError as exc:
+            return exc
+        return opened
+
+    def _check(self, opened: header.Header, patient: Address | None) -> None:
+        """Check that a header belongs into this lane.
 
         Raises:
-            IntegrityError: it doesn't open, or it is of another category, year, generation or patient.
+            IntegrityError: it is of another category, year, generation or patient.
         """
-        opened = self._signed(block, cid)
         self._likely = opened.wrap_index
         # The hospital has the keys of every lane of a pairing, and may put anything anywhere: a reader would take what
         # it says of a record for what the patient granted.
@@ -306,24 +343,24 @@ class _Walk:
             raise IntegrityError(f"its header is of rotation {opened.epoch}, its lane of {self.lane.generation}")
         if patient is not None and opened.patient != patient:
             raise IntegrityError("another patient's record was put into the lane")
-        return opened
 
-    def result(self, cid: CID, block: bytes, patient: Address | None) -> _Opened:
-        """Return what `open` does, or why it raises."""
-        try:
-            return self.open(block, cid, patient)
-        except IntegrityError as exc:
-            return exc
+    def _counting(self, cid: CID) -> list[bytes]:
+        """Return the keys that counted when a header was published, the oldest first: most are of their own time.
+
+        A merged manifest doesn't tell of which of its transactions a header is: the first one decides.
+        """
+        if not self._heads.earlier:
+            return self._newest
+        first = self._rows[cid]
+        return [one.key for one in self._heads.earlier if first <= one.last and one.key] + self._newest
 
     def _signed(self, block: bytes, cid: CID) -> header.Header:
         """Open a header that is signed with a key that counted when it was published.
 
-        A merged manifest doesn't tell of which of its transactions a header is: the first one decides.
+        Raises:
+            IntegrityError: it doesn't open, or it is signed with another key.
         """
-        first, earlier = self._rows[cid], self._heads.earlier
-        # The oldest that counts first: most records are of their own time.
-        counting = [*(one.key for one in earlier if first <= one.last), self._heads.verifying_key]
-        counting = [key for key in counting if key]
+        first, earlier, counting = self._rows[cid], self._heads.earlier, self._counting(cid)
         try:
             if not counting:
                 raise IntegrityError(f"header {cid} is signed with keys of its hospital that can't be read")
@@ -354,40 +391,43 @@ class _Walk:
             return False
         return True
 
-    def _brief_id(self, manifest: Manifest, number: int) -> bytes:
-        return keys.brief_id(self._key, manifest.sequence, number)
-
 
 _Opened = header.Header | StoreUnavailableError | IntegrityError
 """A header, or why there is none."""
 
 
 def _opened(store: BlobStore, walk: _Walk, patient: Address | None) -> Iterator[tuple[CID, _Opened]]:
-    """Yield each header that a walk found, oldest first, opened and checked.
-
-    Where there are many, by threads: the curve's library checks signatures beside Python, and the blocks of later ones
-    are fetched meanwhile.
-    """
-
-    def open_all(blocks: Sequence[tuple[CID, bytes | StoreUnavailableError | IntegrityError]]) -> list[_Opened]:
-        return [walk.result(cid, block, patient) if isinstance(block, bytes) else block for cid, block in blocks]
-
+    """Yield each header that a walk found, oldest first, opened and checked; where there are many, by threads."""
     rows = walk.rows
-    pieces = (rows[start : start + _TOGETHER] for start in range(0, len(rows), _TOGETHER))
-    fetched = ([(cid, _fetched(store, cid)) for cid in piece] for piece in pieces)
-    if len(rows) <= _TOGETHER:
-        few: Iterable[list[_Opened]] = map(open_all, fetched)
-        yield from zip(rows, chain.from_iterable(few), strict=True)
+    with _threads(len(rows)) as pool:
+        for start in range(0, len(rows), _TOGETHER):
+            piece = rows[start : start + _TOGETHER]
+            fetched = list(_fetched(store, piece))
+            blocks = [(cid, block) for cid, block in zip(piece, fetched, strict=True) if isinstance(block, bytes)]
+            results = iter(walk.open_all(blocks, patient, pool))
+            for cid, block in zip(piece, fetched, strict=True):
+                yield cid, next(results) if isinstance(block, bytes) else block
+
+
+@contextmanager
+def _threads(headers: int) -> Iterator[ThreadPoolExecutor | None]:
+    """Give threads that help with so many headers; None for few, which aren't worth a thread."""
+    if headers <= _FEW or WORKERS == 1:
+        yield None
         return
-    with ThreadPoolExecutor(WORKERS, thread_name_prefix="open") as pool:
-        yield from zip(rows, chain.from_iterable(in_order(pool, open_all, fetched)), strict=True)
+    with ThreadPoolExecutor(WORKERS - 1, thread_name_prefix="open") as pool:
+        yield pool
 
 
-def _fetched(store: BlobStore, cid: CID) -> bytes | StoreUnavailableError | IntegrityError:
-    try:
-        return store.get_block(cid)
-    except (BlockNotFoundError, BlockOutOfReachError, IntegrityError) as exc:
-        return exc
+def _fetched(store: BlobStore, cids: Sequence[CID]) -> Iterator[bytes | StoreUnavailableError | IntegrityError]:
+    for cid, block in zip(cids, near(store, cids), strict=True):
+        if block is not None:
+            yield block
+            continue
+        try:
+            yield store.get_block(cid)
+        except (BlockNotFoundError, BlockOutOfReachError, IntegrityError) as exc:
+            yield exc
 
 
 def _search(
@@ -407,7 +447,7 @@ def _search(
         with findings.alone(hospital, _transaction(manifest.sequence)):
             everything: Container[bytes] = ()
             if place >= len(manifests) - _LATEST and manifest.count <= _FEW_ROWS:
-                everything = {key for key, _ in manifest.rows()}
+                everything = set(manifest.keys())
             for walk in walks:
                 left_out = walk.follow(manifest, everything)
                 if left_out is not None:
@@ -426,13 +466,16 @@ def _transaction(sequence: int) -> str:
     return f"storage transaction {sequence}"
 
 
-def content_of(store: BlobStore, found: header.Header, envelope_key: EnvelopeKey) -> Content:
+def content_of(
+    store: BlobStore, found: header.Header, envelope_key: EnvelopeKey, coming: Coming | None = None
+) -> Content:
     """Return one record's content, to be opened as far as it is asked for.
 
     Args:
         store: where the blocks are fetched.
         found: the record's header.
         envelope_key: checked against the header's commitment before anything is opened.
+        coming: fetches it along with others.
 
     Raises:
         IntegrityError: the key isn't the committed one.
@@ -451,6 +494,7 @@ def content_of(store: BlobStore, found: header.Header, envelope_key: EnvelopeKey
         size=info.size,
         digest=info.digest,
         head=found.head,
+        coming=coming,
     )
 
 

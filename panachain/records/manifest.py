@@ -18,9 +18,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
+from operator import add
 from typing import Any, Final, Protocol
 
 from panachain.errors import IntegrityError, UsageError
@@ -200,7 +201,8 @@ class Manifest:
             IntegrityError: a node on the path is malformed, out of its bounds, or not what the tree hash says.
             BlockNotFoundError: the store lacks a node.
         """
-        return self.place(key).header
+        leaf, _ = self._down(key)
+        return leaf.find(key, leaf.position(key))
 
     def place(self, key: bytes) -> Place:
         """Return where `key` stands.
@@ -209,17 +211,9 @@ class Manifest:
             IntegrityError: as `lookup`.
             BlockNotFoundError: as `lookup`.
         """
-        here = self._top
-        while here.height:
-            # The child whose first key is the last one not above `key`; a key before all of them would be in the first
-            # one.
-            node = self._inner(here)
-            here = self._child(here, node, max(bisect_right(node.bounds, key) - 1, 0))
-        # The leaf's bounds were checked on the way down. So a key that isn't in it is proven absent, which ends a
-        # reader's search.
-        leaf = self._leaf(here)
+        leaf, start = self._down(key)
         position = leaf.position(key)
-        return Place(here.start + position, leaf.find(key, position))
+        return Place(start + position, leaf.find(key, position))
 
     def row(self, index: int) -> ProvenRow:
         """Return one row with its audit path.
@@ -247,17 +241,45 @@ class Manifest:
         Raises:
             IntegrityError: a node is malformed, or the rows aren't as many as the root states.
         """
-        yield from self._rows(self._top)
+        for leaf in self._leaves(self._top):
+            yield from leaf.rows()
 
-    def _rows(self, here: _Expected) -> Iterator[tuple[bytes, CID]]:
+    def keys(self) -> Iterator[bytes]:
+        """Yield every key, in order.
+
+        Raises:
+            IntegrityError: as `rows`.
+        """
+        for leaf in self._leaves(self._top):
+            yield from leaf.keys
+
+    def _leaves(self, here: _Expected) -> Iterator[_Leaf]:
         if not here.height:
-            yield from self._leaf(here).rows()
+            yield self._leaf(here)
             return
         node = self._inner(here)
         for position in range(len(node.links)):
-            yield from self._rows(self._child(here, node, position))
+            yield from self._leaves(self._child(here, node, position))
+
+    def _down(self, key: bytes) -> tuple[_Leaf, int]:
+        """Return the leaf that has `key` if any has it, and the index of its first row."""
+        here = self._top
+        while here.height:
+            # The child whose first key is the last one not above `key`; a key before all of them would be in the first
+            # one.
+            node = self._inner(here)
+            here = self._child(here, node, max(bisect_right(node.bounds, key) - 1, 0))
+        # The leaf's bounds were checked on the way down. So a key that isn't in it is proven absent, which ends a
+        # reader's search.
+        return self._leaf(here), here.start
 
     def _child(self, here: _Expected, node: _Inner, position: int) -> _Expected:
+        known = here.children.get(position)
+        if known is None:
+            known = here.children[position] = self._expected(here, node, position)
+        return known
+
+    def _expected(self, here: _Expected, node: _Inner, position: int) -> _Expected:
         capacity = _capacity(here.height - 1)
         last = position + 1 == len(node.links)
         return _Expected(
@@ -271,17 +293,23 @@ class Manifest:
         )
 
     def _leaf(self, here: _Expected) -> _Leaf:
+        if isinstance(here.found, _Leaf):
+            return here.found
         node = self._node(here)
         if not isinstance(node, _Leaf) or len(node.keys) != here.rows:
             has = len(node.keys) if isinstance(node, _Leaf) else "no leaf"
             raise IntegrityError(f"node {here.cid}: manifest {self.root} states {here.rows} rows and has {has}")
+        here.found = node
         return node
 
     def _inner(self, here: _Expected) -> _Inner:
+        if isinstance(here.found, _Inner):
+            return here.found
         node = self._node(here)
         expected = -(-here.rows // _capacity(here.height - 1))
         if not isinstance(node, _Inner) or len(node.links) != expected:
             raise IntegrityError(f"node {here.cid} of manifest {self.root} doesn't have {expected} children")
+        here.found = node
         return node
 
     def _node(self, here: _Expected) -> _Leaf | _Inner:
@@ -298,7 +326,7 @@ class Manifest:
         return known
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class _Expected:
     """A node, and what everything above it says of it."""
 
@@ -313,6 +341,10 @@ class _Expected:
     """Index of its first row."""
     rows: int
     tree: bytes
+    found: _Leaf | _Inner | None = None
+    """The node itself, once it was read and found to be what is said of it here."""
+    children: dict[int, _Expected] = field(default_factory=dict)
+    """What is said of the nodes below it that were asked for, by their places."""
 
 
 def _capacity(height: int) -> int:
@@ -331,7 +363,9 @@ class _Leaf:
 
     @cached_property
     def hashes(self) -> list[bytes]:
-        return [tree_hash.row_hash(key + self.digest(position)) for position, key in enumerate(self.keys)]
+        headers, size = self.headers, HASH_SIZE
+        digests = [headers[start : start + size] for start in range(0, len(headers), size)]
+        return tree_hash.row_hashes(map(add, self.keys, digests))
 
     @cached_property
     def tree(self) -> bytes:

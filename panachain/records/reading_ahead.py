@@ -409,10 +409,10 @@ def _piece(record: Sequence[Any], whole: bytes) -> tuple[Piece, ReadWords | None
     read = None
     if words is not None:
         packed, *room = words
-        size, terms, places = room
+        size, terms, places, codes = room
         if not (packed is None or type(packed) is bytes) or not all(type(one) is int and one >= 0 for one in room):
             raise TypeError
-        read = ReadWords(content, packed, (size, terms, places))
+        read = ReadWords(content, packed, (size, terms, places, codes))
     return Piece(Category(category), year, _text(media_type), content, emergency), read
 
 

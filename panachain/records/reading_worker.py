@@ -138,7 +138,7 @@ def _words(piece: Piece) -> Words | None:
         # Whoever publishes it says so.
         return None
     packed, room = listed_words(record, bundle)
-    return [packed, room.size, room.terms, room.occurrences]
+    return [packed, room.size, room.terms, room.occurrences, room.codes]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from panachain.crypto.keys import hospital_key
@@ -163,12 +164,10 @@ class GrantedRecords:
         current = Current(opening)
         # 7. Fetch content, check key commitment and CID, open.
         for lane, checked in found:
-            known: RecordProvenance | None = None
-            for header, record in open_checked(checked, self._allowance, current):
-                # 8. Hand out the plaintext with its provenance, the same for all of one lane of one hospital.
-                if known is None or known.hospital != header.info.hospital:
-                    known = _provenance(self._asked, lane, header)
-                yield replace(record, provenance=known)
+            # 8. Hand out the plaintext with its provenance, the same for all of one lane of one hospital.
+            provenance = partial(_provenance, self._asked, lane)
+            for _, record in open_checked(checked, self._allowance, current, provenance):
+                yield record
 
     def searchable(self) -> Searchable:
         """Return what there is to search in, opened as far as its inventories."""

@@ -7,7 +7,7 @@ Follows security rule 22.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,19 +56,19 @@ class KeptHeaders:
             # It was told which storage transactions couldn't be read: what is missing may be in those.
             return
         kept = Kept(self._profile, self._seed, self._name(patient, hospital))
-        before = _read(kept.read())
+        # Spelled once: they are what a file of an earlier opening has, too.
+        seen = [{str(cid) for cid in rows.named} for rows in named.lanes]
+        before = _read(kept.read(), set().union(*seen))
         now = dict(before)
         replaced = {str(cid) for cid in named.replaced}
-        for rows in named.lanes:
+        for rows, there in zip(named.lanes, seen, strict=True):
             name = f"{rows.lane.scope.text}/{rows.lane.generation}"
-            there = {str(cid) for cid in rows.named}
             held = {one.info.header_cid: one.info.content_cid for one in rows.opened}
             gone: list[str] = []
             for header, content in before.get(name, {}).items():
-                stands = header in replaced or life.withdrawal(hospital, content) is not None
                 if header in there:
                     held.setdefault(header, content)
-                elif not stands:
+                elif header not in replaced and life.withdrawal(hospital, content) is None:
                     # Kept, so that it is told each time.
                     held[header] = content
                     gone.append(header)
@@ -93,10 +93,18 @@ def _vanished(gone: Sequence[str]) -> IntegrityError:
     )
 
 
-def _read(content: Any) -> _Lanes:
-    """Return what was kept; nothing if it is of another form."""
+def _read(content: Any, known: Set[str]) -> _Lanes:
+    """Return what was kept; nothing if it is of another form.
+
+    Args:
+        content: what was kept.
+        known: CIDs that needn't be looked at again.
+    """
     try:
         lanes: Mapping[str, Mapping[str, str]] = content["lanes"] if content["v"] == _VERSION else {}
-        return {str(name): {str(CID.parse(one)): str(of) for one, of in held.items()} for name, held in lanes.items()}
+        return {
+            str(name): {one if one in known else str(CID.parse(one)): str(of) for one, of in held.items()}
+            for name, held in lanes.items()
+        }
     except (TypeError, KeyError, AttributeError, IntegrityError):
         return {}

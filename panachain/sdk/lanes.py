@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -51,6 +51,10 @@ NEWEST_PAIRING: Final = "the newest pairing, and lanes that it alone names"
 """What can't be told where nobody has it."""
 _YEARS_AHEAD: Final = 2
 """Years after this one that a pairing has lanes for."""
+
+
+def _own(header: Header) -> RecordProvenance:
+    return RecordProvenance(header.info.hospital, opened_as="patient")
 
 
 @dataclass(frozen=True)
@@ -409,8 +413,8 @@ class OwnLanes:
         _, found = self._checked(opening, kept)
         current = Current(opening)
         for checked in found:
-            for header, record in open_checked(checked, allowance, current):
-                yield replace(record, provenance=RecordProvenance(header.info.hospital, opened_as="patient"))
+            for _, record in open_checked(checked, allowance, current, _own):
+                yield record
 
     def searchable(self, opening: Opening, kept: KeptHeaders) -> Searchable:
         """Return what there is to search in, opened as far as its inventories.

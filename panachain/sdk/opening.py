@@ -40,6 +40,7 @@ from panachain.sdk.results.records import (
     WithdrawnRecord,
     cut,
 )
+from panachain.storage.ahead import Coming
 from panachain.storage.blocks import BlobStore
 
 if TYPE_CHECKING:
@@ -372,9 +373,9 @@ class Checked:
     keys: dict[str, EnvelopeKey] = field(default_factory=dict, repr=False)
     inventories: dict[str, Inventory] = field(default_factory=dict)
 
-    def content(self, found: Header) -> Content:
-        """Return the content of one of the headers."""
-        return content_of(self.store, found, self.keys[found.info.envelope_cid])
+    def content(self, found: Header, coming: Coming | None = None) -> Content:
+        """Return the content of one of the headers, which `coming` fetches along with others."""
+        return content_of(self.store, found, self.keys[found.info.envelope_cid], coming)
 
 
 def check_envelopes(
@@ -444,7 +445,10 @@ def _hear(life: Life, checked: Checked, members: Sequence[Header], key: Envelope
 
 
 def open_checked(
-    checked: Checked, allowance: Allowance, current: Current | None = None
+    checked: Checked,
+    allowance: Allowance,
+    current: Current | None = None,
+    provenance: Callable[[Header], RecordProvenance] | None = None,
 ) -> Iterator[tuple[Header, OpenedRecord]]:
     """Yield each header with its record, in the order of the headers.
 
@@ -452,32 +456,39 @@ def open_checked(
         checked: the headers.
         allowance: what is left for these records.
         current: leaves out what doesn't count any more; without it all is yielded as it was published.
+        provenance: says where the records of one hospital come from; without it only the hospital is told.
 
     Raises:
         IntegrityError: a record isn't what its hospital committed to.
         TooLargeError: a record is larger than the settings allow.
     """
-    for found in checked.headers:
-        cid = found.info.envelope_cid
-        if found.info.media_type == STATEMENT:
-            # It was heard, and nobody asked for it as a record.
-            continue
-        with checked.findings.alone(found.info.hospital, f"record {found.info.header_cid}"):
-            content = checked.content(found)
-            bundle = found.info.media_type == MEDIA_TYPE
-            key, members = checked.keys[cid], checked.envelopes[cid]
-            attachments = _Attachments(checked.store, members, key, allowance) if bundle else None
-            listed = checked.inventories[cid].lists.get(found.info.content_index)
-            record = OpenedRecord(
-                found.info, RecordProvenance(found.info.hospital), content, found.signature, attachments, listed
-            )
+    # A statement was heard, and nobody asked for it as a record.
+    headers = [found for found in checked.headers if found.info.media_type != STATEMENT]
+    coming = Coming(checked.store, (found.content for found in headers))
+    known: dict[Address, RecordProvenance] = {}
+    for found in headers:
+        info = found.info
+        cid, hospital = info.envelope_cid, info.hospital
+        if hospital not in known:
+            known[hospital] = RecordProvenance(hospital) if provenance is None else provenance(found)
+        try:
+            content = checked.content(found, coming)
+            attachments = None
+            if info.media_type == MEDIA_TYPE:
+                attachments = _Attachments(checked.store, checked.envelopes[cid], checked.keys[cid], allowance)
+            listed = checked.inventories[cid].lists.get(info.content_index)
+            record = OpenedRecord(info, known[hospital], content, found.signature, attachments, listed)
             chosen = record if current is None else current.of(record, checked)
-            if chosen is not None:
-                allowance.check(found.info.size, content.sealed_size)
-                allowance.take(found.info.size)
-                if current is not None:
-                    current.confirm(chosen)
-                yield found, chosen
+            if chosen is None:
+                continue
+            allowance.check(info.size, content.sealed_size)
+            allowance.take(info.size)
+            if current is not None:
+                current.confirm(chosen)
+        except LEFT_OUT as exc:
+            checked.findings.left_out(hospital, f"record {info.header_cid}", exc)
+            continue
+        yield found, chosen
 
 
 class Current:

@@ -5,8 +5,8 @@ Never says how blocks lie on disk. Follows design section 9 (embedded by default
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol, runtime_checkable
 
 from panachain.ipld.cid import CID, RAW
 
@@ -94,6 +94,23 @@ class BlobStore(Protocol):
     def close(self) -> None:
         """Release files and connections."""
         ...
+
+
+@runtime_checkable
+class Near(Protocol):
+    """A store that gives many small blocks for little more than one: what lies on this machine."""
+
+    def near(self, cids: Sequence[CID]) -> list[bytes | None]:
+        """Return some blocks in their order, each checked against its CID; None for what `get_block` must give.
+
+        It blames nothing and nobody: a block that is missing, damaged, large or just being moved is None.
+        """
+        ...
+
+
+def near(store: BlobStore, cids: Sequence[CID]) -> list[bytes | None]:
+    """Return what a store gives of some blocks at little cost; of a store that isn't near, nothing."""
+    return store.near(cids) if isinstance(store, Near) else [None] * len(cids)
 
 
 def keep(store: BlobStore, blob: bytes) -> CID:

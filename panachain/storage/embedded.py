@@ -39,6 +39,8 @@ _FLUSH: Final = 8 << 20
 """Bytes that are held in memory before they are written."""
 _SMALL: Final = 1 << 16
 """Bytes up to which a block is read at once; for larger ones other threads needn't wait."""
+_TOGETHER: Final = 128
+"""Blocks that are looked for in the index at once."""
 _OPEN_PACKS: Final = 64
 """Packs that are held open for reading."""
 _Row = tuple[bytes, str, int, int, int]
@@ -53,6 +55,8 @@ CREATE TABLE IF NOT EXISTS block (
 CREATE INDEX IF NOT EXISTS block_pack ON block (pack);
 CREATE TABLE IF NOT EXISTS pin (cid BLOB PRIMARY KEY) WITHOUT ROWID;
 """
+_PLACES: Final = ", ".join("?" * _TOGETHER)
+_FIND_ALL: Final = f"SELECT pack, offset, size, cid FROM block WHERE cid IN ({_PLACES}) AND size <= ?"  # noqa: S608
 
 
 class EmbeddedStore:
@@ -230,6 +234,27 @@ class EmbeddedStore:
                 if not moved:
                     raise
 
+    def near(self, cids: Sequence[CID]) -> list[bytes | None]:
+        """Return small blocks in their order, each checked against its CID; None for what `get_block` must give.
+
+        Raises:
+            StoreUnavailableError: the index can't be read.
+        """
+        found: list[bytes | None] = [None] * len(cids)
+        for start in range(0, len(cids), _TOGETHER):
+            places = {bytes(cid): place for place, cid in enumerate(cids[start : start + _TOGETHER], start)}
+            with self._lock:
+                for pack, offset, size, raw in self._find_all(list(places)):
+                    place = places[raw]
+                    try:
+                        block = self._pread(self._descriptor(pack, cids[place]), size, offset, cids[place])
+                    except (BlockNotFoundError, StoreUnavailableError):
+                        # It is looked for again by itself, and said to be missing then.
+                        continue
+                    if sha256(block).digest() == cids[place].digest:
+                        found[place] = block
+        return found
+
     def has_block(self, cid: CID) -> bool:
         """Tell whether the index names the block."""
         with self._lock:
@@ -268,6 +293,16 @@ class EmbeddedStore:
         except sqlite3.Error as exc:
             raise StoreUnavailableError(f"the index of the {self.name} {self.folder} can't be read: {exc}") from exc
         return row
+
+    def _find_all(self, raws: list[bytes]) -> list[tuple[str, int, int, bytes]]:
+        """Return where the small ones of some blocks lie: pack, offset, size and CID, in the order of their places."""
+        # One statement for all counts, which SQLite prepares once: it is filled up with a block that was asked for.
+        raws += raws[:1] * (_TOGETHER - len(raws))
+        try:
+            rows: list[tuple[str, int, int, bytes]] = self._db.execute(_FIND_ALL, (*raws, _SMALL)).fetchall()
+        except sqlite3.Error as exc:
+            raise StoreUnavailableError(f"the index of the {self.name} {self.folder} can't be read: {exc}") from exc
+        return sorted(rows)
 
     def _read(self, place: tuple[str, int, int], cid: CID) -> bytes:
         pack, offset, size = place

@@ -25,7 +25,7 @@ from panachain.ipld import unixfs
 from panachain.ipld.cid import CALLER, CID
 from panachain.model.progress import Progress
 from panachain.storage import ahead, guards
-from panachain.storage.blocks import BlobStore
+from panachain.storage.blocks import BlobStore, near
 from panachain.storage.guards import check_not_erased, guards_of
 from panachain.storage.repair import FAILURES, PIECE, Repair, RepairReport
 
@@ -146,6 +146,15 @@ class ReplicatedStore:
             StoreUnavailableError: none answers.
         """
         return self._from_any(lambda node: cid.check(node.get_block(cid), node.name), f"block {cid}")
+
+    def near(self, cids: Sequence[CID]) -> list[bytes | None]:
+        """Return what the node that is asked first has at hand, in their order; None for what `get_block` must give."""
+        number = self._order()[0]
+        try:
+            return near(self.nodes[number], cids)
+        except FAILURES as exc:
+            self._note(number, exc)
+            return [None] * len(cids)
 
     def has_block(self, cid: CID) -> bool:
         """Tell whether a node has the block.

@@ -18,7 +18,17 @@ from eth_account import Account
 
 from panachain import secp256k1
 from panachain.crypto.umbral import scheme
-from panachain.secp256k1 import HALF_ORDER, ORDER, Point, Scalar, generator_less, signer_of, total, verifies
+from panachain.secp256k1 import (
+    HALF_ORDER,
+    ORDER,
+    Point,
+    Scalar,
+    generator_less,
+    signer_of,
+    total,
+    verifies,
+    verifies_all,
+)
 from tests import oracles
 from tests.unit.crypto import umbral_oracle as oracle
 
@@ -256,6 +266,21 @@ def test_a_callback_that_breaks_gives_no_point() -> None:
         """
     )
     assert done.stdout == "no point\n"
+
+
+def test_many_signatures_are_checked_as_each_is() -> None:
+    secret = Scalar(sha256(b"many").digest())
+    digests = [sha256(bytes([number])).digest() for number in range(12)]
+    signed = [(digest, secret.sign(digest)) for digest in digests]
+    signature = signed[0][1]
+    high = signature[:32] + (ORDER - int.from_bytes(signature[32:], "big")).to_bytes(32, "big")
+    signed += [(digests[0], one) for one in (high, bytes(64), b"\xff" * 64, signed[1][1], signature[:63] + b"\0")]
+    expected = [verifies(secret.public(), digest, one) for digest, one in signed]
+    assert verifies_all(secret.public(), signed) == expected == [True] * 12 + [False] * 5
+    assert verifies_all(secret.public(), []) == []
+    for wrong in ((digests[0][:31], signature), (digests[0], signature[:63]), (digests[0], bytearray(signature))):
+        with pytest.raises(ValueError, match=r"has (32|64) bytes"):
+            verifies_all(secret.public(), [wrong])  # type: ignore[list-item]
 
 
 def test_the_other_package_of_the_library_gives_the_same() -> None:

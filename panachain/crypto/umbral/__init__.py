@@ -19,7 +19,7 @@ from panachain.crypto.umbral.backend import chosen
 from panachain.crypto.umbral.scheme import check_signed
 from panachain.errors import IntegrityError, UsageError
 from panachain.model.sizes import CAPSULE_SIZE, CFRAG_SIZE, KEY_SIZE, KFRAG_SIZE, PUBLIC_SIZE, UMBRAL_SIGNATURE_SIZE
-from panachain.secp256k1 import HALF_ORDER, Point, Scalar, verifies
+from panachain.secp256k1 import HALF_ORDER, Point, Scalar, verifies, verifies_all
 
 _backend: Final = chosen()
 if TYPE_CHECKING:
@@ -183,6 +183,17 @@ def verify(public: bytes, message: bytes, signature: bytes) -> None:
     # Umbral's signature is ECDSA over SHA-256 on secp256k1, whichever implementation made it.
     if not verifies(_secp_public(public), sha256(message).digest(), signature):
         raise IntegrityError("the signature doesn't fit the key and the message")
+
+
+def verify_all(public: bytes, signed: Sequence[tuple[bytes, bytes]]) -> list[bool]:
+    """Tell of each message and signature, 64 bytes, of one key whether `verify` takes them; any thread may call it.
+
+    Raises:
+        IntegrityError: `public` isn't a key.
+    """
+    _check_size(public, PUBLIC_SIZE, "public key")
+    # The library itself refuses the malleable twin.
+    return verifies_all(_secp_public(public), [(sha256(message).digest(), signature) for message, signature in signed])
 
 
 def wrap(public: bytes, key: bytes) -> bytes:

@@ -109,6 +109,12 @@ def test_brief_ids_differ_by_lane_hospital_manifest_and_number() -> None:
     assert {len(one) for one in found} == {16}
 
 
+def test_brief_ids_of_many_numbers_are_those_of_each() -> None:
+    of = keys.brief_ids(bytes(range(32)), 5)
+    for number in (0, 1, 255, 1 << 40, 1):
+        assert of(number) == keys.brief_id(bytes(range(32)), 5, number)
+
+
 def test_a_seed_that_follows_opens_what_was_sealed_to_any_of_its_generations_and_to_the_next() -> None:
     now = [1]
     following = SEED.following(lambda: now[0])

@@ -40,6 +40,47 @@ def test_dag_cbor_decoder_is_total_and_accepts_canonical_bytes_only(data: bytes)
     assert dagcbor.encode(value) == data
 
 
+class Slow(dagcbor._Reader):
+    """The decoder without what reads most items of a list at once."""
+
+    def _list(self, count: int, depth: int) -> list[Any]:
+        return [self.value(depth) for _ in range(count)]
+
+
+def outcome(reader: dagcbor._Reader) -> tuple[Any, int] | str:
+    try:
+        value = reader.value(0)
+    except IntegrityError as exc:
+        return str(exc)
+    return repr(value), reader.position
+
+
+@given(st.lists(values, max_size=12), st.data())
+def test_lists_are_read_at_once_as_item_by_item_also_when_they_are_damaged(
+    items: list[Any], data: st.DataObject
+) -> None:
+    encoded = bytearray(dagcbor.encode([*items, items]))
+    for _ in range(data.draw(st.integers(0, 3))):
+        encoded[data.draw(st.integers(0, len(encoded) - 1))] = data.draw(st.integers(0, 255))
+    cut = bytes(encoded[: data.draw(st.integers(1, len(encoded)))])
+    for given_bytes in (bytes(encoded), cut):
+        assert outcome(dagcbor._Reader(given_bytes)) == outcome(Slow(given_bytes))
+
+
+@pytest.mark.parametrize("item", ["1817", "1900ff", "1a0000ffff", "1b00000000ffffffff", "5817", "5800", "62c328", "f4"])
+def test_an_item_of_a_list_that_is_not_in_its_shortest_form_is_refused(item: str) -> None:
+    encoded = bytes.fromhex("82" + item) + b"\x78\x40" + b"x" * 64
+    assert outcome(dagcbor._Reader(encoded)) == outcome(Slow(encoded))
+    assert item == "f4" or isinstance(outcome(dagcbor._Reader(encoded)), str)
+
+
+@pytest.mark.parametrize("depth", [15, 16, 17, 18])
+def test_lists_are_followed_as_deep_as_anything(depth: int) -> None:
+    for inner in (b"", b"\x80", b"\x01"):
+        encoded = b"\x81" * depth + (inner or b"\x80")
+        assert outcome(dagcbor._Reader(encoded)) == outcome(Slow(encoded))
+
+
 def test_dag_cbor_agrees_with_the_fixtures_of_ipld() -> None:
     folder = shared("vectors", "ipld-codec-fixtures")
     agreed = refused = 0

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -13,9 +17,9 @@ from panachain.crypto.commit import EnvelopeKey
 from panachain.crypto.keys import Seed, address_of, hospital_key
 from panachain.errors import BlockNotFoundError, IntegrityError, PanaChainError, UsageError
 from panachain.ipld import dagcbor
-from panachain.ipld.cid import CID
+from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Address
-from panachain.model.records import FileContent, PlainRecord
+from panachain.model.records import FileContent, PlainRecord, RecordInfo
 from panachain.model.scope import Category, Scope
 from panachain.records import header, publish
 from panachain.records import locate as locate_module
@@ -32,6 +36,7 @@ from panachain.records.locate import (
 from panachain.records.manifest import Manifest
 from panachain.records.pairing import Pairing, make_pairing
 from panachain.records.publish import BatchBuilder, PreparedBatch
+from panachain.secp256k1 import ORDER
 from panachain.storage.embedded import EmbeddedStore
 
 pytestmark = pytest.mark.usefixtures("few_years")
@@ -224,7 +229,8 @@ def test_a_record_whose_header_is_damaged_or_gone_costs_itself_only(clinic: Clin
 def test_many_headers_are_opened_by_threads_in_their_order_and_a_bad_one_costs_itself(
     clinic: Clinic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locate_module, "_TOGETHER", 2)
+    monkeypatch.setattr(locate_module, "_TOGETHER", 4)
+    monkeypatch.setattr(locate_module, "_FEW", 0)
     patient = Seed.random()
     clinic.publish(*((patient, record(bytes([number]), part=number)) for number in range(9)))
     heads = HospitalHeads(clinic.address, clinic.seed.signer().public, tuple(clinic.manifests))
@@ -249,6 +255,104 @@ def test_many_headers_are_opened_by_threads_in_their_order_and_a_bad_one_costs_i
     assert {one.what for one in findings.omissions} == {f"record {bad}", f"record {gone}"}
     with pytest.raises(IntegrityError, match="doesn't open"):
         locate_all(Damaged(), heads, manifests, [lane])  # type: ignore[arg-type]
+
+
+def sealed_headers(
+    hospital: Seed, keys: list[bytes], signers: list[umbral.Signer], **fields: Any
+) -> list[tuple[CID, bytes]]:
+    """Return a header for each signer, as a hospital makes them, but for some fields."""
+    envelope, address = CID.of(RAW, b"envelope"), address_of(hospital.account_key())
+    usual: dict[str, Any] = {"year": 2020, "media_type": "application/pdf", "size": 1, "digest": bytes(32)}
+    usual |= {"stored_at": 1_700_000_000, "content_cid": str(CID.of(RAW, b"content")), "generation": 0} | fields
+    made = []
+    for index, signer in enumerate(signers):
+        info = RecordInfo(
+            hospital=address, category=LAB, header_cid="", envelope_cid=str(envelope), content_index=index, **usual
+        )
+        block = header.seal_header(
+            info,
+            patient=address,
+            commitment=bytes(32),
+            inventory=None,
+            head=b"",
+            locator_keys=keys,
+            signer=signer,
+        )
+        made.append((CID.of(RAW, block), block))
+    return made
+
+
+@pytest.mark.parametrize("threads", [None, 3])
+def test_headers_that_are_opened_together_are_those_that_open_alone(threads: int | None) -> None:
+    hospital, keys = Seed.random(), [os.urandom(32) for _ in range(3)]
+    signer, thief = hospital.signer(), Seed.random().signer()
+    good = sealed_headers(hospital, keys, [signer] * 40)
+    # Whoever was granted a lane has its locator key and can seal what looks like a header, but for the signature.
+    forged = sealed_headers(hospital, keys, [thief] * 3)
+    other_lane = sealed_headers(hospital, keys[:1], [signer])
+    impossible = sealed_headers(hospital, keys, [signer], year=10_000) + sealed_headers(
+        Seed.random(), keys, [signer], size=2
+    )
+    twin = Mock(sign=lambda message: malleable(signer.sign(message)))
+    short = [(CID.of(RAW, block), block) for _, block in good[:1] for block in (block[:300], b"", block[:1] * 900)]
+    bits = random.Random(1)
+    flipped = []
+    for cid, block in good[:20]:
+        damaged = bytearray(block)
+        damaged[bits.randrange(len(block))] ^= 1 << bits.randrange(8)
+        flipped.append((cid, bytes(damaged)))
+    blocks = good + forged + other_lane + impossible + sealed_headers(hospital, keys, [twin]) + short + flipped
+    bits.shuffle(blocks)
+
+    def alone(cid: CID, block: bytes) -> header.Header | None:
+        try:
+            return header.open_header(
+                block, cid=cid, hospital=address, locator_key=keys[1], verifying_key=signer.public
+            )
+        except IntegrityError:
+            return None
+
+    address = address_of(hospital.account_key())
+    expected = [alone(cid, block) for cid, block in blocks]
+    # A flip in another lane's slot, or in one that nobody's key opens, shows at the CID and not here.
+    assert 40 <= sum(one is not None for one in expected) < len(blocks) - 10
+    with ThreadPoolExecutor(threads or 1) as pool:
+        found = header.open_headers(
+            blocks,
+            hospital=address,
+            locator_key=keys[1],
+            verifying_key=signer.public,
+            pool=None if threads is None else pool,
+        )
+    assert found == expected
+    # A key that is none fits nothing, and ends nothing.
+    for key in (b"", b"\x05" * 33):
+        none = header.open_headers(blocks, hospital=address, locator_key=keys[1], verifying_key=key)
+        assert none == [None] * len(blocks)
+
+
+def malleable(signature: bytes) -> bytes:
+    """Return the other signature that plain ECDSA would take."""
+    return signature[:32] + (ORDER - int.from_bytes(signature[32:], "big")).to_bytes(32, "big")
+
+
+def test_a_forged_header_among_many_costs_itself_and_is_named(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    patient, thief = Seed.random(), Seed.random().signer()
+    real = header.seal_header
+
+    def seal(info: RecordInfo, **rest: Any) -> bytes:
+        # Of one record in twenty the signature is somebody's who isn't the hospital.
+        return real(info, **rest | ({"signer": thief} if info.content_index == 7 else {}))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(header, "seal_header", seal)
+        clinic.publish(*((patient, record(bytes([number]), part=number)) for number in range(20)))
+    heads = HospitalHeads(clinic.address, clinic.seed.signer().public, tuple(clinic.manifests))
+    lane, findings = Sought(Scope.all(), 0, patient.locator_key(Scope.all(), 0)), Findings()
+    (found,) = locate_all(clinic.store, heads, open_manifests(clinic.store, heads), [lane], findings=findings)
+    assert [one.info.content_index for one in found] == [*range(7), *range(8, 20)]
+    (omission,) = findings.omissions
+    assert "the signature doesn't fit" in str(omission.error)
 
 
 def found_of(clinic: Clinic, patient: Seed, *, lost: int = 0) -> tuple[int, list[str]]:
@@ -288,8 +392,8 @@ def test_of_a_large_manifest_not_all_rows_are_read_for_what_may_have_been_left_o
     patient = Seed.random()
     clinic.publish((patient, record(b"a")))
     read: list[int] = []
-    every = Manifest.rows
-    monkeypatch.setattr(Manifest, "rows", lambda self: read.append(self.count) or every(self))
+    every = Manifest.keys
+    monkeypatch.setattr(Manifest, "keys", lambda self: read.append(self.count) or every(self))
     heads = HospitalHeads(clinic.address, clinic.seed.signer().public, tuple(clinic.manifests))
     (newest,) = open_manifests(clinic.store, heads)
     assert newest is not None

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from panachain.errors import BlockNotFoundError, IntegrityError
 from panachain.ipld import unixfs
-from panachain.ipld.cid import CID
-from panachain.storage.ahead import AHEAD, in_order, read_file
+from panachain.ipld.cid import CID, RAW
+from panachain.storage.ahead import AHEAD, Coming, in_order, read_file
+from tests.unit.storage.memory_store import MemoryStore
 
 
 @pytest.fixture
@@ -106,3 +107,67 @@ class TestReadFile:
             list(read_file(root, get))
         with pytest.raises(IntegrityError):
             list(read_file(root, lambda cid: held[cid][:-1] if cid == leaf else held[cid]))
+
+
+class Shelf(MemoryStore):
+    """A store that has its blocks at hand, but for those that it lost or damaged since."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rounds: list[int] = []
+
+    def near(self, cids: Sequence[CID]) -> list[bytes | None]:
+        self.rounds.append(len(cids))
+        found = [self.held.get(cid, (b"", 0.0))[0] for cid in cids]
+        return [data if CID.of(RAW, data) == cid else None for cid, data in zip(cids, found, strict=True)]
+
+
+class TestComing:
+    def made(self, store: MemoryStore, count: int) -> list[CID]:
+        made = [(CID.of(RAW, data), data) for data in (os.urandom(40) for _ in range(count))]
+        store.put_blocks(made)
+        return [cid for cid, _ in made]
+
+    def test_who_asks_for_all_gets_each_once_in_few_rounds_and_who_asks_for_one_gets_one(self) -> None:
+        store = Shelf()
+        cids = self.made(store, 300)
+        coming = Coming(store, cids)
+        assert [coming.get_block(cid) for cid in cids] == [store.held[cid][0] for cid in cids]
+        assert store.rounds[:7] == [2, 4, 8, 16, 32, 64, 64]
+        assert (sum(store.rounds), store.asked) == (300, 0)
+        # Again, out of order, and what it wasn't told of: as the store gives it.
+        other = self.made(store, 1)
+        assert [coming.get_block(cid) for cid in (cids[9], *other)] == [store.held[c][0] for c in (cids[9], *other)]
+        assert store.asked == 2
+        store.rounds.clear()
+        assert Coming(store, cids).get_block(cids[100]) == store.held[cids[100]][0]
+        assert store.rounds == [1]
+
+    def test_memory_holds_one_round(self) -> None:
+        store = Shelf()
+        cids = self.made(store, 200)
+        coming = Coming(store, cids)
+        for cid in [*cids[:70], *cids[150:]]:
+            coming.get_block(cid)
+            assert len(coming._held) < 64
+
+    def test_a_block_that_is_lost_or_damaged_costs_itself(self) -> None:
+        store = Shelf()
+        cids = self.made(store, 30)
+        del store.held[cids[11]]
+        store.damage(cids[12])
+        coming = Coming(store, cids)
+        for place, cid in enumerate(cids):
+            if place in (11, 12):
+                with pytest.raises(BlockNotFoundError if place == 11 else IntegrityError):
+                    coming.get_block(cid)
+            else:
+                assert coming.get_block(cid) == store.held[cid][0]
+
+    def test_of_a_store_that_is_far_away_nothing_is_read_before_it_is_asked_for(self) -> None:
+        store = MemoryStore()
+        cids = self.made(store, 30)
+        coming = Coming(store, cids)
+        coming.get_block(cids[0])
+        coming.get_block(cids[1])
+        assert store.asked == 2

@@ -611,3 +611,38 @@ class TestFolder:
         assert len(whole) > 10
         for line in whole:
             store.get_block(CID.parse(line))
+
+
+def test_blocks_at_hand_are_those_that_each_look_gives_and_nothing_that_does_not_fit(
+    store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "_OPEN_PACKS", 1)
+    made = blocks(300)
+    store.put_blocks(made[:150])
+    store._finish_pack()
+    store.put_blocks(made[150:])
+    assert store.near([]) == []
+    large, unknown = blocks(1, embedded._SMALL + 1)[0], blocks(1)[0][0]
+    store.put_block(*large)
+    asked = [cid for cid, _ in made]
+    asked[17], asked[140], asked[141] = large[0], unknown, CID(DAG_CBOR, made[3][0].digest)
+    expected: list[bytes | None] = [data for _, data in made]
+    expected[17] = expected[140] = expected[141] = None
+    assert store.near(asked) == expected
+    # One byte of one block, as a disk or an intruder changes it.
+    place = store._find(made[200][0])
+    assert place is not None
+    with open(store.folder / "packs" / place[0], "r+b") as file:
+        file.seek(place[1])
+        file.write(bytes([made[200][1][0] ^ 1]))
+    expected[200] = None
+    assert store.near(asked) == expected
+    # A pack that is gone: what was in it is looked for by `get_block`, which says so.
+    place = store._find(made[0][0])
+    assert place is not None
+    store._forget(place[0])
+    (store.folder / "packs" / place[0]).unlink()
+    assert store.near(asked) == [None] * 150 + expected[150:]
+    store._db.execute("DROP TABLE block")
+    with pytest.raises(StoreUnavailableError, match="can't be read"):
+        store.near(asked)

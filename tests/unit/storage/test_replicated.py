@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from panachain.errors import (
 from panachain.ipld import unixfs
 from panachain.ipld.cid import CID, RAW
 from panachain.storage import replicated
+from panachain.storage.embedded import EmbeddedStore
 from panachain.storage.repair import PIECE
 from panachain.storage.replicated import ReplicatedStore
 from tests.unit.storage.memory_store import MemoryStore
@@ -233,3 +235,17 @@ class TestRemoval:
     def test_close_closes_all(self, store: ReplicatedStore, nodes: list[MemoryStore]) -> None:
         store.close()
         assert all(node.closed for node in nodes)
+
+
+def test_what_the_first_node_has_at_hand_is_given_and_one_that_is_down_gives_nothing(tmp_path: Path) -> None:
+    near, far = EmbeddedStore(tmp_path), MemoryStore("far")
+    made = [(CID.of(RAW, data), data) for data in (b"one", b"two")]
+    near.put_blocks(made[:1])
+    far.put_blocks(made)
+    cids = [cid for cid, _ in made]
+    store = ReplicatedStore([near, far], 1)
+    assert store.near(cids) == [b"one", None]
+    assert ReplicatedStore([far, near], 1).near(cids) == [None, None]
+    near._db.execute("DROP TABLE block")
+    assert store.near(cids) == [None, None]
+    assert [store.get_block(cid) for cid in cids] == [b"one", b"two"]
