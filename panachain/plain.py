@@ -7,7 +7,6 @@ by itself (`json_line`). Follows the Unicode categories Cc, Cf, Zl, Zp (UAX 44),
 
 from __future__ import annotations
 
-import json
 from typing import Final
 
 MOST: Final = 20_000
@@ -63,6 +62,9 @@ def cell(text: str) -> str:
 
 def json_line(value: object, *, indent: int | None = None) -> str:
     """Return JSON without a raw control character, on one line without `indent`."""
+    # Imported here: whoever only cleans texts, as each error does, needs none.
+    import json
+
     text = json.dumps(value, ensure_ascii=True, indent=indent, separators=None if indent else (", ", ": "))
     # JSON lets one control character stand as it is.
     return text.replace("\x7f", "\\u007f")

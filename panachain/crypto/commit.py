@@ -17,7 +17,7 @@ same pepper, as when an envelope is wrapped again, gives the same message, and s
 from __future__ import annotations
 
 from panachain.crypto import labels
-from panachain.crypto.kdf import derive, deriver
+from panachain.crypto.kdf import derive, numbered_deriver
 from panachain.errors import IntegrityError, UsageError
 from panachain.model.sizes import HASH_SIZE, KEY_SIZE
 
@@ -32,7 +32,7 @@ class EnvelopeKey:
         self.commitment = derive(key, labels.ENVELOPE_COMMITMENT)
         """What each header states, 32 bytes."""
         # Begun once, because each record of the envelope derives a key from it.
-        self.content_key = deriver(key, labels.ENVELOPE_CONTENT)
+        self.content_key = numbered_deriver(key, labels.ENVELOPE_CONTENT)
         """Takes a number, and returns the key of the envelope's content of that number, 32 bytes."""
 
     @classmethod

@@ -26,13 +26,19 @@ def derive(key: bytes, label: bytes, context: bytes = b"") -> bytes:
     return hmac.digest(key, _length_prefixed(label) + context + b"\x01", "sha256")
 
 
-def deriver(key: bytes, label: bytes) -> Callable[[int], bytes]:
+def deriver(key: bytes, label: bytes) -> Callable[[bytes], bytes]:
+    """Return `derive` for one key and label, which takes the context: for many, three times as fast."""
+    # The block that `derive` computes.
+    mac = hmacs(key, _length_prefixed(label))
+    return lambda context: mac(context + b"\x01")
+
+
+def numbered_deriver(key: bytes, label: bytes) -> Callable[[int], bytes]:
     """Return `derive` for one key and label and numbered contexts: for many, four times as fast.
 
     Returns:
         What takes a number, 0 <= number < 2^64, and derives with its 8 bytes, big-endian, as the context.
     """
-    # The block that `derive` computes.
     mac = hmacs(key, _length_prefixed(label))
     # The context, and the number of HKDF's only block behind it.
     return lambda number: mac((number << 8 | 1).to_bytes(9, "big"))

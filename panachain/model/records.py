@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from pathlib import Path
 from typing import Final
 
 from panachain.model.actors import Address
+from panachain.model.file_content import FileContent as FileContent
 from panachain.model.scope import Category
 
 STATEMENT: Final = "application/panachain"
@@ -42,15 +42,6 @@ class Past(Enum):
     """Superseded by a version of another category or year."""
     SAME = "same"
     """Another hospital's record holds it as well, and was delivered."""
-
-
-@dataclass(frozen=True)
-class FileContent:
-    """Content that stays in its file until it is sealed, since it may be larger than memory."""
-
-    path: Path = field(repr=False)
-    size: int
-    """Bytes; a file that has another size when it is read has changed, and isn't published."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What stands on the chains: storage and policy transactions, requests and pairings.
+"""What stands on the chains beside storage transactions: policy transactions, requests and pairings.
 
 Never asks a node: `panachain/chain` reads and writes these. Follows design section 6.
 """
@@ -101,37 +101,6 @@ class PolicyEvent:
     """One byte, as `Grant.view_tag`."""
     announcement: bytes = b""
     """32 bytes, as `Grant.announcement`."""
-
-
-@dataclass(frozen=True)
-class StorageEvent:
-    """One storage transaction."""
-
-    hospital: Address
-    sequence: int
-    manifest: bytes
-    """Digest of the manifest root's CID, 32 bytes."""
-    count: int
-    previous: bytes
-    """The hospital's head before this batch, 32 bytes."""
-    block: int
-    block_hash: str
-    tx_hash: str
-    index: int
-
-
-@dataclass(frozen=True)
-class ProvenHead:
-    """A hospital's history, proven by one block's state root."""
-
-    sequence: int
-    """Storage transactions; 0 for none."""
-    head: bytes
-    """32 bytes."""
-    admitted: bool
-    """Whether the hospital may store."""
-    block: int
-    block_hash: str
 
 
 @dataclass(frozen=True)

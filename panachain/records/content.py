@@ -20,7 +20,7 @@ from panachain.crypto import compress, padding, stream
 from panachain.errors import InputError, IntegrityError, UsageError
 from panachain.ipld import dagcbor, unixfs
 from panachain.ipld.cid import CID, RAW
-from panachain.model.records import FileContent
+from panachain.model.file_content import FileContent
 from panachain.storage.ahead import Coming
 from panachain.storage.blocks import BlobStore
 

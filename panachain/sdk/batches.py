@@ -21,7 +21,7 @@ from panachain.crypto.keys import Seed
 from panachain.errors import IntegrityError, TransactionError
 from panachain.ipld.cid import CID, DAG_CBOR
 from panachain.model.actors import Address
-from panachain.model.transactions import StorageEvent
+from panachain.model.storage_transactions import StorageEvent
 from panachain.records.journal import Batch, Journal
 from panachain.records.journal_erased import Erasing
 from panachain.records.journal_resources import KnownResource

@@ -15,7 +15,7 @@ from panachain.errors import UsageError
 from panachain.ethereum import checksum_address
 from panachain.model.actors import Address
 from panachain.model.block import Block
-from panachain.model.transactions import ProvenHead
+from panachain.model.storage_transactions import ProvenHead
 
 if TYPE_CHECKING:
     from panachain.chain.bound import Contracts

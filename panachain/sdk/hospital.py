@@ -22,7 +22,6 @@ from panachain.records.pairing import Pairing
 from panachain.records.sensitivity.profiles import profile_of
 from panachain.records.sources import NO_COPIES, find_sources
 from panachain.sdk.batches import open_batches, open_journal
-from panachain.sdk.hospital_overview import HospitalOverview
 from panachain.sdk.hospital_routing import HospitalRouting
 from panachain.sdk.kept_persons import KeptPersons
 from panachain.sdk.moves import Moves
@@ -34,6 +33,7 @@ from panachain.sdk.words import category_of, reason_of
 
 if TYPE_CHECKING:
     from panachain.sdk.hospital_erasures import HospitalErasures
+    from panachain.sdk.hospital_overview import HospitalOverview
     from panachain.sdk.report_pdf import Report
     from panachain.sdk.watching import Watching
 
@@ -176,6 +176,8 @@ class Hospital(HospitalRouting):
     @cached_property
     def overview(self) -> HospitalOverview:
         """What this hospital's people look at: patients, batches, what waits, what was withdrawn and corrected."""
+        from panachain.sdk.hospital_overview import HospitalOverview
+
         return HospitalOverview(self.network, self.address, self._seed, self.profile.folder, self._pairings)
 
     @property

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from panachain.crypto.keys import Seed
     from panachain.model.policy import ProxyRef
     from panachain.model.progress import Progress
-    from panachain.model.transactions import StorageEvent
+    from panachain.model.storage_transactions import StorageEvent
     from panachain.records.locate import EarlierKey, HospitalHeads
     from panachain.sdk.proven_keys import ProvenKeys
     from panachain.sdk.proven_revocations import ProvenRevocations

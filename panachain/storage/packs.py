@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -87,10 +88,10 @@ class Pack:
             self._failure = exc
             raise
 
-    def __del__(self) -> None:
-        # Frees the lock too.
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        # Frees the lock too. Bound here: as a program ends, modules may be empty before its last objects go.
         if self.descriptor >= 0:
-            os.close(self.descriptor)
+            close(self.descriptor)
 
 
 class LargeFile:

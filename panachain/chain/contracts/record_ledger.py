@@ -20,7 +20,7 @@ from panachain.chain.rpc import RpcAnswerError
 from panachain.errors import IntegrityError, TransactionError
 from panachain.ethereum import keccak
 from panachain.model.actors import Address
-from panachain.model.transactions import ProvenHead, StorageEvent
+from panachain.model.storage_transactions import ProvenHead, StorageEvent
 
 _LEDGERS_SLOT: Final = 0
 """Where `RecordLedger` keeps its mapping; part of `IRecordLedger`."""

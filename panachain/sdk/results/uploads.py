@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from panachain.sdk.results.records import record_json
-
 if TYPE_CHECKING:
     from panachain.errors import Omission
     from panachain.model.actors import Address
@@ -93,6 +91,8 @@ class UploadReport:
 
     def to_json(self) -> dict[str, object]:
         """Return the report as JSON, schema `panachain/upload/1`."""
+        from panachain.sdk.results.records import record_json
+
         return {
             "schema": "panachain/upload/1",
             "records": [record_json(record) for record in self.records],

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panachain.crypto.kdf import derive, deriver, hkdf
+from panachain.crypto.kdf import derive, deriver, hkdf, numbered_deriver
 
 
 @given(st.binary(min_size=32, max_size=32), st.binary(max_size=40), st.binary(max_size=100))
@@ -17,15 +17,21 @@ def test_derivation_is_hkdf_expand(key: bytes, label: bytes, context: bytes) -> 
     assert derive(key, label, context) == HKDFExpand(SHA256(), 32, info).derive(key)
 
 
+@given(st.binary(min_size=32, max_size=32), st.binary(max_size=40), st.lists(st.binary(max_size=100), max_size=3))
+def test_many_contexts_of_one_key_are_derived_as_each(key: bytes, label: bytes, contexts: list[bytes]) -> None:
+    derived = deriver(key, label)
+    assert [derived(context) for context in contexts] == [derive(key, label, context) for context in contexts]
+
+
 @given(st.binary(min_size=32, max_size=32), st.binary(max_size=40), st.integers(0, 2**64 - 1))
 def test_numbered_contexts_are_derived_as_others(key: bytes, label: bytes, number: int) -> None:
-    assert deriver(key, label)(number) == derive(key, label, number.to_bytes(8, "big"))
+    assert numbered_deriver(key, label)(number) == derive(key, label, number.to_bytes(8, "big"))
 
 
 @pytest.mark.parametrize("number", [-1, 2**64])
 def test_a_number_of_more_than_8_bytes_is_refused(number: int) -> None:
     with pytest.raises(OverflowError):
-        deriver(bytes(32), b"label")(number)
+        numbered_deriver(bytes(32), b"label")(number)
 
 
 def test_no_label_with_a_context_is_another_label() -> None:

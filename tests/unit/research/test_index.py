@@ -24,7 +24,8 @@ from panachain.model.actors import Address, PolicyId
 from panachain.model.block import Block
 from panachain.model.policy import SEALED, Disclosure
 from panachain.model.scope import Category, Purpose
-from panachain.model.transactions import PolicyEvent, StorageEvent
+from panachain.model.storage_transactions import StorageEvent
+from panachain.model.transactions import PolicyEvent
 from panachain.research.index import INDEX, KINDS, VERSION, Filters, Index
 from panachain.sdk.researcher import Researcher
 from tests.unit.service.postgresql import KINDS as KINDS_OF_POSTGRESQL

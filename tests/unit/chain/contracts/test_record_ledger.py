@@ -12,7 +12,7 @@ from panachain.chain.bound import BoundContract
 from panachain.chain.contracts.record_ledger import RecordLedger
 from panachain.chain.rpc import RpcAnswerError
 from panachain.errors import ChainUnavailableError, IntegrityError, TransactionError
-from panachain.model.transactions import StorageEvent
+from panachain.model.storage_transactions import StorageEvent
 from tests.support import chain_refuses
 from tests.unit.chain.contracts.node import CHAIN_ID, HOSPITAL, STRANGER, WHERE, Node, Sender
 from tests.unit.chain.test_headers import block_of

@@ -1,0 +1,19 @@
+"""Content that stays in its file until it is sealed.
+
+Apart from records (`model/records.py`): whoever seals a file needs to know nothing of categories, actors and years.
+Follows design section 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class FileContent:
+    """Content that stays in its file until it is sealed, since it may be larger than memory."""
+
+    path: Path = field(repr=False)
+    size: int
+    """Bytes; a file that has another size when it is read has changed, and isn't published."""
