@@ -23,6 +23,7 @@ from panachain.model.records import WITHDRAWING
 
 if TYPE_CHECKING:
     from panachain.model.progress import Progress
+    from panachain.sdk.auditing import RecordAccess
     from panachain.sdk.opening import Opening
     from panachain.sdk.results.uploads import PublishedView, UploadReport
 
@@ -466,27 +467,43 @@ def _counted(chunks: Iterable[bytes], total: int, progress: Progress) -> Iterato
 def access(record: str) -> None:
     """Show who can read record ID, by which policy and until when, and who did.
 
-    Whoever opened the part that it lies in could read it. What somebody opened before, they keep.
+    Whoever opened the part that it lies in could read it. What somebody opened before, they keep. Ends with 3 if a
+    grant can't be read, a proxy told nothing, or the record was moved and earlier openings can't be found.
     """
-    from panachain.cli.readings import show_readings
-
     app = current()
     app.command = "records access"
     with app.acting(Role.PATIENT) as patient:
         with app.output.progress("log") as progress:
             found = patient.auditing.access(record, progress=progress)
-        if app.output.as_json:
-            app.output.one(found)
-            return
-        app.output.heading("Who can read it")
-        app.output.many(
-            found.policies,
-            empty="Nobody can.",
-            columns=("grantee", "purposes", "starts_at", "expires_at", "policy_id"),
-            titles={"grantee": "who"},
+        _show_access(app, found)
+    if found.left_out:
+        unread = sum(one.kind == "policy" for one in found.left_out)
+        grants = f"{words.count(unread, 'grant')} can't be read, and may be to anybody; " if unread else ""
+        raise PartlyDoneError(
+            f"this isn't the whole answer: {grants}{len(found.left_out)} things are left out of it",
+            hint="the same command again, when proxies and stores answer; panachain doctor shows which don't",
         )
-        app.output.heading("Who opened what it lies in")
-        show_readings(app.output, found.readings, empty="Nobody has.", without=("what",))
+
+
+def _show_access(app: App, found: RecordAccess) -> None:
+    from panachain.cli.blocked import show_left_out
+    from panachain.cli.readings import show_readings
+
+    if app.output.as_json:
+        app.output.one(found)
+        return
+    # Before the lists: nobody takes one for whole that isn't.
+    show_left_out(app, found)
+    whole = "" if not found.left_out else ", as far as could be read and asked"
+    app.output.heading("Who can read it")
+    app.output.many(
+        found.policies,
+        empty=f"Nobody can{whole}.",
+        columns=("grantee", "purposes", "starts_at", "expires_at", "policy_id"),
+        titles={"grantee": "who"},
+    )
+    app.output.heading("Who opened what it lies in")
+    show_readings(app.output, found.readings, empty=f"Nobody has{whole}.", without=("what",))
 
 
 records.add_command(list_)

@@ -7,7 +7,10 @@ machine can read. Follows docs/spec/tracing.md.
 from __future__ import annotations
 
 import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,8 +18,12 @@ from panachain.cli import words
 from panachain.cli.app import App, command, current
 from panachain.cli.blocked import show_left_out
 from panachain.cli.files import read_file
-from panachain.errors import UnknownActorError, UsageError
+from panachain.errors import PartlyDoneError, UnknownActorError, UsageError
 from panachain.model.actors import Role
+
+if TYPE_CHECKING:
+    from panachain.sdk.auditing import Suspects
+    from panachain.sdk.results.listings import LeftOut
 
 _RECORD_SIZE = 64 << 20
 """Bytes of a leaked record."""
@@ -93,22 +100,61 @@ def suspend(who: str, yes: bool) -> None:
 
 def _trace_record(app: App, plaintext: bytes) -> None:
     from panachain.cli.readings import show_readings
+    from panachain.sdk.auditing import Suspects
+    from panachain.sdk.results.listings import Listing
 
     with app.acting(Role.PATIENT) as patient:
         records = patient.auditing.find_record(plaintext)
         if not records:
+            show_left_out(app, records)
+            if records.left_out:
+                raise PartlyDoneError(
+                    "no record that could be read holds what is in the file, and"
+                    f" {_things(records.left_out)} couldn't be",
+                    hint="panachain records list shows why; then the same command again",
+                )
             raise UnknownActorError(
                 "no record of this patient holds what is in the file", hint="panachain trace FILE looks for keys in it"
             )
         app.output.say(f"It is in {words.count(len(records), 'record')}: {', '.join(records)}.")
         with app.output.progress("log") as progress:
-            found = patient.log(records=records, progress=progress)
-        show_readings(
-            app.output,
-            found,
-            empty="No proxy that answers knows of an opening but yours: then it leaked from its hospital, or you.",
+            log = patient.log(records=records, progress=progress)
+        found = list(log)
+        lacking = Listing(found, [*records.left_out, *log.left_out])
+        suspects = Suspects.of(found, lacking.left_out)
+        show_readings(app.output, found, empty="No proxy that answered knows of an opening but yours.")
+        show_left_out(app, lacking)
+    for sentence in _verdict(suspects):
+        app.output.say(sentence)
+    if not suspects.is_whole:
+        raise PartlyDoneError(
+            f"this isn't the whole answer: {_things(suspects.left_out)} couldn't be read or asked, and whoever opened"
+            " it there isn't named",
+            hint="the same command again, when proxies and stores answer; panachain doctor shows which don't",
         )
-        show_left_out(app, found)
+
+
+def _things(left_out: Sequence[LeftOut]) -> str:
+    """Return how many things of each kind a list lacks."""
+    kinds = Counter("record" if one.kind == "records" else one.kind for one in left_out)
+    return ", ".join(words.count(number, kind) for kind, number in kinds.items())
+
+
+def _verdict(suspects: Suspects) -> Iterator[str]:
+    """Yield from whom it may have leaked, as far as was read and asked."""
+    if suspects.people:
+        who = "the one person" if len(suspects.people) == 1 else f"one of the {len(suspects.people)} people"
+        yield f"It leaked from {who} who opened it, from the hospital that wrote it, or from you."
+    elif not suspects.doubtful:
+        told = "Then it" if suspects.is_whole else "If nobody else opened it, it"
+        yield f"{told} leaked from the hospital that wrote it, or from you."
+    if suspects.doubtful:
+        yield (
+            f"{words.count(len(suspects.doubtful), 'opening')} too few proxies signed for: it failed, or the others"
+            " keep silent, and then it may have leaked there."
+        )
+    if suspects.refused:
+        yield f"{words.count(len(suspects.refused), 'attempt')} got nothing: it didn't leak by what was refused."
 
 
 def _read(file: Path, most: int) -> bytes:

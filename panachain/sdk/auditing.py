@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Protocol
 
-from panachain.errors import InputError, PartlyDoneError
+from panachain.errors import InputError, PanaChainError
 from panachain.model.actors import Address
 from panachain.model.progress import Progress
 from panachain.model.records import RecordInfo
 from panachain.records import canonical
-from panachain.records.findings import Findings
-from panachain.sdk.access import who_reads
+from panachain.records.findings import LEFT_OUT, Findings
+from panachain.records.split import MEDIA_TYPE
+from panachain.sdk.access import unread, who_reads
 from panachain.sdk.readings import Reading
 from panachain.sdk.results.listings import LeftOut, Listed, Listing
 from panachain.sdk.results.log import LogProof
@@ -57,6 +58,9 @@ class RecordAccess:
     """By which somebody can read it now, or from their begin on."""
     readings: tuple[Reading, ...]
     """Who opened what it lies in, refused attempts too, oldest first."""
+    left_out: tuple[LeftOut, ...] = ()
+    """What the answer lacks: policies in force that can't be read, which may be to anybody; proxies that told nothing
+    or what can't be believed; and the record itself, if earlier openings can't be found."""
 
     def to_json(self) -> dict[str, object]:
         """Return it as JSON, schema `panachain/record-access/1`."""
@@ -78,7 +82,53 @@ class RecordAccess:
                 for view in self.policies
             ],
             "did_read": [reading.to_json() for reading in self.readings],
+            "left_out": [one.to_json() for one in self.left_out],
         }
+
+
+@dataclass(frozen=True)
+class Suspects:
+    """From whom something may have leaked, as the proxies tell who opened it.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     record = next(patient.records())
+        ...     log = patient.log(records=[record.info.header_cid])
+        ...     suspects = Suspects.of(log, log.left_out)
+        >>> [one.who for one in suspects.opened], suspects.is_whole
+        (['doctor'], True)
+    """
+
+    opened: tuple[Reading, ...]
+    """Openings for which as many proxies signed as one takes."""
+    doubtful: tuple[Reading, ...]
+    """Those for which fewer did: they failed, or the others keep silent."""
+    refused: tuple[Reading, ...]
+    """Attempts that were refused: nothing leaked by them."""
+    left_out: tuple[LeftOut, ...] = ()
+    """What wasn't read or asked: whoever opened it there isn't named."""
+
+    @classmethod
+    def of(cls, readings: Iterable[Reading], left_out: Iterable[LeftOut] = ()) -> Suspects:
+        """Sort readings of what leaked; `left_out` is what they lack."""
+        found = list(readings)
+        served = [one for one in found if one.permitted]
+        return cls(
+            tuple(one for one in served if one.is_confirmed),
+            tuple(one for one in served if not one.is_confirmed),
+            tuple(one for one in found if not one.permitted),
+            tuple(left_out),
+        )
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """Addresses of those who opened it, each once."""
+        return tuple(dict.fromkeys(one.requester for one in self.opened))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything was read and asked that could name somebody."""
+        return not self.left_out
 
 
 class Audited(Protocol):
@@ -107,7 +157,7 @@ class Auditing:
     """
 
     def __init__(
-        self, patient: Audited, log: ReadLog, lanes: OwnLanes, policies: Callable[[], Iterable[PolicyView]]
+        self, patient: Audited, log: ReadLog, lanes: OwnLanes, policies: Callable[[], Listing[PolicyView]]
     ) -> None:
         """Take the patient's session, read log and lanes, and what gives their policies."""
         self._patient = patient
@@ -200,31 +250,50 @@ class Auditing:
             UnknownActorError: no record of this patient has this ID.
         """
         info = self._info(record_id)
-        policies = who_reads(self._policies(), info.category, info.year)
+        known = self._policies()
+        policies = who_reads(known, info.category, info.year)
         readings = self._patient.log(records=[record_id], progress=progress)
-        return RecordAccess(record_id, info.hospital, info.category.value, info.year, tuple(policies), tuple(readings))
+        left_out = {str(one): one for one in (*unread(known.left_out), *readings.left_out)}
+        return RecordAccess(
+            record_id,
+            info.hospital,
+            info.category.value,
+            info.year,
+            tuple(policies),
+            tuple(readings),
+            tuple(left_out.values()),
+        )
 
-    def find_record(self, plaintext: bytes) -> list[str]:
+    def find_record(self, plaintext: bytes) -> Listing[str]:
         """Return the records that hold a leaked plaintext: the same bytes, or one of its FHIR resources.
+
+        `left_out` names what couldn't be read, or is too large to be compared: it may hold the plaintext, too.
 
         Args:
             plaintext: what leaked, as it was opened; JSON may have been written anew.
-
-        Raises:
-            PartlyDoneError: none was found, and some records couldn't be read.
         """
         wanted = _digests(plaintext)
-        found = []
+        found, left_out = list[str](), list[LeftOut]()
         opening = self._patient.records(history=True)
         try:
             for record in opening:
-                if record.info.size <= _MOST_SIZE and not wanted.isdisjoint(_digests(record.content)):
-                    found.append(record.info.header_cid)
-        except PartlyDoneError:
-            # What could be read has it: that is the answer.
-            if not found:
+                if record.info.size <= _MOST_SIZE:
+                    try:
+                        if not wanted.isdisjoint(_digests(record.content)):
+                            found.append(record.info.header_cid)
+                    except LEFT_OUT as exc:
+                        # Read only now, and not there or not true: it keeps the others from nothing.
+                        left_out.append(LeftOut("record", record.info.header_cid, str(exc)))
+                elif record.info.media_type == MEDIA_TYPE or record.info.size == len(plaintext):
+                    # Others have no resource in them, and other bytes if their number differs.
+                    reason = f"its {record.info.size} bytes are too many to be compared"
+                    left_out.append(LeftOut("record", record.info.header_cid, reason))
+        except PanaChainError:
+            # At its end it raises what it left out, which is told here; anything else is no answer at all.
+            if not opening.omissions:
                 raise
-        return found
+        left_out += [LeftOut("records", one.hospital, str(one)) for one in opening.omissions]
+        return Listing(found, left_out)
 
     def _info(self, record_id: str) -> RecordInfo:
         # Imported here: most sessions ask about no record.

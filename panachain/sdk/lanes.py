@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -16,7 +17,7 @@ from panachain.chain.evm import Receipt
 from panachain.crypto import umbral
 from panachain.crypto.commit import EnvelopeKey
 from panachain.crypto.keys import Seed, hospital_key
-from panachain.errors import IntegrityError, UnknownActorError
+from panachain.errors import BlockNotFoundError, IntegrityError, UnknownActorError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, Address, Role
 from panachain.model.choices import NONE, Choices
@@ -43,6 +44,7 @@ from panachain.sdk.opening import (
     open_checked,
     unmasked,
 )
+from panachain.sdk.results.listings import LeftOut, Listing
 from panachain.sdk.results.records import OpenedRecord, RecordProvenance
 from panachain.sdk.searching import Searchable
 from panachain.storage.blocks import keep
@@ -446,8 +448,11 @@ class OwnLanes:
             kept.compare(self._address, hospital, own.named, life=opening.life, findings=own.findings)
         return headers, found
 
-    def capsules_of(self, record_ids: Collection[str]) -> list[bytes]:
+    def capsules_of(self, record_ids: Collection[str]) -> Listing[bytes]:
         """Return the capsules of the envelopes that some records lie in: of all lanes, withdrawn records too.
+
+        Those of the envelopes that a record lay in before it was moved to other lanes count, as far as the store has
+        them still; `left_out` names the records of which it lost one.
 
         Args:
             record_ids: CIDs of headers.
@@ -458,15 +463,28 @@ class OwnLanes:
         """
         wanted, findings = set(record_ids), Findings()
         envelopes: dict[str, None] = {}
+        earlier: dict[str, set[str | None]] = {}
         for own in self.headers(findings):
+            # What stands for them is among the headers: these are left only until their hospital deleted them.
+            old = {one.info.header_cid: one.info.envelope_cid for lane in own.named.lanes for one in lane.opened}
             for found in own.headers:
                 if found.info.header_cid in wanted:
                     wanted.discard(found.info.header_cid)
                     envelopes[found.info.envelope_cid] = None
+                    earlier[found.info.header_cid] = {old.get(str(cid)) for cid in found.replaces}
         if wanted:
             raise no_record(min(wanted), findings)
-        blocks = [self._network.store.get_block(CID.parse(cid)) for cid in envelopes]
-        return [umbral.capsule_of(wrap_at(block, place)) for block in blocks for place in range(SLOTS)]
+        blocks = {cid: self._network.store.get_block(CID.parse(cid)) for cid in envelopes}
+        left_out = []
+        for record, before in earlier.items():
+            for cid in before:
+                if cid is not None and cid not in blocks:
+                    with suppress(BlockNotFoundError):
+                        blocks[cid] = self._network.store.get_block(CID.parse(cid))
+            if not before <= blocks.keys():
+                left_out.append(LeftOut("record", record, _MOVED))
+        capsules = [umbral.capsule_of(wrap_at(block, place)) for block in blocks.values() for place in range(SLOTS)]
+        return Listing(capsules, left_out)
 
     def records_by_capsule(self, findings: Findings) -> dict[bytes, tuple[str, ...]]:
         """Return which records lie in the envelope of each capsule of all lanes: CIDs of headers, withdrawn ones too.
@@ -528,6 +546,9 @@ class OwnLanes:
             keys |= unmasked(mine, messages, pepper, findings)
             headers += mine
         return OwnHeaders(heads, tuple(headers), keys, findings, named)
+
+
+_MOVED: Final = "it was moved to other lanes, and who opened it before can't be told by its name any more"
 
 
 def no_record(record_id: str, findings: Findings) -> UnknownActorError:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from panachain.sdk.auditing import Auditing
     from panachain.sdk.opening import Opening
     from panachain.sdk.readings import Reading
-    from panachain.sdk.results.listings import Listed, Listing
+    from panachain.sdk.results.listings import LeftOut, Listed, Listing
     from panachain.sdk.results.log import ConvictionReport, LogEntry
-    from panachain.sdk.results.policies import AnyPolicy
+    from panachain.sdk.results.policies import AnyPolicy, PolicyView
     from panachain.sdk.results.records import OpenedRecord
     from panachain.sdk.results.searches import SearchResult
     from panachain.sdk.searching import KeptSearchables, Searchable
@@ -40,13 +40,14 @@ class PatientReading(PatientParts):
     ) -> Listed[Reading]:
         """Return an iterator over who read what, when and why, oldest first: once per opening, refused attempts too.
 
-        The iterator's `left_out` names the policies of which nothing could be told.
+        The iterator's `left_out` names the policies of which nothing could be told, the proxies that told nothing or
+        what can't be believed, and of `records` those of which earlier openings can't be found.
 
         Args:
             policy: only this one; None means all.
             records: only openings of the envelopes that these lie in, withdrawn ones too, by the CIDs of their headers;
-                whoever opened an envelope could read all records in it. Openings before a record was re-wrapped aren't
-                found by it.
+                whoever opened an envelope could read all records in it. Openings before a record was re-wrapped are
+                found as long as its hospital left the old header where it was.
             progress: is told how many policies' proxies were asked.
 
         Raises:
@@ -54,9 +55,12 @@ class PatientReading(PatientParts):
             UnknownActorError: a record isn't in this patient's lanes.
             ProxiesUnavailableError: no proxy of a policy answered.
         """
+        from panachain.sdk.results.listings import Listed, Listing
         from panachain.sdk.results.policies import id_of
 
-        return self._log.readings(None if policy is None else id_of(policy), progress, marks=self._marks(records))
+        marks, moved = self._marks(records)
+        found = self._log.readings(None if policy is None else id_of(policy), progress, marks=marks)
+        return Listed(Listing(found, [*found.left_out, *moved]))
 
     def receipts(
         self,
@@ -80,9 +84,12 @@ class PatientReading(PatientParts):
             UnknownActorError: a record isn't in this patient's lanes.
             ProxiesUnavailableError: no proxy of a policy answered.
         """
+        from panachain.sdk.results.listings import Listing
         from panachain.sdk.results.policies import id_of
 
-        return self._log.entries(None if policy is None else id_of(policy), progress, marks=self._marks(records))
+        marks, moved = self._marks(records)
+        found = self._log.entries(None if policy is None else id_of(policy), progress, marks=marks)
+        return Listing(found, [*found.left_out, *moved])
 
     @property
     def auditing(self) -> Auditing:
@@ -94,7 +101,7 @@ class PatientReading(PatientParts):
             self,
             self._log,
             self._lanes,
-            lambda: self._names.fill(list(self._revocations.views(self._grants.lacking()))),
+            self._chosen,
         )
 
     @property
@@ -203,11 +210,22 @@ class PatientReading(PatientParts):
                 )
         raise UnknownActorError(f"no record {record_id} is in this patient's lanes", hint="panachain records list")
 
-    def _marks(self, records: Collection[str]) -> frozenset[bytes] | None:
-        """Return by which marks receipts name the envelopes of some records; None for no records, which means all."""
+    def _chosen(self) -> Listing[PolicyView]:
+        """Return all policies on chain; `left_out` names those that can't be read."""
+        from panachain.sdk.results.listings import Listing
+
+        found = self._revocations.views(self._grants.lacking())
+        return Listing(self._names.fill(list(found)), found.left_out)
+
+    def _marks(self, records: Collection[str]) -> tuple[frozenset[bytes] | None, tuple[LeftOut, ...]]:
+        """Return by which marks receipts name the envelopes of some records, and what can't be told of these.
+
+        None for no records, which means all.
+        """
         if not records:
-            return None
+            return None, ()
         # Imported here: most commands of a patient look at no capsule.
         from panachain.consent.receipts import mark_of
 
-        return frozenset(map(mark_of, self._lanes.capsules_of(records)))
+        capsules = self._lanes.capsules_of(records)
+        return frozenset(map(mark_of, capsules)), capsules.left_out

@@ -96,6 +96,9 @@ class ReadLog:
     ) -> Listed[Reading]:
         """Return the openings of one policy or of all, oldest first, with what this machine calls the requesters.
 
+        `left_out` names each proxy that told nothing, or what can't be believed: it may know of an opening that no
+        other one signed.
+
         Args:
             policy_id: as `entries`.
             progress: as `entries`.
@@ -106,7 +109,7 @@ class ReadLog:
             ProxiesUnavailableError: no proxy of any of them answered.
         """
         told = self.entries(policy_id, progress, marks=marks)
-        return Listed(Listing(self.named(readings(told)), told.left_out))
+        return Listed(Listing(self.named(readings(told)), [*told.left_out, *_faulty(told)]))
 
     def named(self, found: Iterable[Reading]) -> list[Reading]:
         """Return readings with what this machine calls the people, and their roles and organisations.
@@ -202,3 +205,16 @@ class ReadLog:
             asked=len(log.own.terms.proxies),
             receipt=receipt,
         )
+
+
+def _faulty(entries: Iterable[LogEntry]) -> list[LeftOut]:
+    """Return the proxies that lied or told nothing, each once, with what of first."""
+    found: dict[tuple[Address, str], list[LogEntry]] = {}
+    for entry in entries:
+        if entry.reason:
+            found.setdefault((entry.proxy, entry.kind), []).append(entry)
+    told = {LIED: "what it told can't be believed", SILENT: "it told nothing, or not all"}
+    return [
+        LeftOut("proxy", proxy, f"{told[kind]}, of {len(several)} of the policies: {several[0].reason}")
+        for (proxy, kind), several in found.items()
+    ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 from panachain.model.actors import Actor, Address, PolicyId, Role, Status
 from panachain.sdk.auditing import RecordAccess
 from panachain.sdk.readings import Reading
-from panachain.sdk.results.listings import Listed, Listing
+from panachain.sdk.results.listings import LeftOut, Listed, Listing
 from panachain.sdk.results.tracing import Traced
 from panachain.sdk.tracing import Tracing
 from tests.cli.twin import Outcome, Twin
@@ -63,14 +65,72 @@ def test_trace_wants_a_file(run: Run) -> None:
 
 
 def test_a_record_is_traced_to_who_opened_it(run: Run, twin: Twin, leaked: Path) -> None:
-    twin.auditing = SimpleNamespace(find_record=lambda content: ["bafkreione"] if content else [])  # type: ignore[attr-defined]
+    holds(twin)
     twin.answers["log"] = Listed(Listing([READING]))
     outcome = run("trace", "--record", str(leaked))
     assert outcome.code == 0, outcome.err
     assert "bafkreione" in outcome.err
     assert "read 1 part" in outcome.out
+    assert "It leaked from the one person who opened it, from the hospital" in said(outcome)
     leaked.write_bytes(b"")
-    assert run("trace", "--record", str(leaked)).code != 0
+    assert run("trace", "--record", str(leaked)).code == 2
+
+
+SILENT = LeftOut("proxy", "0x" + "bb" * 20, "it told nothing, or not all, of 1 of the policies: no answer in time")
+REFUSED = replace(READING, permitted=False, envelopes=0)
+DOUBTFUL = replace(READING, envelopes=0, unconfirmed=1, needed=2, asked=3)
+
+
+def holds(twin: Twin, *left_out: LeftOut) -> None:
+    """Have what leaked be one of the records, unless it is empty."""
+
+    def find(content: bytes) -> Listing[str]:
+        return Listing(["bafkreione"] if content else [], left_out)
+
+    twin.auditing = SimpleNamespace(find_record=find)  # type: ignore[attr-defined]
+
+
+def said(outcome: Outcome) -> str:
+    return " ".join(outcome.err.split())
+
+
+def test_whoever_was_refused_or_opened_nothing_is_not_one_of_them(run: Run, twin: Twin, leaked: Path) -> None:
+    holds(twin)
+    twin.answers["log"] = Listed(Listing([READING, replace(READING, requester=Address("0x" + "cc" * 20)), REFUSED]))
+    told = said(run("trace", "--record", str(leaked)))
+    assert "one of the 2 people who opened it" in told
+    assert "1 attempt got nothing" in told
+    twin.answers["log"] = Listed(Listing([DOUBTFUL]))
+    outcome = run("trace", "--record", str(leaked))
+    assert "1 opening too few proxies signed for" in said(outcome)
+    assert "It leaked from" not in said(outcome)
+    twin.answers["log"] = Listed(Listing([REFUSED]))
+    outcome = run("trace", "--record", str(leaked))
+    assert (outcome.code, "Then it leaked from the hospital that wrote it, or from you" in said(outcome)) == (0, True)
+
+
+def test_a_proxy_that_keeps_silent_is_named_and_the_answer_is_not_the_whole_one(
+    run: Run, twin: Twin, leaked: Path
+) -> None:
+    holds(twin)
+    twin.answers["log"] = Listed(Listing([], [SILENT]))
+    outcome = run("trace", "--record", str(leaked))
+    assert outcome.code == 3
+    assert "proxy pro-" in said(outcome)
+    assert "this isn't the whole answer: 1 proxy couldn't be read or asked" in said(outcome)
+    assert "If nobody else opened it, it leaked" in said(outcome)
+    assert "Then it leaked" not in said(outcome)
+
+
+def test_a_record_that_could_not_be_read_may_be_it(run: Run, twin: Twin, leaked: Path) -> None:
+    holds(twin, LeftOut("records", WHO.address, "record bafkreitwo: the store has lost it"))
+    twin.answers["log"] = Listed(Listing([READING]))
+    outcome = run("trace", "--record", str(leaked))
+    assert (outcome.code, "bafkreitwo" in said(outcome)) == (3, True)
+    leaked.write_bytes(b"")
+    outcome = run("trace", "--record", str(leaked))
+    assert (outcome.code, "bafkreitwo" in said(outcome)) == (3, True)
+    assert "no record that could be read holds what is in the file, and 1 record couldn't be" in said(outcome)
 
 
 def test_who_can_read_a_record(run: Run, twin: Twin) -> None:
@@ -78,12 +138,31 @@ def test_who_can_read_a_record(run: Run, twin: Twin) -> None:
     twin.auditing = SimpleNamespace(access=lambda *_, **__: found)  # type: ignore[attr-defined]
     outcome = run("records", "access", "bafkreione")
     assert outcome.code == 0, outcome.err
-    said = outcome.out + outcome.err
-    assert "Nobody can." in said
-    assert "read 1 part" in said
+    shown = outcome.out + outcome.err
+    assert "Nobody can." in shown
+    assert "read 1 part" in shown
     assert '"schema": "panachain/record-access/1"' in run("records", "access", "bafkreione", "--json").out.replace(
         '":"', '": "'
     )
+
+
+def test_what_could_not_be_read_may_be_who_can_read_a_record(run: Run, twin: Twin) -> None:
+    unread = LeftOut("policy", POLICY, "no store has its terms")
+    found = RecordAccess("bafkreione", WHO.address, "laboratory", 2025, (), (), (unread, SILENT))
+    twin.auditing = SimpleNamespace(access=lambda *_, **__: found)  # type: ignore[attr-defined]
+    outcome = run("records", "access", "bafkreione")
+    assert outcome.code == 3
+    shown = " ".join((outcome.out + outcome.err).split())
+    assert "Nobody can, as far as could be read and asked." in shown
+    assert "Nobody has, as far as could be read and asked." in shown
+    assert "Nobody can." not in shown
+    assert all(
+        one in shown for one in ("no store has its terms", "proxy pro-", "1 grant can't be read, and may be to anybody")
+    )
+    outcome = run("records", "access", "bafkreione", "--json")
+    assert outcome.code == 3
+    (line,) = outcome.out.splitlines()
+    assert [one["kind"] for one in json.loads(line)["left_out"]] == ["policy", "proxy"]
 
 
 def test_only_a_registrar_suspends(run: Run, leaked: Path) -> None:

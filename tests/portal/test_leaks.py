@@ -184,6 +184,16 @@ def test_a_leaked_record_names_who_ever_opened_it(portal_of_all: Portal, patient
     world.wait()
     told = text_of(patient.finish(sent(patient, "/leaks/record", content)))
     assert "nurse read" in told
+    assert "It leaked from the one person who opened it, from the hospital" in told
+    assert "This isn't the whole answer" not in told
+    silent = next(proxy for proxy in world.proxies if proxy.up)
+    try:
+        silent.up = False
+        told = text_of(patient.finish(sent(patient, "/leaks/record", content)))
+    finally:
+        silent.up = True
+    assert "This isn't the whole answer: " in told
+    assert "it told nothing, or not all" in told
     assert "No record of yours" in text_of(patient.finish(sent(patient, "/leaks/record", b"{}")))
 
 

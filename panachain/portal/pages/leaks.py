@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.requests import ClientDisconnect
 
-from panachain.errors import PanaChainError, UnknownActorError, UsageError
+from panachain.errors import PanaChainError, UsageError
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.portal.desk import Seat, seated
 from panachain.portal.forms import TOKEN, Form, check_token, checked_form
@@ -28,6 +28,7 @@ from panachain.portal.refusals import RefusedError, said
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.portal.whom import called
 from panachain.sdk.access import in_force, unread
+from panachain.sdk.auditing import Suspects
 from panachain.sdk.base import Registrar
 from panachain.sdk.patient import Patient
 from panachain.sdk.results.listings import LeftOut, Listed, Listing
@@ -93,6 +94,11 @@ class Leaked:
     records: Sequence[str]
     openings: Openings
 
+    @property
+    def suspects(self) -> Suspects:
+        """From whom it may have leaked."""
+        return Suspects.of(self.openings.readings, self.openings.left_out)
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -153,15 +159,13 @@ async def record(request: Request, seat: _Patient) -> Response:
 
     def work(patient: Patient, progress: JobProgress) -> Leaked:
         progress.stage(_("It is compared with each of your records, on this machine"))
-        try:
-            records = patient.auditing.find_record(leaked)
-        except UnknownActorError:
-            records = []
+        records = patient.auditing.find_record(leaked)
         if not records:
-            return Leaked((), Openings((), (), int(patient.network.clock())))
+            return Leaked((), Openings((), records.left_out, int(patient.network.clock())))
         progress.stage(_("The proxies are asked what they signed"))
         log = patient.log(records=records, progress=progress)
-        return Leaked(records, Openings(list(log)[::-1], log.left_out, int(patient.network.clock())))
+        left_out = (*records.left_out, *log.left_out)
+        return Leaked(records, Openings(list(log)[::-1], left_out, int(patient.network.clock())))
 
     return to(seat.start(_("Who opened what leaked"), work, template="patient/leaked.html", path="/leaks"))
 

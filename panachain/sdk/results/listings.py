@@ -24,9 +24,10 @@ class LeftOut:
     """
 
     kind: str
-    """`policy`, `request`, `group` or `pairing`."""
+    """`policy`, `request`, `group`, `pairing`, `proxy` or `record`, and of what leaked `key block`."""
     item: str
-    """The policy's ID, the request's number, the group's handle or the account of the paired hospital."""
+    """The policy's ID, the request's number, the group's handle, the account of the paired hospital or of the proxy, or
+    the CID of the record's header."""
     reason: str
     """In words."""
     sender: str = ""

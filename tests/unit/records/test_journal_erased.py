@@ -133,8 +133,8 @@ def test_a_record_whose_words_may_be_left_is_never_attested(journal: Journal) ->
 OLDER = """
 CREATE TABLE erasure (
     header TEXT PRIMARY KEY, content TEXT NOT NULL, patient TEXT NOT NULL, category TEXT NOT NULL,
-    year INTEGER NOT NULL, emergency INTEGER NOT NULL, asked INTEGER NOT NULL, sequence INTEGER NOT NULL, gone_at INTEGER, blocks INTEGER,
-    stores INTEGER, attested INTEGER
+    year INTEGER NOT NULL, emergency INTEGER NOT NULL, asked INTEGER NOT NULL, sequence INTEGER NOT NULL,
+    gone_at INTEGER, blocks INTEGER, stores INTEGER, attested INTEGER
 ) WITHOUT ROWID;
 CREATE TABLE refused_erasure (
     block TEXT NOT NULL, content TEXT NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (block, content)

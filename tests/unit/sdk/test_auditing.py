@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from panachain.errors import PolicyUnknownError, UnknownActorError
+from panachain.ipld.cid import CID
+from panachain.model.actors import PolicyId
+from panachain.sdk import auditing as module
+from panachain.sdk.auditing import Suspects
+from panachain.sdk.patient import Patient
+from panachain.sdk.readings import Reading
+from panachain.sdk.results.listings import LeftOut
 from tests.twin.world import PROXIES, World
-from tests.unit.sdk.helpers import grant, opened, upload
+from tests.unit.sdk.helpers import again, grant, opened, upload
+
+POLICY = PolicyId("0x52908400098527886E0F7030069857D2E4169EE7")
 
 
 def test_one_policy_or_all(world: World) -> None:
@@ -63,3 +74,114 @@ def test_what_leaked_is_found_in_whatever_form(world: World) -> None:
     assert auditing.find_record(json.dumps(resource).encode()) == [record.info.header_cid]
     for nothing in (b"", b"other", b"{}", b"[]", b"[" * 100_000):
         assert auditing.find_record(nothing) == []
+
+
+def test_what_could_not_be_read_may_hold_it_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload(world)
+    upload(world, category="vitals")
+    mine = {one.info.category.value: one for one in world.patient.records()}
+    lost, content = mine["vitals"].info, mine["laboratory"].content
+    block = world.network.store.get_block(CID.parse(lost.content_cid))
+    world.network.store.delete_block(CID.parse(lost.content_cid))
+    found = world.patient.auditing.find_record(content)
+    assert (list(found), len(found.left_out)) == ([mine["laboratory"].info.header_cid], 1)
+    assert lost.header_cid in str(found.left_out[0])
+    # Of another one the header is gone.
+    monkeypatch.delitem(world.network.store.held, CID.parse(lost.header_cid))
+    assert lost.header_cid in str(again(world).auditing.find_record(content).left_out[0])
+    monkeypatch.undo()
+    # The only one there is: that nothing holds it isn't said.
+    nothing = world.patient.auditing.find_record(b"{}")
+    assert (list(nothing), len(nothing.left_out)) == ([], 1)
+    world.network.store.put_block(CID.parse(lost.content_cid), block)
+    assert world.patient.auditing.find_record(content).left_out == ()
+    # What is too large to be compared, likewise.
+    monkeypatch.setattr(module, "_MOST_SIZE", 10)
+    large = world.patient.auditing.find_record(content)
+    assert (list(large), {one.kind for one in large.left_out}) == ([], {"record"})
+
+
+def test_who_can_read_says_what_could_not_be_read(world: World, tmp_path: Path) -> None:
+    upload(world)
+    (record,) = world.patient.records()
+    made = grant(world)
+    assert world.patient.auditing.access(record.info.header_cid).left_out == ()
+    # Another machine, which kept no terms, and the store lost them.
+    del world.network.store.held[CID.parse(made.terms_cid)]
+    elsewhere = Patient(world.network, replace(world.patient.profile, folder=tmp_path), "")
+    access = elsewhere.auditing.access(record.info.header_cid)
+    assert (access.policies, [one.item for one in access.left_out]) == ((), [made.policy_id])
+
+
+class TestSilence:
+    """A proxy that tells nothing, or what can't be believed, may be the only one that knows of an opening."""
+
+    def test_is_named_where_there_is_no_opening(self, world: World) -> None:
+        upload(world)
+        (record,) = world.patient.records()
+        grant(world)
+        log = world.patient.log(records=[record.info.header_cid])
+        assert (list(log), log.left_out) == ([], ())
+        world.proxies[0].up = False
+        log = world.patient.log(records=[record.info.header_cid])
+        assert list(log) == []
+        assert [(one.kind, one.item) for one in log.left_out] == [("proxy", world.proxies[0].address)]
+        access = world.patient.auditing.access(record.info.header_cid)
+        assert [one.kind for one in access.left_out] == ["proxy"]
+
+    def test_of_a_liar_is_named_as_what_cannot_be_believed(self, world: World) -> None:
+        upload(world)
+        (record,) = world.patient.records()
+        grant(world)
+        proxy = world.proxies[0]
+        true = proxy.answer
+        proxy.answer = lambda path, body: (200, b"{}") if path == "/v1/receipts" else true(path, body)  # type: ignore[method-assign]
+        log = world.patient.log(records=[record.info.header_cid])
+        ((one),) = log.left_out
+        assert (one.item, "what it told can't be believed" in one.reason) == (proxy.address, True)
+
+
+class TestARecordThatMoved:
+    """Its envelope has other capsules then, by which proxies name it."""
+
+    def moved(self, world: World, *, deleted: bool) -> str:
+        upload(world)
+        made = grant(world)
+        opened(world, made.policy_id)
+        world.wait()
+        kept = {} if deleted else {cid: world.network.store.get_block(cid) for cid in world.network.store.blocks()}
+        world.patient.revoke(made.policy_id, rotate=True)
+        world.hospital.rewrap()
+        for cid, block in kept.items():
+            world.network.store.put_block(cid, block)
+        (record,) = world.patient.records()
+        return record.info.header_cid
+
+    def test_names_who_opened_it_before_as_long_as_its_old_header_is_there(self, world: World) -> None:
+        record = self.moved(world, deleted=False)
+        log = world.patient.log(records=[record])
+        assert [one.requester for one in log] == [world.clinician.address]
+        assert log.left_out == ()
+
+    def test_says_that_earlier_openings_cannot_be_told_where_it_is_gone(self, world: World) -> None:
+        record = self.moved(world, deleted=True)
+        log = world.patient.log(records=[record])
+        assert list(log) == []
+        assert [(one.kind, one.item) for one in log.left_out] == [("record", record)]
+        assert "who opened it before can't be told" in log.left_out[0].reason
+        assert [one.kind for one in world.patient.receipts(records=[record]).left_out] == ["record"]
+        assert not Suspects.of(log, log.left_out).is_whole
+        # Of all openings together nothing is lacking.
+        every = world.patient.log()
+        assert (len(list(every)), every.left_out) == (1, ())
+
+
+def test_only_confirmed_openings_name_people() -> None:
+    one = Reading("0xA", "0xA", POLICY, (), "TREAT", 1, 2, True, 1, ())
+    again, refused = replace(one, at=3), replace(one, requester="0xB", permitted=False)
+    doubtful = replace(one, requester="0xC", envelopes=0, unconfirmed=1)
+    lacking = LeftOut("proxy", "0xD", "silent")
+    found = Suspects.of([one, again, refused, doubtful], [lacking])
+    assert (found.people, len(found.opened)) == (("0xA",), 2)
+    assert (found.refused, found.doubtful, found.is_whole) == ((refused,), (doubtful,), False)
+    assert Suspects.of([]).is_whole
