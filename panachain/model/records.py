@@ -45,15 +45,17 @@ class Past(Enum):
 
 
 @dataclass(frozen=True)
-class ReadWords:
-    """What a content is found by, where that was read together with it."""
+class ReadBefore:
+    """What is known of a content, where that was read together with it."""
 
     content: bytes = field(repr=False)
-    """The content, by which whoever changes a record's content has its words read anew."""
+    """The content, by which whoever changes a record's content has all of this read anew."""
     packed: bytes | None = field(repr=False)
-    """As its list takes them (records/word_list.py); None where there are none."""
-    room: tuple[int, int, int, int]
-    """Bytes, terms, places and codes that they take in a list."""
+    """What it is found by, as its list takes it (records/word_list.py); None where there are no words."""
+    room: tuple[int, ...]
+    """What that takes in a list, field by field."""
+    bundle: object = field(default=None, repr=False)
+    """Its entries, if it is FHIR that has any (records/versions.py), and they are known."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,8 @@ class PlainRecord:
     """Which of the source's records this is, from 0: the same source always splits the same way."""
     emergency: bool = False
     """Whether the emergency lane has it although its category as a whole isn't in there."""
-    words: ReadWords | None = field(default=None, repr=False, compare=False)
-    """What it is found by, if that is known already."""
+    known: ReadBefore | None = field(default=None, repr=False, compare=False)
+    """What was read of it already."""
 
     @property
     def size(self) -> int:

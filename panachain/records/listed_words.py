@@ -31,7 +31,7 @@ def listed_words(record: PlainRecord, bundle: Bundle | None) -> ListedWords:
         record: as it is published.
         bundle: its entries, if they are known.
     """
-    known = record.words
+    known = record.known
     # Whatever was taken out of a record since made other bytes of its content.
     if known is not None and known.content is record.content:
         return ListedWords(known.packed, Room(*known.room))

@@ -34,7 +34,7 @@ from panachain.records.merging import Merging
 from panachain.records.pairing import Pairing
 from panachain.records.split import MEDIA_TYPE
 from panachain.records.version_list import VersionList
-from panachain.records.versions import Bundle, bundle_of
+from panachain.records.versions import Bundle, bundle_in
 from panachain.records.word_list import Room
 from panachain.storage.ahead import in_order
 from panachain.storage.blocks import BlobStore
@@ -58,14 +58,14 @@ _SMALL: Final = 1 << 20
 """Bytes up to which sealing a record is left to another thread; larger ones use all cores by themselves."""
 
 
-Bodies = Callable[[Iterable[Sequence[bytes | None] | None]], Iterator[bytes | None]]
-"""Makes the bodies of lists of words (`word_list.body_of`), each of its contents, in their order; None of None."""
+Lists = Callable[[Iterable[Sequence[bytes | None] | None]], Iterator[bytes | None]]
+"""Makes lists of words ready to be sealed (`word_list.made_of`), each of its contents, in their order; None of None."""
 
 
-def bodies_here(lists: Iterable[Sequence[bytes | None] | None]) -> Iterator[bytes | None]:
-    """Yield the body of each list of words."""
-    for contents in lists:
-        yield None if contents is None else word_list.body_of(contents)
+def lists_here(contents: Iterable[Sequence[bytes | None] | None]) -> Iterator[bytes | None]:
+    """Yield each list of words, ready to be sealed."""
+    for one in contents:
+        yield None if one is None else word_list.made_of(one)
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class BatchBuilder:
         previous: CID | None,
         at: int,
         merging: Merging | None = None,
-        bodies: Bodies = bodies_here,
+        lists: Lists = lists_here,
     ) -> None:
         """Begin a batch.
 
@@ -179,7 +179,7 @@ class BatchBuilder:
             previous: root of the manifest before it, or None for the first.
             at: Unix seconds, written into each header.
             merging: what its manifest carries of earlier ones.
-            bodies: makes the lists of words.
+            lists: makes the lists of words.
         """
         self._store = store
         self._hospital = hospital
@@ -187,7 +187,7 @@ class BatchBuilder:
         self._sequence = sequence
         self._previous = previous
         self._at = at
-        self._make_bodies = bodies
+        self._make_lists = lists
         self._groups: dict[tuple[Address, Category, int, bool, int], _Group] = {}
         self._full: list[_Group] = []
         self._rows = Rows(sequence)
@@ -356,10 +356,10 @@ class BatchBuilder:
         # Most of what a small group takes, and done by the curve's library beside Python.
         envelopes = in_order(self._pool, _envelope, groups)
         # What they are found by; nothing for a statement, and for an image.
-        lists = ([entry.words for entry in group.entries] for group in groups)
-        bodies = self._make_bodies(contents if any(contents) else None for contents in lists)
-        for group, envelope, body in zip(groups, envelopes, bodies, strict=True):
-            self._finish_group(group, envelope, body, published, journal_records)
+        contents = ([entry.words for entry in group.entries] for group in groups)
+        lists = self._make_lists(one if any(one) else None for one in contents)
+        for group, envelope, made in zip(groups, envelopes, lists, strict=True):
+            self._finish_group(group, envelope, made, published, journal_records)
         # 6. The manifest, and the list that keeps all of it from garbage collection.
         root, blocks = manifest.build(
             self._rows.entries,
@@ -388,7 +388,7 @@ class BatchBuilder:
         self,
         group: _Group,
         envelope: bytes,
-        body: bytes | None,
+        made_list: bytes | None,
         published: list[PublishedRecord],
         journal_records: list[JournalRecord],
     ) -> None:
@@ -401,7 +401,7 @@ class BatchBuilder:
         lists = [entry.versions for entry in group.entries if entry.versions is not None]
         # What holds no resources, and says nothing of any, has no order of publication that anybody asks for.
         ordered = bool(lists) or any(entry.media_type == STATEMENT for entry in group.entries)
-        words = None if body is None else unixfs.build(word_list.seal_body(body, group.key), self._put)
+        words = None if made_list is None else unixfs.build(word_list.seal_made(made_list, group.key), self._put)
         # One such record is its own inventory: its signed header says that there is no other.
         inventory_cid = None
         if len(items) > 1 or ordered or words is not None:
@@ -499,7 +499,7 @@ def _versions(record: PlainRecord, index: int, bundle: Bundle | None) -> Version
     if record.media_type != MEDIA_TYPE or not isinstance(record.content, bytes):
         return None
     try:
-        bundle = bundle_of(record.content)
+        bundle = bundle_in(record)
     except InputError:
         # Not as splitting cuts it, so nothing of it can ever be left out: it is read as it is.
         return None

@@ -15,16 +15,19 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import astuple
 from enum import Enum, auto
 from typing import IO, Any, Final, TypeVar
 
 from panachain.errors import IntegrityError
 from panachain.ipld import dagcbor
-from panachain.model.records import ReadWords
+from panachain.model.records import ReadBefore
 from panachain.model.scope import Category
 from panachain.records.reading_worker import HEAD, MOST_BYTES, answer, to_list, to_read
 from panachain.records.sources import Reading, Source
 from panachain.records.split import Piece
+from panachain.records.version_list import from_told
+from panachain.records.word_list import Room, made_of
 
 COMMAND: Final = ["-P", "-m", "panachain.records.reading_worker"]
 """What Python runs. -P: no module is taken from the folder that somebody happens to work in."""
@@ -136,20 +139,18 @@ class Readers:
             yield source, beside
             source.ahead = None
 
-    def bodies(self, lists: Iterable[Sequence[bytes | None] | None]) -> Iterator[bytes | None]:
-        """Yield the bodies of lists of words, as `publish.bodies_here` does."""
-        # Imported here: it is what the processes are for.
-        from panachain.records.word_list import body_of
+    def lists(self, contents: Iterable[Sequence[bytes | None] | None]) -> Iterator[bytes | None]:
+        """Yield lists of words, ready to be sealed, as `publish.lists_here` does."""
 
-        def job(contents: Sequence[bytes | None] | None) -> Job | None:
-            return None if contents is None else Job(to_list(contents), sum(len(one or b"") for one in contents))
+        def job(one: Sequence[bytes | None] | None) -> Job | None:
+            return None if one is None else Job(to_list(one), sum(len(words or b"") for words in one))
 
-        for contents, made in self._ahead(lists, job):
-            found = None if made is None else self.answer(made)
-            if contents is None:
+        for one, asked in self._ahead(contents, job):
+            found = None if asked is None else self.answer(asked)
+            if one is None:
                 yield None
             else:
-                yield found if isinstance(found, bytes) else body_of(contents)
+                yield found if isinstance(found, bytes) else made_of(one)
 
     def answer(self, job: Job) -> Any:
         """Return the answer to a question, or None where nobody else has one; reads others while it is waited for."""
@@ -309,7 +310,7 @@ class _Handle:
         self._source = source
         self._reading = reading
 
-    def __call__(self) -> list[tuple[Piece, ReadWords | None]] | None:
+    def __call__(self) -> list[tuple[Piece, ReadBefore | None]] | None:
         job, self._job = self._job, None
         found = None if job is None else self._readers.answer(job)
         if found is None:
@@ -318,7 +319,7 @@ class _Handle:
             records, closed_by = found
             pieces = [_piece(one, self._reading.content) for one in records]
             self._source.closed_by = tuple(map(_text, closed_by))
-        except (TypeError, ValueError):
+        except (IntegrityError, TypeError, ValueError):
             # Not what any of ours says: it is read here.
             return None
         return pieces
@@ -396,23 +397,22 @@ class _Process:
             self._readers.lost(self)
 
 
-def _piece(record: Sequence[Any], whole: bytes) -> tuple[Piece, ReadWords | None]:
+def _piece(record: Sequence[Any], whole: bytes) -> tuple[Piece, ReadBefore | None]:
     """Return a record of an answer.
 
     Raises:
-        TypeError, ValueError: it is none.
+        IntegrityError, TypeError, ValueError: it is none.
     """
-    category, year, media_type, kept, emergency, words = record
+    category, year, media_type, kept, emergency, known = record
     content = whole if kept is None else kept
     if type(year) is not int or type(emergency) is not bool or type(content) is not bytes:
         raise TypeError
     read = None
-    if words is not None:
-        packed, *room = words
-        size, terms, places, codes = room
+    if known is not None:
+        packed, room, told = known
         if not (packed is None or type(packed) is bytes) or not all(type(one) is int and one >= 0 for one in room):
             raise TypeError
-        read = ReadWords(content, packed, (size, terms, places, codes))
+        read = ReadBefore(content, packed, astuple(Room(*room)), None if told is None else from_told(told, content))
     return Piece(Category(category), year, _text(media_type), content, emergency), read
 
 

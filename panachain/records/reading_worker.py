@@ -7,9 +7,9 @@ and logs nothing. Whatever it can't answer, it answers with nothing: whoever ask
 gets the error where it belongs. Follows ADR 74.
 
     question = [0, name of the file, content, category, profile, whether words are wanted] | [1, words of each content]
-    answer = [records, what closes the document] | body of a list | null
-    record = [category, year, media type, content or null for all of it, in an emergency, words or null]
-    words = [packed or null, bytes, terms, places]
+    answer = [records, what closes the document] | list, ready to be sealed | null
+    record = [category, year, media type, content or null for all of it, in an emergency, known or null]
+    known = [words, packed, or null, the room that they take, entries or null]
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import resource
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import astuple
 from typing import Any, Final
 
 from panachain.errors import InputError
@@ -29,6 +30,7 @@ from panachain.records.listed_words import listed_words
 from panachain.records.sensitivity import Profile
 from panachain.records.sources import Reading
 from panachain.records.split import MEDIA_TYPE, Piece
+from panachain.records.version_list import to_told
 from panachain.records.versions import bundle_of
 
 HEAD: Final = 8
@@ -40,10 +42,7 @@ _MEMORY: Final = 2 << 30
 _SECONDS: Final = 300.0
 """Processor time for one question; the process ends after it."""
 _READ: Final = 0
-_BODY: Final = 1
-
-Words = list[Any]
-Record = list[Any]
+_LIST: Final = 1
 
 
 def to_read(reading: Reading, *, words: bool) -> list[Any]:
@@ -61,8 +60,8 @@ def to_read(reading: Reading, *, words: bool) -> list[Any]:
 
 
 def to_list(contents: Sequence[bytes | None]) -> list[Any]:
-    """Return the question for the body of a list of words, as `word_list.body_of` takes it."""
-    return [_BODY, list(contents)]
+    """Return the question for a list of words, as `word_list.made_of` takes it."""
+    return [_LIST, list(contents)]
 
 
 def answer(question: Sequence[Any]) -> Any:
@@ -70,10 +69,10 @@ def answer(question: Sequence[Any]) -> Any:
 
     Raises:
         InputError: the source can't be read as what it claims to be.
-        IntegrityError, TooLargeError: as `word_list.body_of`.
+        IntegrityError, TooLargeError: as `word_list.made_of`.
     """
     kind, *given = question
-    return _read(*given) if kind == _READ else word_list.body_of(*given)
+    return _read(*given) if kind == _READ else word_list.made_of(*given)
 
 
 def main() -> None:
@@ -121,14 +120,15 @@ def _read(name: bytes, content: bytes, category: str | None, told: Sequence[Any]
     return [[_record(one, content, words=words) for one in pieces], list(closed_by)]
 
 
-def _record(piece: Piece, content: bytes, *, words: bool) -> Record:
+def _record(piece: Piece, content: bytes, *, words: bool) -> list[Any]:
     # What is the whole file, whoever asks has already.
     kept = None if piece.content == content else piece.content
-    found = _words(piece) if words else None
+    found = _known(piece) if words else None
     return [piece.category.value, piece.year, piece.media_type, kept, piece.emergency, found]
 
 
-def _words(piece: Piece) -> Words | None:
+def _known(piece: Piece) -> list[Any] | None:
+    """Return what is read of a record besides: its words and its entries."""
     record = PlainRecord(piece.category, piece.year, piece.media_type, piece.content, source=b"")
     if isinstance(record.content, FileContent):
         return None
@@ -138,7 +138,7 @@ def _words(piece: Piece) -> Words | None:
         # Whoever publishes it says so.
         return None
     packed, room = listed_words(record, bundle)
-    return [packed, room.size, room.terms, room.occurrences, room.codes]
+    return [packed, list(astuple(room)), None if bundle is None else to_told(bundle)]
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ from typing import BinaryIO, Final, NamedTuple, Protocol
 from panachain.crypto import labels
 from panachain.errors import InputError, IntegrityError
 from panachain.ipld import dagcbor
-from panachain.model.records import FileContent, PlainRecord, ReadWords
+from panachain.model.records import FileContent, PlainRecord, ReadBefore
 from panachain.model.scope import EMERGENCY, RESTRICTED, UNDATED, Category
 from panachain.records import apple, archives, cda, classify, dicom, encodings, hl7, pdf, persons, viewer_bundle, xml
 from panachain.records.canonical import BLANKS, BOM
@@ -185,7 +185,7 @@ class Source:
     """Bytes that a member takes in its archive; None for a file of its own."""
     closed_by: tuple[str, ...] = ()
     """Sections that close the document that it is as a whole; known once its records were read."""
-    ahead: Callable[[], Sequence[tuple[Piece, ReadWords | None]] | None] | None = field(
+    ahead: Callable[[], Sequence[tuple[Piece, ReadBefore | None]] | None] | None = field(
         default=None, repr=False, compare=False
     )
     """Gives what another process read of it (`reading_ahead.py`), or None: then it is read here."""
@@ -302,11 +302,11 @@ class Source:
             raise self.error
         ahead = None if self.ahead is None or self._content is None else self.ahead()
         found = ahead if ahead is not None else ((piece, None) for piece in self._pieces())
-        for part, (piece, words) in enumerate(found):
+        for part, (piece, known) in enumerate(found):
             category = self._settled(piece.category)
             emergency = piece.emergency and category is piece.category
             yield PlainRecord(
-                category, piece.year, piece.media_type, piece.content, self.identity, part, emergency, words
+                category, piece.year, piece.media_type, piece.content, self.identity, part, emergency, known
             )
         # Whoever wants them again has the file read again.
         self._content = None

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from panachain.errors import IntegrityError
-from panachain.records.versions import PRINT_SIZE, STATES, Bundle, Version
+from panachain.records.versions import PRINT_SIZE, STATES, Bundle, Entry, Version
 
 MAX_ROWS: Final = 400_000
 """Entries that the lists of one envelope name together: more than one record of 32 MiB holds."""
@@ -54,6 +54,34 @@ class VersionList:
             raise IntegrityError(
                 f"its hospital listed {len(self.versions)} resources in it, and other ones are there ({len(held)})"
             )
+
+
+def to_told(bundle: Bundle) -> list[Any]:
+    """Return the entries of a record in plain values, for whoever has its content: `from_told` reads them."""
+    return [len(bundle.before), [len(entry.text) for entry in bundle.entries], to_row(VersionList.of(bundle, 0))]
+
+
+def from_told(told: Sequence[Any], content: bytes) -> Bundle:
+    """Return the entries of a record.
+
+    Args:
+        told: from `to_told`.
+        content: of the record.
+
+    Raises:
+        IntegrityError, TypeError, ValueError: they aren't those of this content.
+    """
+    at, sizes, row = told
+    before, texts = content[:at], []
+    for size in sizes:
+        texts.append(content[at : at + size])
+        at += size + 1
+    [listed] = from_rows([row])
+    entries = tuple(Entry(text, version) for text, version in zip(texts, listed.versions, strict=True))
+    bundle = Bundle(before, entries, listed.newest_first)
+    if bundle.holding(range(len(entries))) != content:
+        raise ValueError("the entries of another content")
+    return bundle
 
 
 def to_row(one: VersionList) -> list[Any]:

@@ -17,6 +17,7 @@ from hashlib import sha256
 from typing import Any, Final, TypeVar
 
 from panachain.errors import InputError
+from panachain.model.records import PlainRecord
 from panachain.records.canonical import Cutter, fingerprint_text, literal
 
 PRINT_SIZE: Final = 16
@@ -79,6 +80,20 @@ class Bundle:
     def holding(self, places: Iterable[int]) -> bytes:
         """Return the text of the record with some of its entries, each with its very bytes."""
         return self.before + b",".join(self.entries[place].text for place in places) + b"]}"
+
+
+def bundle_in(record: PlainRecord) -> Bundle | None:
+    """Return the entries of a record as `bundle_of`; those that were read with its content, if there are any.
+
+    Raises:
+        InputError: as `bundle_of`, or the content isn't held.
+    """
+    known = record.known
+    if known is not None and known.content is record.content and isinstance(known.bundle, Bundle):
+        return known.bundle
+    if not isinstance(record.content, bytes):
+        raise InputError("a Bundle that isn't held")
+    return bundle_of(record.content)
 
 
 def bundle_of(content: bytes) -> Bundle | None:

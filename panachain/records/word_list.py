@@ -220,17 +220,30 @@ def seal(contents: Sequence[bytes | None], envelope_key: EnvelopeKey) -> list[by
         TooLargeError: a list doesn't take so much, so no reader would take it: whoever publishes asks `Room` first.
         IntegrityError: as `TooLargeError`, for the number of terms or places; or what is given isn't of `packed`.
     """
-    return seal_body(body_of(contents), envelope_key)
+    return seal_made(made_of(contents), envelope_key)
 
 
-def seal_body(body: bytes, envelope_key: EnvelopeKey) -> list[bytes]:
+def made_of(contents: Sequence[bytes | None]) -> bytes:
+    """Return what is padded and sealed as a list, in whichever process: the same bytes for the same words.
+
+    Args:
+        contents: as `seal` takes them.
+
+    Raises:
+        TooLargeError, IntegrityError: as `seal`.
+    """
+    body = body_of(contents)
+    return len(body).to_bytes(_SIZE, "big") + compress(body)
+
+
+def seal_made(made: bytes, envelope_key: EnvelopeKey) -> list[bytes]:
     """Return the segments of a sealed list.
 
     Args:
-        body: from `body_of`.
+        made: from `made_of`.
         envelope_key: of the envelope whose contents it lists.
     """
-    plain = padding.pad(len(body).to_bytes(_SIZE, "big") + compress(body))
+    plain = padding.pad(made)
     return list(stream.seal_segments(plain, envelope_key.words_key(), labels.ENVELOPE_WORDS))
 
 

@@ -26,7 +26,7 @@ from panachain.records.journal import Batch, Journal
 from panachain.records.journal_erased import Erasing
 from panachain.records.journal_resources import KnownResource
 from panachain.records.journal_withdrawn import Withdrawing
-from panachain.records.publish import BatchBuilder, Bodies, PreparedBatch, bodies_here
+from panachain.records.publish import BatchBuilder, Lists, PreparedBatch, lists_here
 from panachain.sdk.network import Network
 from panachain.sdk.own_history import OwnHistory
 
@@ -73,11 +73,11 @@ class Batches:
         self.learn(patient)
         return self.journal.has_any(patient)
 
-    def begin(self, bodies: Bodies = bodies_here) -> BatchBuilder:
+    def begin(self, lists: Lists = lists_here) -> BatchBuilder:
         """Return an empty batch that follows the hospital's newest one on chain.
 
         Args:
-            bodies: makes its lists of words.
+            lists: makes its lists of words.
 
         Raises:
             IntegrityError: the chain, as it is seen, has fewer batches than were mined of the journal's.
@@ -96,7 +96,7 @@ class Batches:
             previous=CID(DAG_CBOR, manifests[-1]) if manifests else None,
             at=int(self._network.clock()),
             merging=self.history.merging(self.journal, sequence),
-            bodies=bodies,
+            lists=lists,
         )
 
     def send(

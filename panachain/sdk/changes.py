@@ -28,6 +28,7 @@ from panachain.records.versions import (
     PRINT_SIZE,
     Bundle,
     Version,
+    bundle_in,
     bundle_of,
     deletion_print,
     instant,
@@ -167,7 +168,7 @@ class Changes:
         self._routed, self._bundled = {}, True
         scope = Scope.of(record.category, record.year).text
         content = record.content
-        bundle = bundle_of(content)
+        bundle = bundle_in(record)
         if bundle is None:
             record = _placed(record, wishes)
             scope = Scope.of(record.category, record.year).text

@@ -91,7 +91,7 @@ class Publishing:
             else:
                 batches.reconcile()
                 wait = self.network.config.jitter if self.jitter is None else duration(self.jitter, name="jitter")
-                Upload(batches, tally, persons, jitter=wait, now=now, bodies=readers.bodies).run(ahead)
+                Upload(batches, tally, persons, jitter=wait, now=now, lists=readers.lists).run(ahead)
                 if self.verify:
                     tally.read_back = batches.history.read_back(batches.journal, tally.named)
         tally.check()

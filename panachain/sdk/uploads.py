@@ -25,7 +25,7 @@ from panachain.records.jitter import Delay, delay
 from panachain.records.journal import Published
 from panachain.records.likeness import of_record
 from panachain.records.pairing import Pairing
-from panachain.records.publish import BatchBuilder, Bodies, bodies_here
+from panachain.records.publish import BatchBuilder, Lists, lists_here
 from panachain.records.sources import Source
 from panachain.records.split import MEDIA_TYPE
 from panachain.records.walk import spelled, unpublished
@@ -297,7 +297,7 @@ class Upload:
         jitter: int,
         now: int,
         delay: Delay = delay,
-        bodies: Bodies = bodies_here,
+        lists: Lists = lists_here,
     ) -> None:
         """Take what an upload needs.
 
@@ -308,7 +308,7 @@ class Upload:
             jitter: seconds that a record waits at most.
             now: Unix seconds, one time for the whole round.
             delay: draws how long a record waits.
-            bodies: makes lists of words.
+            lists: makes lists of words.
         """
         self._batches = batches
         self._journal = batches.journal
@@ -317,7 +317,7 @@ class Upload:
         self._jitter = jitter
         self._now = now
         self._delay = delay
-        self._bodies = bodies
+        self._lists = lists
         self._changes = Changes(batches.journal.resources, batches.resource_key)
         self._builder: BatchBuilder | None = None
         self._done: list[_Name] = []
@@ -386,7 +386,7 @@ class Upload:
             if leads and self._builder is not None and self._builder.full:
                 self._send()
             self._batches.learn(pairing.patient)
-            self._builder = self._builder or self._batches.begin(self._bodies)
+            self._builder = self._builder or self._batches.begin(self._lists)
             for record in new:
                 bundle = change.bundle if record is change.record else None
                 wordless = self._builder.wordless

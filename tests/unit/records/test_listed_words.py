@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from unittest.mock import patch
 
-from panachain.model.records import PlainRecord, ReadWords
+from panachain.model.records import PlainRecord, ReadBefore
 from panachain.model.scope import Category
 from panachain.records import word_list
 from panachain.records.listed_words import listed_words
@@ -21,7 +21,7 @@ def test_words_are_read_where_nobody_read_them() -> None:
 
 
 def test_those_that_were_read_with_a_content_count_for_no_other_one() -> None:
-    known = replace(NOTE, words=ReadWords(NOTE.content, b"known", (5, 1, 1, 0)))  # type: ignore[arg-type]
+    known = replace(NOTE, known=ReadBefore(NOTE.content, b"known", (5, 1, 1)))  # type: ignore[arg-type]
     assert listed_words(known, None) == (b"known", Room(5, 1, 1))
     assert listed_words(replace(known, year=2023), None).packed == b"known"
     assert listed_words(replace(known, content=b"sodium"), None) == listed_words(replace(NOTE, content=b"sodium"), None)

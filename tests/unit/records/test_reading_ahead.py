@@ -25,7 +25,7 @@ from panachain.records.reading_ahead import Readers
 from panachain.records.sensitivity import PROFILES, Profile
 from panachain.records.sources import Source, find_sources
 from panachain.records.split import MEDIA_TYPE
-from panachain.records.versions import bundle_of
+from panachain.records.versions import bundle_in, bundle_of
 from panachain.records.word_list import Room
 from tests.support import shared
 from tests.unit.records.pdfs import pdf
@@ -109,6 +109,7 @@ def words(record: PlainRecord) -> ListedWords:
     known = None
     if record.media_type == MEDIA_TYPE and isinstance(record.content, bytes):
         known = bundle_of(record.content)
+        assert bundle_in(record) == known
     return listed_words(record, known)
 
 
@@ -155,21 +156,21 @@ class TestTheSame:
                 for source, _ in readers.sources(sources(paths, PROFILES["default"]), everything)
                 for record in source.whole()
             ]
-        assert all(one.words is not None for one in found)
+        assert all(one.known is not None for one in found)
         other = bundle(observation(5, "sodium"))
         taken = replace(found[0], content=other)
-        assert listed_words(taken, None) == listed_words(replace(taken, words=None), None)
+        assert listed_words(taken, None) == listed_words(replace(taken, known=None), None)
         # The very same object is what counts.
-        assert listed_words(found[0], None).packed is found[0].words.packed  # type: ignore[union-attr]
+        assert listed_words(found[0], None).packed is found[0].known.packed  # type: ignore[union-attr]
 
     def test_lists_of_words_are_the_same(self) -> None:
         lists: list[list[bytes | None] | None] = []
         for number in range(40):
             record = PlainRecord(Category.LABORATORY, 2024, MEDIA_TYPE, bundle(observation(number)), b"")
             lists.append(None if number % 7 == 3 else [words(record).packed, None, b""])
-        expected = [None if one is None else word_list.body_of(one) for one in lists]
+        expected = [None if one is None else word_list.made_of(one) for one in lists]
         with Asking(1) as readers:
-            assert list(readers.bodies(lists)) == expected
+            assert list(readers.lists(lists)) == expected
             assert readers.answered > 20
 
     def test_an_error_on_the_way_to_a_source_comes_in_its_place(self, files: Path) -> None:
