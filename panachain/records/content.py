@@ -294,7 +294,8 @@ def _seal_file(content: FileContent, key: bytes, context: bytes, store: BlobStor
         # Compressed content can be read from its beginning only, so images and the like stay as they are.
         if not seekable and compress.shrinks(source.read_at(0, _SAMPLE)):
             return _seal_compressed(source, key, context, store)
-        digest = source.digest() if content.size <= HASHED else b""
+        # Beside the rest: a hash is one thread's work, and sealing that of all cores.
+        hashed = _Beside(source.digest) if content.size <= HASHED else None
         message = 1 + content.size
         total = padding.padded_size(message)
         sealer = stream.SegmentSealer(key, context)
@@ -311,7 +312,11 @@ def _seal_file(content: FileContent, key: bytes, context: bytes, store: BlobStor
             sealer.seal_into(index, plain, leaf, last=stop == total)
 
         size = stream.sealed_size(total)
-        cid = store.add_made(size, make)
+        try:
+            cid = store.add_made(size, make)
+        finally:
+            # In any case: it reads the file, which is closed behind this.
+            digest = b"" if hashed is None else hashed.result()
         source.check_unchanged()
         return Sealed(cid, size, digest, sealer.header, None)
 
@@ -329,6 +334,35 @@ def _seal_compressed(source: _Source, key: bytes, context: bytes, store: BlobSto
     cid = store.add_file(segments())
     source.check_unchanged()
     return Sealed(cid, sum(sizes), hasher.digest() if hasher else b"", b"", None)
+
+
+class _Beside(threading.Thread):
+    """A piece of work in a thread of its own, begun at once."""
+
+    def __init__(self, work: Callable[[], bytes]) -> None:
+        super().__init__(name="beside")
+        self._work = work
+        self._result = b""
+        self._failure: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        """Do it; a failure is kept for whoever asks for the result."""
+        try:
+            self._result = self._work()
+        except BaseException as exc:  # noqa: BLE001
+            self._failure = exc
+
+    def result(self) -> bytes:
+        """Wait for the result.
+
+        Raises:
+            BaseException: what the work raised.
+        """
+        self.join()
+        if self._failure is not None:
+            raise self._failure
+        return self._result
 
 
 class _Source:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import os
 import random
+import threading
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from panachain.crypto import stream
-from panachain.errors import InputError, IntegrityError, UsageError
+from panachain.errors import DiskError, InputError, IntegrityError, UsageError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.records import FileContent
 from panachain.records import content
@@ -166,6 +167,26 @@ def test_a_file_that_changes_while_it_is_read_is_not_published(store: EmbeddedSt
         seal_content(plain, KEY, CONTEXT, Growing(tmp_path / "other"))
     with pytest.raises(InputError, match="can't be read"):
         seal_content(FileContent(tmp_path / "missing", 5), KEY, CONTEXT, store)
+
+
+def test_what_hashes_beside_a_failure_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = in_file(tmp_path, os.urandom(9 * MIB))
+    hashed: list[str] = []
+    digest = content._Source.digest
+
+    def watched(source: content._Source) -> bytes:
+        hashed.append(threading.current_thread().name)
+        return digest(source)
+
+    class Full(EmbeddedStore):
+        def add_made(self, size: int, make: object) -> CID:
+            raise DiskError("no room")
+
+    monkeypatch.setattr(content._Source, "digest", watched)
+    with pytest.raises(DiskError, match="no room"):
+        seal_content(plain, KEY, CONTEXT, Full(tmp_path / "full"))
+    assert hashed == ["beside"]
+    assert "beside" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_tink_opens_it(store: EmbeddedStore) -> None:
