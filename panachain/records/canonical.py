@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any, BinaryIO, Final, NoReturn
@@ -34,8 +35,6 @@ _WINDOW: Final = 1 << 20
 """Bytes that a cutter reads at once."""
 _BATCHES: Final = (1 << 14, 3 << 14, 1 << 17)
 """Bytes in which a cutter looks for several items at once: few, then more."""
-_LEAST_OBJECT: Final = len(b'{"":')
-"""Bytes that an object takes before the one in it begins."""
 _SAFE_DEPTH: Final = 1 << 14
 """Nesting that a decoder in C survives. Python's own limit guards it by default, but other packages raise that."""
 
@@ -307,10 +306,9 @@ class Cutter:
                 end = self._buffer.rfind(b"]", self._at)
             if end <= self._at:
                 continue
-            text = b"[%b]" % self._buffer[self._at : end]
-            # Lists are few and quickly counted; objects only where the size doesn't tell that they can't be too many.
-            lists = text.count(b"[") if size > _SAFE_DEPTH else 0
-            if lists + len(text) // _LEAST_OBJECT > _SAFE_DEPTH and lists + text.count(b"{") > _SAFE_DEPTH:
+            text = b"".join((b"[", memoryview(self._buffer)[self._at : end], b"]"))
+            # Counting takes as long as reading: only where nothing else keeps the decoder from going too deep.
+            if sys.getrecursionlimit() > _SAFE_DEPTH and text.count(b"[") + text.count(b"{") > _SAFE_DEPTH:
                 break
             try:
                 # If this much is a list, then its items are ours: JSON can be read in one way only.

@@ -67,9 +67,11 @@ def names_of(resource: dict[str, Any], full_url: Any = None) -> tuple[bytes, ...
 def references_in(compact: bytes) -> frozenset[bytes]:
     """Return the references in a resource's JSON without blanks that may carry meaning, never too few."""
     pieces = compact.split(_MARK)
-    targets = set()
-    if may_have_contents(compact):
-        targets |= {_plain(_text(url)) for url in _URL.findall(compact)}
+    urls = _URL.findall(compact)
+    # Most are requests of the Bundle, such as `Observation`: to look for files costs more than to keep them.
+    targets = {url for url in urls if b"/" not in url}
+    if len(targets) < len(urls) and may_have_contents(compact):
+        targets |= {_plain(_text(url)) for url in urls}
     # What stands right before a reference names its element, or opens a list: in doubt it carries meaning.
     for after in [
         after

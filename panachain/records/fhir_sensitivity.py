@@ -8,7 +8,7 @@ Follows FHIR R4 (Coding, CodeableConcept, Reference, Security Labels) and HL7 v3
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from re import compile as regex
@@ -17,6 +17,7 @@ from typing import Any, Final
 from panachain.model.scope import RESTRICTED, Category
 from panachain.records.fhir_references import CONTEXT
 from panachain.records.sensitivity import Finding, Matcher, category_of_kinds, matcher_of
+from panachain.records.sensitivity.matcher import NUMBER
 from panachain.records.sensitivity.systems import canonical_system
 from panachain.records.sensitivity.tables import rows
 from panachain.records.texts import findings_in, text_of
@@ -79,7 +80,8 @@ def _tokens() -> str:
     return f'"((?=[{letters}]){_any_of(tails)})'
 
 
-_TOKENS: Final = tuple(regex(begin + _tokens().encode()) for begin in (rb",", rb"\{"))
+_LATER: Final = regex(b"," + _tokens().encode()).findall
+_FIRST: Final = regex(rb"\{" + _tokens().encode()).findall
 """Members of JSON without blanks that may tell something, with their values, and members that may be labels or files;
 the walk decides. One pattern for members that follow another one, and one for the first: most quotes are a value's."""
 _LABEL_TOKENS: Final = frozenset({b"security", b'confidentiality":'})
@@ -95,6 +97,8 @@ _LABELS: Final = frozenset({"security", "securityLabel"})
 _ELSEWHERE: Final = _LABELS | {"meta"}
 """Members that `_labels` looks at."""
 _INLINE: Final = b"inline-sec-label"
+_NUMBER: Final = regex(rf'[A-Za-z]*":"({NUMBER})'.encode())
+"""A member whose value is a code that `Matcher.numbers_that_may_tell` knows."""
 _MOST_KNOWN: Final = 1 << 17
 """Values that are remembered, of at most so many bytes each."""
 _LONGEST_KNOWN: Final = 256
@@ -114,29 +118,37 @@ def findings(resource: dict[str, Any], compact: bytes | None = None, matcher: Ma
         matcher: None takes the default profile's.
     """
     used = matcher or matcher_of()
-    labelled, tells = (True, True) if compact is None else _may_tell(compact, used)
-    if not labelled and not tells:
-        # Most resources.
-        return []
+    labelled = tells = True
+    if compact is not None:
+        tokens = _LATER(compact) + _FIRST(compact)
+        # A search names codes in its query.
+        searches = b"?" in compact and _SEARCH.search(compact) is not None
+        if not searches and used.harmless.issuperset(tokens):
+            # Most resources.
+            return []
+        labelled, tells = _may_tell(tokens, compact, used)
+        tells = tells or searches
     found = list(_labels(resource)) if labelled else []
     if tells:
         found += _walk(resource, used)
     return list(dict.fromkeys(found))
 
 
-def _may_tell(compact: bytes, matcher: Matcher) -> tuple[bool, bool]:
+def _may_tell(tokens: list[bytes], compact: bytes, matcher: Matcher) -> tuple[bool, bool]:
     """Return whether labels, and whether codes or texts in a resource could tell something: never too seldom.
 
     Values that were seen before are remembered.
     """
-    tokens = [token for pattern in _TOKENS for token in pattern.findall(compact)]
-    # A search names codes in its query.
-    tells = b"?" in compact and _SEARCH.search(compact) is not None
-    if matcher.harmless.issuperset(tokens):
-        return False, tells
     unknown = set(tokens) - matcher.harmless
+    numbers = {one: found[1].decode() for one in unknown if (found := _NUMBER.fullmatch(one))}
+    if numbers:
+        # Codes of which each resource may have other ones.
+        tell = matcher.numbers_that_may_tell(numbers.values())
+        harmless = [one for one, number in numbers.items() if number not in tell] if tell else numbers
+        unknown.difference_update(harmless)
+        _remember(matcher.harmless, harmless)
     labelled = not unknown.isdisjoint(_LABEL_TOKENS) or (b'valueCoding":' in unknown and _INLINE in compact)
-    return labelled, tells or _FILE in unknown or not all(_is_harmless(one, matcher) for one in unknown)
+    return labelled, _FILE in unknown or not all(_is_harmless(one, matcher) for one in unknown)
 
 
 def _is_harmless(token: bytes, matcher: Matcher) -> bool:
@@ -149,12 +161,19 @@ def _is_harmless(token: bytes, matcher: Matcher) -> bool:
         return False
     value = value[1:]
     if not value:
+        # Nothing, or a member that may be a label, which is looked at each time.
         return True
     tells = matcher.may_tell(value.decode("utf-8", "replace"))
-    kept = matcher.telling if tells else matcher.harmless
-    if len(kept) < _MOST_KNOWN and len(token) <= _LONGEST_KNOWN:
-        kept.add(token)
+    if len(token) <= _LONGEST_KNOWN:
+        _remember(matcher.telling if tells else matcher.harmless, (token,))
     return not tells
+
+
+def _remember(kept: set[bytes], tokens: Collection[bytes]) -> None:
+    if len(kept) + len(tokens) > _MOST_KNOWN:
+        # Most of them won't come again; what does is known again soon.
+        kept.clear()
+    kept.update(tokens)
 
 
 def _walk(resource: dict[str, Any], matcher: Matcher) -> Iterator[Finding]:
@@ -231,7 +250,7 @@ def _labels(resource: dict[str, Any]) -> Iterator[Finding]:
             if name in _LABELS or (name == "valueCoding" and str(item.get("url", "")).endswith(_INLINE.decode())):
                 for coding in _codings(value):
                     yield from label_findings(str(coding.get("system", "")), str(coding.get("code", "")))
-            elif name == "confidentiality" and value in _CONFIDENTIAL:
+            elif name == "confidentiality" and isinstance(value, str) and value in _CONFIDENTIAL:
                 yield Finding(UNKNOWN_LABEL, tells=True, rule=f"confidentiality {value}")
             elif isinstance(value, (dict, list)):
                 stack.append(value)

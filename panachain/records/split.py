@@ -257,7 +257,7 @@ class _Entry(NamedTuple):
 
     def asked(self) -> _Entry:
         """Return it with what it refers to; most sources hold nothing that is closed, and none of theirs is asked."""
-        return self._replace(references=references_in(self.compact), compact=b"")
+        return _Entry(*self[:7], b"", references_in(self.compact), self.emergency)
 
 
 def _split(

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
-from functools import cache, cached_property, lru_cache
+from collections.abc import Collection, Iterable, Iterator
+from functools import cache, lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
@@ -77,6 +77,13 @@ _BEGINNING: Final = 5
 """Letters of a phrase by which a text is looked through first."""
 _BEGINS: Final = re.compile(r"(?<![a-z0-9])(?=(.{1,5}))")
 """What stands wherever a phrase could begin."""
+_NEVER: Final = "(?!)"
+"""A pattern that nothing matches."""
+_WORD_ENDS: Final = re.compile(r"(?![a-z0-9])")
+_REST_OF_WORD: Final = re.compile(r"[a-z]*")
+NUMBER: Final = "[0-9]{1,5}-[0-9]|[0-9]{6}|[0-9]{8,18}"
+"""Codes of LOINC and SNOMED CT, and many of RxNorm, as a pattern: no range holds one, no phrase begins like one, and
+every system spells them as they are."""
 
 
 class _Range(NamedTuple):
@@ -128,23 +135,26 @@ class Matcher:
         """Tell whether a value could be sensitive as a code of any system, or as a display: never too seldom."""
         return len(value) > _LONGEST or self._tells(value)
 
+    def numbers_that_may_tell(self, numbers: Collection[str]) -> set[str]:
+        """Return those of some codes of the form NUMBER of which `may_tell` says yes, at one look."""
+        found = set(_numbers().intersection(numbers))
+        return found.union(filter(self._is_near, numbers)) if self.profile.hints else found
+
     def _may_tell(self, value: str) -> bool:
+        found: list[Finding] = []
         # No code has a blank inside, and of most systems no part of a value counts: what follows is a display.
-        systems = _CUT if " " in value.strip() else None
-        if any(
-            canonical_code(one, value) in codes
-            for one, codes in _by_spelling().items()
-            if not systems or one in systems
-        ):
-            return True
+        for spelling, codes, ranged, form in _cut_spellings() if " " in value.strip() else _spellings():
+            code = canonical_code(spelling, value)
+            if code in codes:
+                return True
+            if form.fullmatch(code):
+                found += [one for system in ranged for one in _by_range(system, code)]
         if "/" in value and self.address(value):
             return True
         if ":" in value and any(one in _codes_of()["snomed"] for one in concepts(value)):
             return True
-        if self.profile.hints and any(self._closes(one) for name in _NUMBERED for one in _by_number(name, value)):
+        if self.profile.hints and self._is_near(value):
             return True
-        ranges = (one for one in _ranges() if not systems or one in systems)
-        found = [one for system in ranges for one in _by_range(system, canonical_code(system, value))]
         text = plain_text(value)
         if _beginnings().may_find(text):
             found += [one for name in _VOCABULARIES for one in vocabulary(name).findings(text)]
@@ -153,6 +163,9 @@ class Matcher:
     def _look(self, system: str, code: str, display: str) -> tuple[Finding, ...]:
         # Long texts don't come again, and would fill the memory.
         return (self._remembered if len(display) <= _SHORT else self._match)(system, code, display)
+
+    def _is_near(self, value: str) -> bool:
+        return any(self._closes(one) for name in _NUMBERED for one in _by_number(name, value))
 
     def _closes(self, found: Finding) -> bool:
         return found.kind in self.profile.kinds and (found.tells or self.profile.hints)
@@ -180,7 +193,8 @@ def matcher_of(profile: Profile = DEFAULT) -> Matcher:
 def _by_code(system: str, code: str) -> Iterator[Finding]:
     codes = concepts(code) if system == "snomed" else [canonical_code(system, code)]
     for one in codes:
-        for kind, tells, display, source in listed().get((system, one), ()):
+        for kind, display, source in listed().get((system, one), ()):
+            tells = source == "codes" or not only_hints(kind, display)
             yield Finding(kind, tells, f"{source}: {system} {one} {display}".rstrip())
     if system in FORMS:
         yield from _by_range(system, codes[0])
@@ -250,19 +264,23 @@ class Vocabulary:
                 self._stems.append((phrase, kind, tells))
             else:
                 self._whole.setdefault(phrase, []).append((kind, tells))
-        whole = [phrase for phrase in (*self._whole, *(one[0] for one in self._stems)) if not phrase.startswith("*")]
-        self._begins = {
-            length: frozenset(one.rstrip("*")[:_BEGINNING] for one in whole if _length(one) == length)
-            for length in sorted({_length(one) for one in whole})
-        }
-        """The first letters of all phrases, by how many they are: most texts have no word that begins so."""
-        self._ends = [stem.strip("*") for stem, _, _ in self._stems if stem.startswith("*")]
         # The longest first: `alcohol use disorder` before `alcohol use`.
         self.phrases = sorted({*self._whole, *(stem for stem, _, _ in self._stems)}, key=len, reverse=True)
-
-    @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        return re.compile("(?<![a-z0-9])(?:" + "|".join(map(_as_pattern, self.phrases)) + ")")
+        begun = [phrase for phrase in self.phrases if not phrase.startswith("*")]
+        lengths = {min(len(phrase.rstrip("*")), _BEGINNING) for phrase in begun}
+        self._begins = {
+            length: frozenset(one[:length] for one in begun if min(len(one.rstrip("*")), _BEGINNING) == length)
+            for length in sorted(lengths)
+        }
+        """The first letters of phrases, by how many they are: most texts have no word that begins so."""
+        self._least = min(lengths, default=0)
+        self._begun: dict[str, list[str]] = {}
+        """Phrases by the fewest first letters."""
+        for phrase in begun:
+            self._begun.setdefault(phrase[: self._least], []).append(phrase)
+        self._ends = [phrase for phrase in self.phrases if phrase.startswith("*")]
+        self._ending = re.compile("|".join(re.escape(one.strip("*")) for one in self._ends) or _NEVER)
+        """The letters of phrases that are the end of a word."""
 
     def may_find(self, text: str) -> bool:
         """Tell whether a plain text could tell something; says no quickly, and never wrongly."""
@@ -270,7 +288,7 @@ class Vocabulary:
         for length, known in self._begins.items():
             if not known.isdisjoint(begins if length == _BEGINNING else [one[:length] for one in begins]):
                 return True
-        return any(one in text for one in self._ends)
+        return self._ending.search(text) is not None
 
     def findings(self, text: str, *, weakened: bool = False) -> Iterator[Finding]:
         """Yield what a plain text tells.
@@ -281,29 +299,56 @@ class Vocabulary:
         """
         if not self.may_find(text):
             return
-        for hit in self._pattern.finditer(text):
-            found = hit[0]
+        for start, end in self._hits(text):
+            found = text[start:end]
             entries = self._whole.get(found) or [
                 (kind, tells) for stem, kind, tells in self._stems if _fits(stem, found)
             ]
             for kind, tells in entries:
-                weak = weakened and kind in _DENIABLE and _is_weak(text, *hit.span())
+                weak = weakened and kind in _DENIABLE and _is_weak(text, start, end)
                 yield Finding(kind, tells and not weak, f"{self._name}: {found}")
 
-
-def _length(phrase: str) -> int:
-    return min(len(phrase.rstrip("*")), _BEGINNING)
+    def _hits(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield where phrases stand, from left to right: the longest of those at a place, and none inside another."""
+        ends = self._ends if self._ending.search(text) else []
+        last = 0
+        for place in _BEGINS.finditer(text):
+            phrases = self._begun.get(place[1][: self._least], [])
+            start = place.start()
+            if start < last or not (phrases or ends):
+                continue
+            if ends:
+                phrases = sorted(phrases + ends, key=len, reverse=True)
+            for phrase in phrases:
+                end = _end_of(phrase, text, start)
+                if end:
+                    yield start, end
+                    last = end
+                    break
 
 
 def _is_weak(text: str, start: int, end: int) -> bool:
     return bool(_BEFORE.search(text[max(0, start - _REACH) : start]) or _AFTER.match(text, end))
 
 
-def _as_pattern(phrase: str) -> str:
-    stem = re.escape(phrase.strip("*"))
-    before = "[a-z0-9,-]*" if phrase.startswith("*") else ""
-    after = "[a-z]*" if phrase.endswith("*") else "(?![a-z0-9])"
-    return before + stem + after
+def _end_of(phrase: str, text: str, start: int) -> int:
+    """Return where a phrase ends that stands at a place where a word may begin, or 0 if it doesn't stand there."""
+    letters = phrase.strip("*")
+    if phrase.startswith("*"):
+        found = _ending(phrase).match(text, start)
+    elif text.startswith(letters, start):
+        found = (_REST_OF_WORD if phrase.endswith("*") else _WORD_ENDS).match(text, start + len(letters))
+    else:
+        return 0
+    return found.end() if found else 0
+
+
+@cache
+def _ending(phrase: str) -> re.Pattern[str]:
+    """Return the pattern of a word that a phrase with a star before it is the end of."""
+    return re.compile(
+        "[a-z0-9,-]*" + re.escape(phrase.strip("*")) + ("[a-z]*" if phrase.endswith("*") else _WORD_ENDS.pattern)
+    )
 
 
 def _fits(stem: str, word: str) -> bool:
@@ -354,27 +399,56 @@ def _codes_of() -> dict[str, frozenset[str]]:
     return {one: frozenset(code for system, code in listed() if system == one) for one in systems}
 
 
-@cache
-def _by_spelling() -> dict[str, frozenset[str]]:
-    """Return the listed codes of all systems that are spelled alike, by one of these systems."""
-    found: dict[str, frozenset[str]] = {}
-    for system, codes in _codes_of().items():
-        one = spelled_like(system)
-        found[one] = found.get(one, frozenset()) | codes
-    return found
+class _Spelling(NamedTuple):
+    """How some systems spell codes."""
+
+    system: str
+    """The one that stands for all of them."""
+    codes: frozenset[str]
+    """Their listed codes."""
+    ranged: tuple[str, ...]
+    """Those of them that have ranges."""
+    form: re.Pattern[str]
+    """What their codes look like: one look at all of these."""
 
 
 @cache
-def listed() -> dict[tuple[str, str], list[tuple[str, bool, str, str]]]:
-    """Return (kind, whether it tells, display, value set) of each listed code, by its system and its spelling there."""
-    found: dict[tuple[str, str], list[tuple[str, bool, str, str]]] = {}
+def _spellings() -> tuple[_Spelling, ...]:
+    """Return all systems that have codes or ranges, those together that are spelled alike: each costs every value."""
+    systems: dict[str, list[str]] = {}
+    for one in dict.fromkeys((*_codes_of(), *_ranges())):
+        systems.setdefault(spelled_like(one), []).append(one)
+    found: list[_Spelling] = []
+    for one, alike in systems.items():
+        codes = frozenset[str]().union(*(_codes_of().get(same, ()) for same in alike))
+        ranged = tuple(same for same in alike if same in _ranges())
+        form = "|".join(f"(?:{FORMS[same].pattern})" for same in ranged) or _NEVER
+        found.append(_Spelling(one, codes, ranged, re.compile(form)))
+    return tuple(found)
+
+
+@cache
+def _cut_spellings() -> tuple[_Spelling, ...]:
+    return tuple(one for one in _spellings() if one.system in _CUT)
+
+
+@cache
+def _numbers() -> frozenset[str]:
+    """Return what of the form NUMBER is a listed code of any system."""
+    return frozenset(code for codes in _codes_of().values() for code in codes if re.fullmatch(NUMBER, code))
+
+
+@cache
+def listed() -> dict[tuple[str, str], list[tuple[str, str, str]]]:
+    """Return (kind, display, value set) of each listed code, by its system and its spelling there."""
+    found: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
     for source in ("codes", "leap"):
         for system, code, kind, display in rows(source):
-            tells = source == "codes" or not only_hints(kind, display)
-            found.setdefault((system, canonical_code(system, code)), []).append((kind, tells, display, source))
+            found.setdefault((system, canonical_code(system, code)), []).append((kind, display, source))
     return found
 
 
+@lru_cache(maxsize=1 << 12)
 def only_hints(kind: str, display: str) -> bool:
     """Tell whether what a listed code's display names only hints at the condition."""
     text = plain_text(display)

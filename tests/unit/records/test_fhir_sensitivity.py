@@ -168,3 +168,9 @@ def test_a_name_that_tells_what_a_clinic_treats_is_told_apart_from_what_a_record
     assert one.rule == f"{PLACE}serviceProvider, words: mental health"
     (other,) = findings({"resourceType": "Encounter", "reasonCode": [{"text": "Riverside Mental Health Center"}]})
     assert other.rule == "words: mental health"
+
+
+@pytest.mark.parametrize("value", [{"code": "R"}, ["R"], 1, None])
+def test_a_confidentiality_that_is_no_code_stops_nothing(value: Any) -> None:
+    assert kinds({"resourceType": "Composition", "confidentiality": value}) == set()
+    assert kinds({"confidentiality": value, "code": {"coding": [{"system": ICD, "code": "F1123"}]}}) == {"OPIOIDUD"}

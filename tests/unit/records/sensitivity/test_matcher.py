@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
+import re
+
 import pytest
 
 from panachain.records.sensitivity import PROFILES, Finding, category_of_kinds, matcher, matcher_of
-from panachain.records.sensitivity.matcher import neighbours, plain_text
-from panachain.records.sensitivity.systems import canonical_system
+from panachain.records.sensitivity.matcher import NUMBER, neighbours, plain_text
+from panachain.records.sensitivity.systems import FORMS, canonical_code, canonical_system
 from panachain.records.sensitivity.tables import rows
 
 ICD = "http://hl7.org/fhir/sid/icd-10-cm"
@@ -150,6 +153,49 @@ def test_a_finding_says_which_rule_it_follows() -> None:
     (one, *_) = matcher_of().look(ICD, "F11.20")
     assert "F11" in one.rule
     assert one.tells
+
+
+class TestNumbers:
+    """Codes that are numbers are looked for at one look; it never says less than the whole look."""
+
+    LENGTHS = tuple(length for length in range(1, 19) if re.fullmatch(NUMBER, "0" * length))
+
+    def test_no_phrase_begins_like_a_number(self) -> None:
+        for name in ("words", "ingredients", "substances"):
+            for phrase in matcher.vocabulary(name).phrases:
+                assert not re.fullmatch("[0-9-]+", phrase.strip("*")[:5]), phrase
+
+    def test_no_range_holds_a_number(self) -> None:
+        """Of all numbers of a length those count that are nearest to the ends of a range."""
+        for system, first, last, *_ in rows("ranges"):
+            for length in self.LENGTHS:
+                digits = [re.match("[0-9]*", end)[0][:length] for end in (first, last)]  # type: ignore[index]
+                near = {int(one or "0") + step for one in digits for step in (-1, 0, 1)}
+                for begin in {f"{one:0{len(digits[0])}}" for one in near if one >= 0}:
+                    for number in (begin.ljust(length, "0")[:length], begin.ljust(length, "9")[:length]):
+                        assert not FORMS[system].fullmatch(number) or not (
+                            first <= number and (number <= last or number.startswith(last))
+                        ), (system, first, last, number)
+            assert not FORMS[system].fullmatch("1-1")
+
+    def test_every_system_with_listed_codes_spells_a_number_as_it_is(self) -> None:
+        for system in {name for name, _ in matcher.listed()}:
+            for number in ("1-1", "12345-6", *("1" * length for length in self.LENGTHS)):
+                assert canonical_code(system, number) == number
+
+    @pytest.mark.parametrize("profile", ["default", "strict", "us-ca-ab352"])
+    def test_they_tell_what_the_whole_look_tells(self, profile: str) -> None:
+        asked, chance = matcher_of(PROFILES[profile]), random.Random(72)
+        listed = [code for _, code in matcher.listed() if re.fullmatch(NUMBER, code)]
+        near = [f"{int(one[:5].rstrip('-')) + 2}-{chance.randrange(10)}" for one in listed if "-" in one]
+        others = [f"{chance.randrange(10**5)}-{chance.randrange(10)}" for _ in range(500)]
+        others += [str(chance.randrange(10**length)).zfill(length) for length in self.LENGTHS for _ in range(50)]
+        some = [*chance.sample(listed, 300), *chance.sample(near, 300), *others]
+        some = [one for one in some if re.fullmatch(NUMBER, one)]
+        assert len(some) > 1000
+        told = asked.numbers_that_may_tell(some)
+        assert told == {one for one in some if asked.may_tell(one)}
+        assert told
 
 
 class TestNeighbours:
