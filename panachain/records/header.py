@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from panachain.crypto import box, kdf, labels, padding, umbral
 from panachain.crypto.commit import EnvelopeKey
@@ -245,24 +245,24 @@ def open_headers(
     """
     slot_key = kdf.deriver(locator_key, labels.HEADER_SLOT)
     signed: list[tuple[bytes, bytes]] = []
-    unsealed: list[tuple[int, _Found, bytes]] = []
+    unsealed: list[tuple[int, bytes, _Found]] = []
     for place, (cid, block) in enumerate(blocks):
-        with suppress(IntegrityError):
+        try:
             _check_size(block, cid)
-            opened = _unsealed(block, slot_key(block[1 : 1 + SALT_SIZE]), cid, likely)
-            likely, envelope_digest, plain = opened
-            signature, encoded = plain[: umbral.SIGNATURE_SIZE], plain[umbral.SIGNATURE_SIZE :]
-            if len(signature) == umbral.SIGNATURE_SIZE:
-                signed.append((_signed(encoded, envelope_digest), signature))
-                found = _Found(cid, hospital, locator_key, likely, envelope_digest, signature)
-                unsealed.append((place, found, encoded))
+            likely, envelope_digest, plain = _unsealed(block, slot_key(block[1 : 1 + SALT_SIZE]), cid, likely)
+        except IntegrityError:
+            continue
+        signature, encoded = plain[: umbral.SIGNATURE_SIZE], plain[umbral.SIGNATURE_SIZE :]
+        if len(signature) == umbral.SIGNATURE_SIZE:
+            signed.append((_signed(encoded, envelope_digest), signature))
+            unsealed.append((place, encoded, _Found(cid, hospital, locator_key, likely, envelope_digest, signature)))
     headers: list[Header | None] = [None] * len(blocks)
     try:
         fitting = _verified(verifying_key, signed, pool)
     except IntegrityError:
         # The hospital's key isn't one.
         return headers
-    for (place, found, encoded), fits in zip(unsealed, fitting, strict=True):
+    for (place, encoded, found), fits in zip(unsealed, fitting, strict=True):
         # As above: what isn't the hospital's is never parsed.
         if fits:
             with suppress(IntegrityError):
@@ -305,13 +305,12 @@ def open_header_of(
     return opened(verifying_key=last)
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(NamedTuple):
     """What is known of a header before its fields are read."""
 
     cid: CID
     hospital: Address
-    locator_key: bytes = field(repr=False)
+    locator_key: bytes
     wrap_index: int
     envelope_digest: bytes
     signature: bytes
@@ -324,12 +323,16 @@ def _check_size(block: bytes, cid: CID) -> None:
 
 def _unsealed(block: bytes, slot_key: bytes, cid: CID, likely: int) -> tuple[int, bytes, bytes]:
     """Return which slot opened, the envelope's digest, and signature ‖ fields."""
-    # Others are of another lane, or unused: the reader can't know which of the four is theirs.
-    slots = [block[start : start + SLOT_SIZE] for start in range(1 + SALT_SIZE, _BODY_START, SLOT_SIZE)]
-    opened = box.open_any(slot_key, slots, labels.HEADER_SLOT, likely=likely)
-    if opened is None:
-        raise IntegrityError(f"header {cid} opens with none of its {SLOTS} slots")
-    index, slot = opened
+    start = 1 + SALT_SIZE + likely * SLOT_SIZE
+    try:
+        index, slot = likely, box.open_one(slot_key, block[start : start + SLOT_SIZE], labels.HEADER_SLOT)
+    except IntegrityError:
+        # Others are of another lane, or unused: the reader can't know which of the four is theirs.
+        slots = [block[start : start + SLOT_SIZE] for start in range(1 + SALT_SIZE, _BODY_START, SLOT_SIZE)]
+        opened = box.open_any(slot_key, slots, labels.HEADER_SLOT, likely=likely)
+        if opened is None:
+            raise IntegrityError(f"header {cid} opens with none of its {SLOTS} slots") from None
+        index, slot = opened
     plain = padding.unpad(box.open_one(slot[:KEY_SIZE], block[_BODY_START:], labels.HEADER_BODY), BODY_SIZE)
     return index, slot[KEY_SIZE:], plain
 
@@ -345,12 +348,12 @@ def _read(encoded: bytes, found: _Found) -> Header:
         publisher, patient, category, year, kind, size, digest, at, content, index, generation, *rest = values
         commitment, inventory, head, replaces, epoch = rest
         # A bool is an int in Python, but not here.
-        for number, most in (
-            *((year, _LAST_YEAR), (size, _MOST_NUMBER), (at, _LAST_SECOND)),
-            *((index, _MOST_NUMBER), (generation, _MOST_NUMBER), (epoch, _MOST_NUMBER)),
-        ):
-            if type(number) is not int or not 0 <= number <= most:
-                raise TypeError("a number that no hospital means")
+        if not (type(year) is type(size) is type(at) is type(index) is type(generation) is type(epoch) is int):
+            raise TypeError("numbers")
+        if min(year, size, at, index, generation, epoch) < 0 or year > _LAST_YEAR or at > _LAST_SECOND:
+            raise ValueError("a number that no hospital means")
+        if max(size, index, generation, epoch) > _MOST_NUMBER:
+            raise ValueError("a number that no hospital means")
         if not (type(digest) is type(commitment) is type(head) is bytes and type(kind) is str):
             raise TypeError("bytes or text")
         if publisher != _raw(found.hospital):

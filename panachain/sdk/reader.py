@@ -262,6 +262,13 @@ class ReadingSession(ActorSession):
         Raises:
             AccessDeniedError: they forbid it.
         """
+        # Each chain as it is now, for all questions: so the answers are of one moment, and its nodes are asked once.
+        with self.network.mainchain.source.pinned(), self.network.sidechain.source.pinned():
+            return self._asked_now(opening, policy_id, since, purpose)
+
+    def _asked_now(
+        self, opening: Opening, policy_id: PolicyId, since: Moment | None, purpose: Purpose | str | None
+    ) -> Asked:
         self._check_registered()
         # 1. Find the policy, read it on the mainchain.
         earliest = 0 if since is None else seconds(since, at=int(self.network.clock()), past=True, name="since")
