@@ -620,11 +620,15 @@ class _Writer:
         try:
             for thread in threads:
                 thread.start()
+            if file is not None:
+                file.make_room(lambda: not failures)
             for thread in threads:
                 thread.join()
         except BaseException as exc:  # noqa: BLE001
             # Whoever interrupts doesn't wait for the rest of the file.
             failures.append(exc)
+            if file is not None:
+                file.release()
             for thread in threads:
                 if thread.ident is not None:
                     thread.join()

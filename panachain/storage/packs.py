@@ -19,6 +19,10 @@ _SYNC_EVERY: Final = 128 << 20
 """Bytes of a large file after which the disk is told to begin: it writes while the rest is sealed."""
 _DIRECT: Final = getattr(os, "O_DIRECT", 0)
 """Flag of a file that is written past the page cache (Linux, open(2)); 0 where a system has none."""
+_REFUSALS: Final = (errno.EINVAL, errno.EOPNOTSUPP)
+"""What a file system says that can't do this for no file; all else is told."""
+_STEP: Final = 16 << 20
+"""Bytes of room that are taken at once: a disk needs no time for it, a file system in memory makes each page."""
 _ALIGNED: Final = 4096
 """Bytes of which a direct write's offset, size and address are multiples: the largest block of a disk of today."""
 
@@ -103,19 +107,51 @@ class LargeFile:
     """
 
     def __init__(self, pack: Pack, size: int) -> None:
-        """Begin a file of `size` bytes at the beginning of a pack that is new.
-
-        Raises:
-            OSError: there is no room for it.
-        """
+        """Begin a file of `size` bytes at the beginning of a pack that is new."""
         self._pack = pack
+        self._size = size
         self._early = EarlySync(pack)
-        self._descriptor = _open_direct(pack, size)
+        self._descriptor = _open_direct(pack.path)
         self.direct = self._descriptor >= 0
         """Whether writing waits for the disk, so that more threads than cores keep both busy."""
+        self._room = 0 if self.direct else size
+        self._more = threading.Condition()
+
+    def make_room(self, wanted: Callable[[], bool]) -> None:
+        """Take the file's room on the disk, as long as it is wanted; threads may write what there is room for.
+
+        They may write at once into what has its place; a file that grows admits one at a time.
+
+        Raises:
+            OSError: there is no room.
+        """
+        try:
+            while self._room < self._size and wanted():
+                step = min(_STEP, self._size - self._room)
+                os.posix_fallocate(self._pack.descriptor, self._room, step)
+                with self._more:
+                    self._room += step
+                    self._more.notify_all()
+        except OSError as exc:
+            if exc.errno not in _REFUSALS:
+                raise
+            self.direct = False
+        finally:
+            self.release()
+
+    def release(self) -> None:
+        """Let nobody wait for room any longer, whether it is there or not."""
+        with self._more:
+            self._room = self._size
+            self._more.notify_all()
 
     def write(self, data: memoryview, offset: int) -> None:
-        """Write a piece that begins at a page's beginning in memory, at an offset that is a multiple of one."""
+        """Write a piece that begins at a page's beginning in memory, at an offset that is a multiple of one.
+
+        Waits until there is room: `make_room` has to run meanwhile, or `release`.
+        """
+        with self._more:
+            self._more.wait_for(lambda: self._room >= offset + len(data))
         if self.direct:
             whole = len(data) - len(data) % _ALIGNED
             try:
@@ -138,26 +174,16 @@ class LargeFile:
             self._descriptor = -1
 
 
-def _open_direct(pack: Pack, size: int) -> int:
-    """Return a descriptor that writes past the page cache into room that is there, or -1 where a system can't."""
+def _open_direct(path: Path) -> int:
+    """Return a descriptor that writes past the page cache, or -1 where a system can't."""
     if not _DIRECT:
         return -1
-    refusals = (errno.EINVAL, errno.EOPNOTSUPP)
     try:
-        descriptor = os.open(pack.path, os.O_WRONLY | os.O_NOFOLLOW | _DIRECT)
+        return os.open(path, os.O_WRONLY | os.O_NOFOLLOW | _DIRECT)
     except OSError as exc:
-        if exc.errno in refusals:
+        if exc.errno in _REFUSALS:
             return -1
         raise
-    try:
-        # Threads may write at once into what has its place on the disk; a file that grows admits one at a time.
-        os.posix_fallocate(pack.descriptor, 0, size)
-    except OSError as exc:
-        os.close(descriptor)
-        if exc.errno in refusals:
-            return -1
-        raise
-    return descriptor
 
 
 class EarlySync:

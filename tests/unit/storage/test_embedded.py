@@ -121,6 +121,7 @@ class TestLargeFiles:
                 store.add_made(5 * unixfs.CHUNK, make)
         else:
             with monkeypatch.context() as patch:
+                patch.setattr(packs, "_open_direct", lambda path: os.open(path, os.O_WRONLY))
                 patch.setattr(packs.os, "posix_fallocate", Mock(side_effect=OSError(errno.ENOSPC, "no room")))
                 with pytest.raises(DiskError, match="no room"):
                     add(store, bytes(5 * unixfs.CHUNK))

@@ -100,6 +100,7 @@ class TestLargeFile:
         data = os.urandom(size)
         pack.reserve(size)
         file = LargeFile(pack, size)
+        file.make_room(lambda: True)
         buffer = memoryview(mmap(-1, PIECE))
         for offset in reversed(range(0, size, PIECE)):
             piece = data[offset : offset + PIECE]
@@ -117,7 +118,8 @@ class TestLargeFile:
         refused: list[int] = []
 
         def opened(path: Any, flags: int, *mode: int) -> int:
-            descriptor = real_open(path, flags, *mode)
+            # As usual in truth: the folder of tests may lie where no direct writing is.
+            descriptor = real_open(path, flags & ~packs._DIRECT, *mode)
             if flags & packs._DIRECT:
                 direct.add(descriptor)
             return descriptor
@@ -169,6 +171,39 @@ class TestLargeFile:
         self.refusing(monkeypatch, call, errno.ENOSPC)
         with pytest.raises(OSError, match="No space"):
             self.fill(pack, PIECE)
+
+    def test_a_piece_waits_for_its_room(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(packs, "_STEP", PIECE)
+        monkeypatch.setattr(packs, "_open_direct", lambda path: os.open(path, os.O_WRONLY))
+        pack = Pack(tmp_path / "a.pack")
+        file = LargeFile(pack, 3 * PIECE)
+        written = threading.Event()
+
+        def write() -> None:
+            file.write(memoryview(mmap(-1, PIECE)), PIECE)
+            written.set()
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        asked: list[bool] = []
+
+        def wanted() -> bool:
+            # Two steps are taken: the piece's own, and the one before it.
+            asked.append(written.is_set())
+            return len(asked) < 3 or written.wait(TIMEOUT)
+
+        file.make_room(wanted)
+        thread.join()
+        assert asked[:2] == [False, False]
+        assert pack.path.stat().st_size == 3 * PIECE
+        file.finish()
+
+    def test_who_gives_up_keeps_nobody_waiting(self, tmp_path: Path) -> None:
+        pack = Pack(tmp_path / "a.pack")
+        file = LargeFile(pack, PIECE)
+        file.make_room(lambda: False)
+        file.write(memoryview(mmap(-1, PIECE)), 0)
+        file.finish()
 
     def test_the_disk_is_told_early_of_what_goes_through_the_cache(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
