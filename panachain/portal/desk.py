@@ -28,6 +28,7 @@ from panachain.crypto.wraps import DataKey
 from panachain.errors import LockedError, PanaChainError
 from panachain.model.actors import Address, Role
 from panachain.passphrase import Hidden
+from panachain.portal.holding import Places
 from panachain.portal.i18n import N_, gettext
 from panachain.portal.jobs import Job, Jobs
 from panachain.portal.refusals import LockedPageError, RefusedError, said
@@ -376,6 +377,8 @@ class Desk:
     def __init__(self, *, idle: float = IDLE, clock: Callable[[], float] = time.monotonic) -> None:
         """Take after how many seconds an unused session is locked, and a clock whose seconds only grow."""
         self.idle = idle
+        self.places = Places()
+        """For files that are held in memory alone."""
         self._clock = clock
         self._sessions: OrderedDict[str, Session] = OrderedDict()
 

@@ -126,14 +126,22 @@ class Jobs:
         """Those that haven't ended, oldest first."""
         return [job for job in list(self._known.values()) if job.running]
 
-    def add(self, title: str, *, template: str, left: str = "", context: Mapping[str, Any] | None = None) -> Job:
-        """Enter a piece of work.
+    def check_room(self) -> None:
+        """Check that another piece of work can be entered.
 
         Raises:
             UsageError: too many wait already.
         """
         if len(self.running) >= _WAITING:
             raise UsageError(f"{_WAITING} pieces of work wait already; nothing was begun", hint="wait until one ends")
+
+    def add(self, title: str, *, template: str, left: str = "", context: Mapping[str, Any] | None = None) -> Job:
+        """Enter a piece of work.
+
+        Raises:
+            UsageError: too many wait already.
+        """
+        self.check_room()
         job = Job(secrets.token_urlsafe(12), title, template, left, context or {})
         of_kind = [one for one in self._known.values() if one.template == template and not one.running]
         # What somebody saw goes first; what nobody looked at yet isn't kept without end, either.

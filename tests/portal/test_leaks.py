@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import suppress
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,9 +16,16 @@ from panachain.cli.app import App
 from panachain.errors import BlockNotFoundError, PanaChainError, UsageError
 from panachain.model.actors import Role
 from panachain.model.policy import PolicyStatus
+from panachain.portal.holding import MOST as MOST_HELD
+from panachain.portal.holding import Held, Places
+from panachain.portal.jobs import Jobs
+from panachain.portal.pages import leaks
+from panachain.portal.refusals import RefusedError
+from panachain.sdk.auditing import Auditing
 from panachain.sdk.patient import Patient
 from panachain.sdk.policies import OwnPolicies
-from panachain.sdk.tracing import MOST
+from panachain.sdk.results.listings import Listing
+from panachain.sdk.tracing import MOST, Tracing
 from tests.portal.conftest import ORIGIN, Client, Portal, forms_of, make_portal, text_of
 from tests.twin.world import seed_of
 from tests.unit.sdk.helpers import grant, opened, upload
@@ -86,6 +95,116 @@ def test_what_holds_no_key_or_comes_from_elsewhere_is_refused(patient: Client) -
     sent(patient, "/leaks/file", bytes(MOST + 1), status=400)
     answer = patient.post("/leaks/file", data={"csrf": patient.token()}, headers={"origin": str(ORIGIN)})
     assert answer.status_code == 400
+
+
+class TestPlaces:
+    """What leaked is held in memory: once, one file for each seat, and few in the portal."""
+
+    @pytest.mark.parametrize("path", ["/leaks/file", "/leaks/record"])
+    def test_a_seat_has_one_file_at_a_time(
+        self, portal_of_all: Portal, patient: Client, path: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        goes_on, begun = Event(), Event()
+
+        def waits(*_: Any, **__: Any) -> Any:
+            begun.set()
+            assert goes_on.wait(60)
+            return Listing()
+
+        monkeypatch.setattr(Tracing, "trace", waits)
+        monkeypatch.setattr(Auditing, "find_record", waits)
+        first = sent(patient, path, LEAKED.encode())
+        try:
+            assert begun.wait(60)
+            for other in ("/leaks/file", "/leaks/record"):
+                told = text_of(sent(patient, other, LEAKED.encode(), status=409).text)
+                assert "Another file of yours is being looked at." in told
+            # A text needs no place.
+            assert patient.submit("/leaks/text", leaked=LEAKED).status_code == 200
+        finally:
+            goes_on.set()
+        patient.finish(first)
+        assert not portal_of_all.desk.places._taken
+        monkeypatch.undo()
+        patient.finish(sent(patient, path, LEAKED.encode()))
+        assert not portal_of_all.desk.places._taken
+
+    def test_nothing_is_taken_before_there_is_a_place_and_room_for_the_work(
+        self, portal_of_all: Portal, patient: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        took: list[object] = []
+
+        async def receives(*_: Any, **__: Any) -> Any:
+            took.append(None)
+            raise AssertionError
+
+        monkeypatch.setattr(leaks, "receive", receives)
+        others = [object() for _ in range(MOST_HELD)]
+        held = [portal_of_all.desk.places.take(other, 10) for other in others]
+        told = text_of(sent(patient, "/leaks/record", b"{}", status=409).text)
+        assert "Too many files are being looked at just now." in told
+        for one in held:
+            one.close()
+
+        def is_full(_: Jobs) -> None:
+            raise UsageError("8 pieces of work wait already")
+
+        monkeypatch.setattr(Jobs, "check_room", is_full)
+        assert "work wait already" in text_of(sent(patient, "/leaks/record", b"{}", status=400).text)
+        assert (took, portal_of_all.desk.places._taken) == ([], set())
+
+    def test_whatever_keeps_the_work_from_beginning_gives_the_place_back(
+        self, portal_of_all: Portal, patient: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*_: Any, **__: Any) -> Any:
+            raise UsageError("too much waits")
+
+        for content, more in ((b"", {}), (bytes(MOST + 1), {}), (b"x", {"token": "0" * 64, "status": 403})):
+            sent(patient, "/leaks/file", content, **{"status": 400, **more})
+            assert not portal_of_all.desk.places._taken
+        monkeypatch.setattr(Jobs, "add", full)
+        sent(patient, "/leaks/record", b"{}", status=400)
+        assert not portal_of_all.desk.places._taken
+
+    def test_a_place_is_given_back_once_and_not_while_it_is_looked_at(self) -> None:
+        places, seat = Places(1), object()
+        held = places.take(seat, 10)
+        for other in (seat, object()):
+            with pytest.raises(RefusedError) as caught:
+                places.take(other, 10)
+            assert caught.value.status == 409
+        held.begin("x").write(memoryview(b"abc"))
+        assert held.take() == b"abc"
+        # The seat is locked while it is looked at: the bytes are in memory still.
+        held.close()
+        with pytest.raises(RefusedError):
+            places.check(object())
+        held.done()
+        other = places.take(seat, 10)
+        held.done()
+        with pytest.raises(RefusedError):
+            places.check(object())
+        # Locked before that began.
+        other.close()
+        places.check(seat)
+        with pytest.raises(UsageError):
+            other.take()
+
+    def test_there_is_no_second_copy(self) -> None:
+        held, piece = Held(16 << 20), memoryview(bytes(1 << 20))
+        tracemalloc.start()
+        try:
+            arriving = held.begin("x")
+            for _ in range(16):
+                arriving.write(piece)
+            tracemalloc.reset_peak()
+            taken = held.take()
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert (len(taken), held._content) == (16 << 20, None)
+        # What is held grows by eighths: a copy would be as much again.
+        assert peak < 20 << 20
 
 
 def test_all_grants_to_somebody_are_taken_back_once_that_is_confirmed(portal_of_all: Portal, patient: Client) -> None:

@@ -6,7 +6,7 @@ Follows docs/spec/tracing.md and ADR 62.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -17,9 +17,9 @@ from panachain.errors import PanaChainError, UsageError
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.portal.desk import Seat, seated
 from panachain.portal.forms import TOKEN, Form, check_token, checked_form
-from panachain.portal.holding import Held
+from panachain.portal.holding import Held, Places
 from panachain.portal.i18n import N_, _, ngettext
-from panachain.portal.jobs import JobProgress
+from panachain.portal.jobs import Job, JobProgress
 from panachain.portal.pages import Page
 from panachain.portal.pages.hospital_upload import arriving
 from panachain.portal.pages.patient_records import Openings
@@ -143,23 +143,31 @@ async def leaks(request: Request, seat: Anybody) -> Response:
 @router.post("/leaks/text")
 async def text(seat: Anybody, form: Filled) -> Response:
     """Look for keys in a text that was pasted."""
-    return _tracing(seat, form["leaked"].encode())
+    leaked = form["leaked"].encode()
+    if not leaked.strip():
+        raise said(UsageError(_("Nothing was pasted and no file was chosen; nothing was looked at.")))
+    return to(_tracing(seat, lambda: leaked))
 
 
 @router.post("/leaks/file")
 async def file(request: Request, seat: Anybody) -> Response:
     """Look for keys in a file."""
-    return _tracing(seat, await _taken(request, seat, MOST))
+    held = await _taken(request, seat, MOST)
+    return _begun(seat, held, lambda: _tracing(seat, held.take, done=held.done))
 
 
 @router.post("/leaks/record")
 async def record(request: Request, seat: _Patient) -> Response:
     """Look which record a file is, and who ever opened it."""
-    leaked = await _taken(request, seat, MOST_OF_A_RECORD)
+    held = await _taken(request, seat, MOST_OF_A_RECORD)
 
     def work(patient: Patient, progress: JobProgress) -> Leaked:
         progress.stage(_("It is compared with each of your records, on this machine"))
-        records = patient.auditing.find_record(leaked)
+        try:
+            records = patient.auditing.find_record(held.take())
+        finally:
+            # The proxies are asked without it.
+            held.done()
         if not records:
             return Leaked((), Openings((), records.left_out, int(patient.network.clock())))
         progress.stage(_("The proxies are asked what they signed"))
@@ -167,31 +175,59 @@ async def record(request: Request, seat: _Patient) -> Response:
         left_out = (*records.left_out, *log.left_out)
         return Leaked(records, Openings(list(log)[::-1], left_out, int(patient.network.clock())))
 
-    return to(seat.start(_("Who opened what leaked"), work, template="patient/leaked.html", path="/leaks"))
+    title = _("Who opened what leaked")
+    return _begun(seat, held, lambda: seat.start(title, work, template="patient/leaked.html", path="/leaks"))
 
 
-async def _taken(request: Request, seat: Seat, most: int) -> bytes:
-    """Return the one file of a form, whose first field is its token."""
+async def _taken(request: Request, seat: Seat, most: int) -> Held:
+    """Return the one file of a form, whose first field is its token; whoever gets it gives its place back.
+
+    Raises:
+        RefusedError: another file of this seat is being looked at, or too many are in the portal.
+        UsageError: too much work waits for the seat.
+    """
+    places: Places = request.state.desk.places
+    # Before any of it is taken: what nobody could look at isn't held.
+    places.check(seat)
+    seat.jobs.check_room()
     try:
         _fields, held = await receive(
             arriving(request, seat),
             request.headers.get("content-type", ""),
-            staged=lambda: Held(most),
+            staged=lambda: places.take(seat, most),
             token=TOKEN,
             check=lambda token: check_token(request, token),
         )
     except ClientDisconnect:
         raise RefusedError(400, _("The file didn't arrive whole. Nothing of it was looked at.")) from None
-    return held.take()
+    return held
 
 
-def _tracing(seat: Seat, leaked: bytes) -> Response:
-    if not leaked.strip():
-        raise said(UsageError(_("Nothing was pasted and no file was chosen; nothing was looked at.")))
+def _begun(seat: Seat, held: Held, start: Callable[[], Job]) -> Response:
+    """Begin to look at a file; whatever keeps that from beginning gives its place back."""
+    try:
+        held.check_begun()
+        # A lock forgets it: work that waits for its turn never begins then.
+        seat.put("leaked", held)
+        return to(start())
+    except BaseException:
+        held.done()
+        raise
+
+
+def _tracing(seat: Seat, take: Callable[[], bytes], *, done: Callable[[], None] = lambda: None) -> Job:
+    """Begin to look for keys in what `take` gives; `done` is called once it was looked through."""
 
     def work(actor: Any, progress: JobProgress) -> Found:
         progress.stage(_("It is compared with everybody's public keys, on this machine"))
-        traced = Tracing(actor.network).trace(leaked)
+        try:
+            leaked = take()
+            if not leaked.strip():
+                raise said(UsageError(_("Nothing was pasted and no file was chosen; nothing was looked at.")))
+            traced = Tracing(actor.network).trace(leaked)
+            del leaked
+        finally:
+            done()
         policies = actor.policies() if isinstance(actor, Patient) else Listed(Listing[PolicyView]())
         granted = in_force(policies)
         people: dict[Address, list[Traced]] = {}
@@ -203,7 +239,7 @@ def _tracing(seat: Seat, leaked: bytes) -> Response:
         ]
         return Found(sorted(culprits, key=lambda one: not one.secret), traced.left_out, unread(policies.left_out))
 
-    return to(seat.start(_("Whose key it is"), work, template="everyone/traced.html", path="/leaks", what=WHAT))
+    return seat.start(_("Whose key it is"), work, template="everyone/traced.html", path="/leaks", what=WHAT)
 
 
 # Ending
