@@ -99,7 +99,7 @@ _ELSEWHERE: Final = _LABELS | {"meta"}
 _INLINE: Final = b"inline-sec-label"
 _NUMBER: Final = regex(rf'[A-Za-z]*":"({NUMBER})'.encode())
 """A member whose value is a code that `Matcher.numbers_that_may_tell` knows."""
-_MOST_KNOWN: Final = 1 << 17
+_MOST_KNOWN: Final = 1 << 15
 """Values that are remembered, of at most so many bytes each."""
 _LONGEST_KNOWN: Final = 256
 _CONFIDENTIAL: Final = frozenset({"R", "V"})

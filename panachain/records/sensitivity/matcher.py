@@ -35,6 +35,9 @@ _DRUGS: Final = frozenset({"rxnorm", "ndc", "atc", "snomed", ""})
 """Systems whose displays name medicines; "" where a system isn't known."""
 _TELLS: Final = "tells"
 _PARTS: Final = re.compile(r"[/|?&=,#:;]")
+_HOLDS_CODES: Final = re.compile(r"[%|]|\d(?:-\d|\d{5}|A{29})")
+"""What a value needs so that a part of it may be a code that proves its system, or a concept of SNOMED CT: a dash, six
+digits or a padding, or signs that may hide these."""
 _LONGEST: Final = 4096
 """Characters of a display that are looked at, and of a text that are looked at together."""
 _SHORT: Final = 256
@@ -149,9 +152,9 @@ class Matcher:
                 return True
             if form.fullmatch(code):
                 found += [one for system in ranged for one in _by_range(system, code)]
-        if "/" in value and self.address(value):
-            return True
-        if ":" in value and any(one in _codes_of()["snomed"] for one in concepts(value)):
+        if _HOLDS_CODES.search(value) and (
+            self.address(value) or any(one in _codes_of()["snomed"] for one in concepts(value))
+        ):
             return True
         if self.profile.hints and self._is_near(value):
             return True

@@ -133,6 +133,29 @@ def test_whatever_a_coding_tells_may_tell() -> None:
             assert matcher.may_tell(code) or matcher.may_tell(display)
 
 
+@pytest.mark.parametrize("profile", ["default", "strict", "minimal"])
+def test_whatever_is_found_may_tell_however_it_is_written(profile: str) -> None:
+    """The quick look is taken for whatever stands in a record, so it must know all that the whole look knows."""
+    asked, chance, found = matcher_of(PROFILES[profile]), random.Random(73), 0
+    codes = [code for _, code in matcher.listed()] + [end for line in rows("ranges") for end in line[1:3]]
+    signs = (*("{}", " {} ", "{}+", "{}-", "{}A", "0{}", "{}0", "{}.1", "x{}", "{}/x", "{}&x"), "{}-00", "{}|x|")
+    signs += (*("{}+{}", "{}|{}", "{}:{}", "{},{}", "{} {}", "{};{}=1", "{}#{}"), "/{}?a={}", "{}%7C{}", "x?code=%7C{}")
+    systems = ("", *(line[1] for line in rows("systems")))
+    for _ in range(5000):
+        code = chance.choice(signs).format(*chance.sample(codes, 2))
+        code = chance.choice((code, code.lower(), code[:3] + "." + code[3:]))
+        if asked.look(chance.choice(systems), code) or asked.address(code):
+            found += 1
+            assert asked.may_tell(code), code
+    assert found > 50
+
+
+@pytest.mark.parametrize("code", ["420721002+758998", "7946007|x|+86406008", "758998,86406008", "86406008y"])
+def test_a_concept_in_an_expression_is_found_by_the_quick_look(code: str) -> None:
+    assert found(SNOMED, code)
+    assert matcher_of().may_tell(code)
+
+
 @pytest.mark.parametrize("name", ["words", "ingredients", "substances"])
 def test_the_quick_look_through_a_text_never_misses_a_phrase(name: str) -> None:
     known, column = matcher.vocabulary(name), 1 if name == "words" else 0
