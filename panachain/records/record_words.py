@@ -85,8 +85,8 @@ class RecordWords:
     of what a pair takes. Words of different texts never have positions beside each other."""
     values: dict[str, list[tuple[int, str, str]]] = field(default_factory=dict)
     """By code: the place of the entry, the number and its unit, as in `Value`."""
-    called: dict[str, set[str]] = field(default_factory=dict)
-    """By a word as it is written: the codes of `values` whose names have it."""
+    called: dict[str, Collection[str]] = field(default_factory=dict)
+    """By a word as it is written: the codes of `values` whose names have it, each once."""
     languages: set[str] = field(default_factory=set)
     """Which languages the record says it is written in: the first part of a tag of BCP 47."""
 
@@ -145,59 +145,75 @@ def _entries(content: bytes, media_type: str, bundle: Bundle | None) -> Iterable
     return [entry]
 
 
-def _collected(entries: Iterable[_Entry]) -> RecordWords | None:
+def _collected(entries: Iterable[_Entry]) -> RecordWords:
     places: dict[str, list[int]] = defaultdict(list)
-    values: dict[str, list[tuple[int, str, str]]] = defaultdict(list)
-    called: dict[str, set[str]] = defaultdict(set)
+    values: dict[str, list[tuple[int, str, str]]] = {}
     named: set[tuple[str, tuple[str, ...]]] = set()
     languages: set[str] = set()
     count = 0
     for place, entry in enumerate(entries):
         words = _words_apart(entry.texts)
-        # Each name of a number is cut for each of its codes.
-        count += len(words) + bool(entry.texts)
-        if entry.values:
-            count += sum([1 + len(names) for *_, names in entry.values])
+        count += len(words) + bool(entry.texts) + len(entry.values)
         _check_count(count)
         for at, one in enumerate(words, place << PLACE):
             places[one].append(at)
-        languages |= entry.languages
-        if not entry.values:
-            continue
-        new: list[str] = []
         for code, number, unit, names in entry.values:
             if not (unit.isascii() and code.isascii()):
                 # Half of a surrogate is no text, and fails here rather than in the upload.
                 f"{code}{unit}".encode()
-            measured = values[code]
-            if not measured:
-                new.append(code)
-            measured.append((place, number, unit))
-            if names and (code, names) not in named:
+            if code in values:
+                values[code].append((place, number, unit))
+            else:
+                values[code] = [(place, number, unit)]
+            if names:
+                # Each name of a number is cut for each of its codes.
+                count += len(names)
                 named.add((code, names))
-                for name in names:
-                    for one in _cut(name):
-                        codes = called[one]
-                        if code not in codes:
-                            codes.add(code)
-                            # Long names of many codes would be a product.
-                            count += 1
-                _check_count(count)
-        rest = iter(new)
-        code = next(rest, "")
-        for one in _words_apart(new):
-            if one == APART:
-                code = next(rest)
-            elif one not in called:
-                called[one] = {code}
-                count += 1
-            elif code not in called[one]:
-                called[one].add(code)
-                count += 1
         _check_count(count)
+        languages |= entry.languages
     # No phrase goes from one text into another: what stands between two of them is no word.
     places.pop(APART, None)
-    return RecordWords(dict(places), dict(values), dict(called), languages)
+    return RecordWords(dict(places), values, _called(values, named, count), languages)
+
+
+def _called(
+    codes: Collection[str], named: Iterable[tuple[str, tuple[str, ...]]], count: int
+) -> dict[str, Collection[str]]:
+    """Return by what words codes are called: those of their names, and their own.
+
+    Args:
+        codes: of the record's numbers.
+        named: codes with their names.
+        count: words that the record has without these.
+    """
+    by_names: dict[str, set[str]] = defaultdict(set)
+    for code, names in named:
+        for name in names:
+            for one in _cut(name):
+                mine = by_names[one]
+                if code not in mine:
+                    mine.add(code)
+                    # Long names of many codes would be a product.
+                    count += 1
+        _check_count(count)
+    called: dict[str, Any] = {}
+    # Most words have one code, and a list of one is made in half of the time of a set.
+    rest = iter(codes)
+    code = next(rest, "")
+    for one in _words_apart(codes):
+        if one == APART:
+            code = next(rest)
+        elif one in by_names:
+            count += code not in by_names[one]
+            by_names[one].add(code)
+        elif one not in called:
+            called[one] = [code]
+            count += 1
+        elif called[one][-1] is not code:
+            called[one].append(code)
+            count += 1
+    _check_count(count)
+    return called | by_names
 
 
 def _check_count(count: int) -> None:
@@ -282,7 +298,9 @@ def _walk(node: dict[str, Any], entry: _Entry, texts: dict[str, None]) -> None:
                     texts[value] = None
             elif key == "code":
                 if len(value) <= _LONGEST_CODE and ("system" in node or "display" in node):
-                    _add(coded(_text(node.get("system")), value), entry)
+                    said = coded(_text(node.get("system")), value)
+                    if not said.isspace():
+                        texts[said] = None
             elif key == "language" and "resourceType" in node:
                 entry.written_in(value)
         elif kind is dict:

@@ -25,6 +25,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from operator import sub
 from typing import Final, TypeVar
 
@@ -57,6 +58,8 @@ _TERM_OF_LIST: Final = 7
 """Bytes by which a term takes more room in a list than alone, at most: longer lengths, and which content it is of."""
 _CODE_OF_LIST: Final = 3
 """The same for a code in a word's term: its contents, and their count."""
+_FEW: Final = 1 << 14
+"""Numbers that take one byte or two."""
 _OFFSET: Final = 4
 """Bytes in which an open list keeps where a term begins."""
 
@@ -130,41 +133,48 @@ def _packed(words: RecordWords, small: Sequence[str] | _AnyNumber) -> bytes:
     """
     # Text of which each letter is a byte: nothing in Python puts short pieces together as fast.
     values, called, places = _by_bytes(words.values), _by_bytes(words.called), _by_bytes(words.places)
+    if not all(map(str.isascii, chain.from_iterable(words.called.values()))):
+        called = {word: [_bytes(code) for code in codes] for word, codes in called.items()}
     terms: list[str] = []
     occurrences = codes = 0
-    # A code of the record's own numbers doesn't name its contents.
-    named: dict[str, str] = {}
     for code in sorted(values):
         measured = values[code]
-        said = f"\0{small[len(measured)]}"
+        said, more = f"\0{small[len(measured)]}", []
         for place, number, unit in measured:
             text = f"{number} {unit}"
             if not text.isascii():
                 text = _bytes(text)
-            said += f"{small[place]}{small[len(text)]}{text}"
-        terms.append(f"{small[len(code) + 1]}#{code}{_size(said)}{said}")
-        named[code] = f"{small[len(code)]}{code}\0"
+            more.append(f"{small[place]}{small[len(text)]}{text}")
+        said += more[0] if len(more) == 1 else "".join(more)
+        size = small[len(said)] if len(said) < _FEW else _number(len(said))
+        terms.append(f"{small[len(code) + 1]}#{code}{size}{said}")
         occurrences += len(measured)
-    if values is not words.values:
-        named = {code: named[_bytes(code)] for code in words.values}
-    foreign = set().union(*words.called.values()).difference(named)
-    named |= {code: f"{small[len(_bytes(code))]}{_bytes(code)}\1\0" for code in foreign}
+    # A code of the record's own numbers doesn't name its contents.
+    own, other = "\0", "\1\0"
     for word in sorted(called):
         mine = called[word]
-        # Letters have the order of their bytes.
-        said = "".join([named[code] for code in sorted(mine)]) if len(mine) > 1 else named[min(mine)]
-        terms.append(f"{small[len(word) + 1]}d{word}{_size(said)}{said}")
+        if len(mine) == 1:
+            (code,) = mine
+            said = f"{small[len(code)]}{code}{own if code in values else other}"
+            occurrences += code not in values
+        else:
+            # Letters have the order of their bytes.
+            said = "".join([f"{small[len(code)]}{code}{own if code in values else other}" for code in sorted(mine)])
+            occurrences += len(mine) - sum(map(values.__contains__, mine))
+        size = small[len(said)] if len(said) < _FEW else _number(len(said))
+        terms.append(f"{small[len(word) + 1]}d{word}{size}{said}")
         codes += len(mine)
-        occurrences += len(mine & foreign) if foreign else 0
+        occurrences += len(mine)
     terms += [f"{small[len(tag) + 1]}l{tag}\1\0" for tag in sorted(words.languages)]
-    occurrences += codes + len(words.languages)
+    occurrences += len(words.languages)
     for word in sorted(places):
         where = places[word]
         if len(where) == 1:
             said = f"\0\1{small[where[0] >> PLACE << 1]}{small[where[0] & _POSITION]}"
         else:
             said = _posting(where, small)
-        terms.append(f"{small[len(word) + 1]}w{word}{_size(said)}{said}")
+        size = small[len(said)] if len(said) < _FEW else _number(len(said))
+        terms.append(f"{small[len(word) + 1]}w{word}{size}{said}")
         occurrences += len(where)
     if not terms:
         return b""
@@ -173,25 +183,21 @@ def _packed(words: RecordWords, small: Sequence[str] | _AnyNumber) -> bytes:
 
 def _posting(where: Sequence[int], small: Sequence[str] | _AnyNumber) -> str:
     """Return what a word says of a record that has it in these places."""
-    out, entries, last, at = [""], 0, 0, 0
-    while at < len(where):
+    out, entries, last, at, many = [""], 0, 0, 0, len(where)
+    while at < many:
         first, begin = where[at], at
         place = first >> PLACE
         at += 1
-        if at == len(where) or where[at] >> PLACE != place:
+        if at == many or where[at] >> PLACE != place:
             out.append(f"{small[place - last << 1]}{small[first & _POSITION]}")
         else:
-            at = bisect_left(where, (place + 1) << PLACE, at)
+            at = many if where[-1] >> PLACE == place else bisect_left(where, (place + 1) << PLACE, at)
             out.append(f"{small[place - last << 1 | 1]}{small[at - begin]}{small[first & _POSITION]}")
             out += [small[step] for step in map(sub, where[begin + 1 : at], where[begin:at])]
         last = place
         entries += 1
     out[0] = f"\0{small[entries]}"
     return "".join(out)
-
-
-def _size(said: str) -> str:
-    return chr(len(said)) if len(said) < 128 else _number(len(said))
 
 
 def _head(terms: int, occurrences: int, codes: int) -> bytes:
@@ -908,7 +914,7 @@ def _number(number: int) -> str:
 def _numbers() -> Sequence[str]:
     """Return small numbers as `_number` does: all of one byte or two."""
     few = [chr(low) for low in range(128)]
-    return (*few, *(chr(low | 128) + high for high in few[1:] for low in range(128)))
+    return (*few, *[chr(low | 128) + high for high in few[1:] for low in range(128)])
 
 
 class _AnyNumber:
