@@ -31,6 +31,7 @@ from panachain.chain import anvil
 from panachain.config import Config
 from panachain.devnet import REGISTRAR, Devnet
 from panachain.model.actors import Role
+from panachain.records.reading_ahead import most_processes
 from panachain.sdk import Network, open_actor
 from panachain.sdk.base import Registrar
 from panachain.sdk.profiles import create_profile, load_profile
@@ -163,6 +164,7 @@ def publishing(network: Network, registrar: Registrar, folder: Path, amount: Amo
     figure = f"{median(ours):.2f} s, restic {median(theirs):.2f} s" if theirs else f"{median(ours):.2f} s, no restic"
     ratio = median(ours) / median(theirs) if theirs else None
     row(what, figure, "<= 0.5 x restic", ratio, at_least=False, bound=0.5)
+    row("  processes that read beside it, at most", str(most_processes()), "", None)
     row("  its storage transactions", str(max(transactions)), "<= 12", max(transactions), at_least=False, bound=12)
     each = naively(network, folder, naive)
     whole = each * count

@@ -56,18 +56,27 @@ class KnownResources:
         """Take the journal's database, and what makes a transaction of it."""
         self._db = db
         self._writing = writing
+        self._new: set[Address] = set()
+        """Patients of whom there is no version."""
 
     def of(self, patient: Address, name: bytes) -> list[KnownResource]:
         """Return the versions of a resource, in the order of publication."""
+        if patient in self._new:
+            return []
         rows = self._db.execute(
             "SELECT patient, name, base, stamp, print, rank, updated, scope, source, sequence FROM resource"
             " WHERE patient = ? AND name = ? ORDER BY sequence, rowid",
             (patient, name),
         )
-        return [KnownResource(*row) for row in rows]
+        found = [KnownResource(*row) for row in rows]
+        if not found and not self._db.execute("SELECT 1 FROM resource WHERE patient = ?", (patient,)).fetchone():
+            # A first upload asks this of each of thousands of resources.
+            self._new.add(patient)
+        return found
 
     def write(self, resources: Iterable[KnownResource], sequence: int) -> None:
         """Write versions of a batch, within the transaction that writes the batch."""
+        self._new.clear()
         self._db.executemany(
             "INSERT INTO resource VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [

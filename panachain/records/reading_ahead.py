@@ -87,7 +87,7 @@ class Readers:
         Args:
             processes: how many there may be beside this one; by default one for each further core.
         """
-        self._most = min(_cores() - 1, MOST_PROCESSES) if processes is None else processes
+        self._most = most_processes() if processes is None else processes
         self._condition = threading.Condition()
         self._waiting: deque[Job] = deque()
         self._running: list[_Process] = []
@@ -193,7 +193,10 @@ class Readers:
         size, following, failed = 0, iter(items), None
         is_more = True
         while True:
-            while is_more and (not ahead or (size < MOST_AHEAD and len(ahead) < MOST_JOBS)):
+            # Many at once, once half of them are gone: each time threads are woken.
+            is_filling = not ahead or (size < MOST_AHEAD // 2 and len(ahead) < MOST_JOBS // 2)
+            is_new = False
+            while is_more and is_filling and (not ahead or (size < MOST_AHEAD and len(ahead) < MOST_JOBS)):
                 try:
                     item = next(following)
                     job = job_of(item)
@@ -205,7 +208,12 @@ class Readers:
                     ahead.append((item, job))
                     if job is not None:
                         size += job.size
+                        is_new = True
                         self._offer(job)
+            if is_new:
+                with self._condition:
+                    self._start()
+                    self._condition.notify_all()
             if not ahead:
                 if failed is not None:
                     raise failed
@@ -225,8 +233,6 @@ class Readers:
                 return
             self._waiting.append(job)
             self._offered += job.size
-            self._start()
-            self._condition.notify_all()
 
     def _start(self) -> None:
         """Start what processes are missing, if there is enough to do for them."""
@@ -420,6 +426,11 @@ def _text(value: Any) -> str:
     if type(value) is not str:
         raise TypeError
     return value
+
+
+def most_processes() -> int:
+    """Return how many processes read beside an upload on this machine, at most: one for each further core."""
+    return min(_cores() - 1, MOST_PROCESSES)
 
 
 def _cores() -> int:

@@ -33,7 +33,7 @@ import io
 import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from hashlib import sha256
@@ -95,6 +95,8 @@ class _Kind(Enum):
 
 _SPLIT: Final = (_Kind.FHIR, _Kind.NDJSON, _Kind.FHIR_XML, _Kind.APPLE, _Kind.HL7)
 """Kinds that can become several records."""
+_MUTE: Final = (_Kind.PDF, _Kind.VIEWER, _Kind.ARCHIVE, _Kind.OTHER)
+"""Kinds that say nothing of whom they are about."""
 _MOST_NOTES: Final = 1 << 20
 """Bytes of a file that may be no record."""
 NO_COPIES: Final[Mapping[Path, bytes]] = MappingProxyType({})
@@ -189,6 +191,8 @@ class Source:
         default=None, repr=False, compare=False
     )
     """Gives what another process read of it (`reading_ahead.py`), or None: then it is read here."""
+    kind: _Kind | None = field(default=None, repr=False)
+    """Of its bytes and name, if that was told when it was found."""
 
     def with_profile(self, profile: Profile) -> Source:
         """Return the same source with another profile that says what is sensitive."""
@@ -246,6 +250,8 @@ class Source:
         """
         if self.error is not None:
             raise self.error
+        if self._content is not None and self.kind in _MUTE:
+            return []
         with io.BytesIO(self._content) if self._content is not None else self._file.open() as file:
             return persons.read_quietly(_persons_of(*_begun(file, self.path.suffix.lower())))
 
@@ -534,13 +540,14 @@ def _sources(
     file: FoundFile, category: Category | None, matcher: Matcher, copies: Mapping[Path, bytes]
 ) -> Iterator[Source]:
     """Yield a file as a source, or the members of an archive."""
-    if not _is_opened(file):
-        try:
-            identity, content = _identified(file, copies)
-        except InputError as exc:
-            yield _unreadable(file, file.shown, exc)
-        else:
-            yield Source(file.shown, file.found.st_size, identity, file, category, content, matcher)
+    try:
+        known = _known(file, copies)
+    except InputError as exc:
+        yield _unreadable(file, file.shown, exc)
+        return
+    if known is not None:
+        identity, content, kind = known
+        yield Source(file.shown, file.found.st_size, identity, file, category, content, matcher, kind=kind)
         return
     suffix = file.shown.suffix.lower()
     name = file.shown.stem + (".tar" if suffix == ".tgz" else "" if suffix == ".gz" else file.shown.suffix)
@@ -555,18 +562,34 @@ def _sources(
             yield Source(shown, found.size, found.digest, at, category, found.content, matcher, packed=found.packed)
 
 
-def _is_opened(file: FoundFile) -> bool:
+def _known(file: FoundFile, copies: Mapping[Path, bytes]) -> tuple[bytes, bytes | None, _Kind | None] | None:
+    """Return what `_identified` does; None of an archive whose members are sources.
+
+    Raises:
+        InputError: it is empty, or can't be read.
+    """
+    if not file.found.st_size:
+        raise InputError("it is empty")
+    if file.found.st_size > LARGE:
+        with suppress(InputError), file.open() as opened:
+            # Whoever reads it says what is wrong with it.
+            if _is_opened(opened):
+                return None
+        return copies.get(file.real) or _large_identity(file), None, None
+    with file.open() as opened:
+        if _is_opened(opened):
+            return None
+        opened.seek(0)
+        return _identified(file, opened, copies)
+
+
+def _is_opened(file: BinaryIO) -> bool:
     """Whether a file is an archive whose members are sources."""
-    try:
-        with file.open() as opened:
-            start = opened.read(_START)
-            if not archives.is_archive(start) or dicom.begins_dicom(start):
-                return False
-            opened.seek(0)
-            return not archives.is_document(opened)
-    except InputError:
-        # Whoever reads it says what is wrong with it.
+    start = file.read(_START)
+    if not archives.is_archive(start) or dicom.begins_dicom(start):
         return False
+    file.seek(0)
+    return not archives.is_document(file)
 
 
 def _unreadable(file: FoundFile, shown: Path, exc: InputError) -> Source:
@@ -575,26 +598,28 @@ def _unreadable(file: FoundFile, shown: Path, exc: InputError) -> Source:
     return Source(shown, 0, identity, file, None, None, error=exc)
 
 
-def _identified(file: FoundFile, copies: Mapping[Path, bytes] = NO_COPIES) -> tuple[bytes, bytes | None]:
-    """Return what identifies a file, and its bytes if they are to be held."""
-    size = file.found.st_size
-    if not size:
-        raise InputError("it is empty")
-    known = copies.get(file.real)
-    if size > LARGE:
-        return known or _large_identity(file), None
-    with file.open() as opened:
-        kind = _kind_of(_beginning(opened), file.shown.suffix.lower())
-        opened.seek(0)
-        content = opened.read(size) if _is_held(kind, size) else None
-        if content is None and known is not None:
-            # It was read whole when it was copied.
-            return known, None
-        identity = sha256(content) if content is not None else sha256()
-        while content is None and (chunk := opened.read(CHUNK)):
-            identity.update(chunk)
-        file.check_unchanged(opened)
-    return identity.digest(), content
+def _identified(
+    file: FoundFile, opened: BinaryIO, copies: Mapping[Path, bytes]
+) -> tuple[bytes, bytes | None, _Kind | None]:
+    """Return what identifies a file, its bytes if they are to be held, and its kind.
+
+    Args:
+        file: of no more than LARGE bytes.
+        opened: the same, at its beginning.
+        copies: as `find_sources`.
+    """
+    size, known = file.found.st_size, copies.get(file.real)
+    kind = _kind_of(_beginning(opened), file.shown.suffix.lower())
+    opened.seek(0)
+    content = opened.read(size) if _is_held(kind, size) else None
+    if content is None and known is not None:
+        # It was read whole when it was copied.
+        return known, None, kind
+    identity = sha256(content) if content is not None else sha256()
+    while content is None and (chunk := opened.read(CHUNK)):
+        identity.update(chunk)
+    file.check_unchanged(opened)
+    return identity.digest(), content, kind
 
 
 def _is_held(kind: _Kind, size: int) -> bool:

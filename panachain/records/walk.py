@@ -42,7 +42,9 @@ class FoundFile:
             descriptor = os.open(self.real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as exc:
             raise InputError(f"it can't be read: {exc.strerror}") from exc
-        file = io.BufferedReader(_ExactFile(descriptor, self.found.st_size), CHUNK)
+        size = self.found.st_size
+        # Room for all of a small file, and no more: it is made anew for each.
+        file = io.BufferedReader(_ExactFile(descriptor, size), min(CHUNK, max(size, 1)))
         try:
             self.check_unchanged(file)
         except InputError:

@@ -111,11 +111,14 @@ class Publishing:
 def _unread(batches: Batches) -> Callable[[Source, Pairing], bool]:
     """Return what tells whether a source will be read: not if it was published, or named before."""
     seen: set[tuple[Address, bytes]] = set()
+    known: dict[Address, bool] = {}
 
     def tell(source: Source, pairing: Pairing) -> bool:
-        name = (pairing.patient, source.identity)
-        is_new = name not in seen and not batches.journal.source_done(*name)
-        seen.add(name)
-        return is_new
+        patient, identity = pairing.patient, source.identity
+        if patient not in known:
+            known[patient] = batches.journal.has_any(patient)
+        is_new = (patient, identity) not in seen
+        seen.add((patient, identity))
+        return is_new and not (known[patient] and batches.journal.source_done(patient, identity))
 
     return tell

@@ -322,6 +322,10 @@ class Upload:
         self._builder: BatchBuilder | None = None
         self._done: list[_Name] = []
         """Sources of which the last record is in the batch that is being filled."""
+        self._learned: set[Address] = set()
+        """Patients whose records the journal knows, whichever machine published them."""
+        self._claimed: set[Address] = set()
+        """Those of them of whom it knows for each record from which source it is."""
         self._gone: set[Address] = set()
         """Patients of whom a record goes in this round."""
 
@@ -385,7 +389,9 @@ class Upload:
             # 4. Seal it. What follows a leader stays in its batch: a Bundle is read with its attachments.
             if leads and self._builder is not None and self._builder.full:
                 self._send()
-            self._batches.learn(pairing.patient)
+            if pairing.patient not in self._learned:
+                self._batches.learn(pairing.patient)
+                self._learned.add(pairing.patient)
             self._builder = self._builder or self._batches.begin(self._lists)
             for record in new:
                 bundle = change.bundle if record is change.record else None
@@ -419,7 +425,11 @@ class Upload:
 
     def _is_claimed(self, name: _Name, record: PlainRecord) -> bool:
         """Tell whether the record was published before the journal was lost, and note of which source it is."""
+        if name[0] in self._claimed:
+            return False
         if not self._journal.adopted.nameless(name[0]):
+            if name[0] in self._learned:
+                self._claimed.add(name[0])
             return False
         return self._journal.adopted.claim(name[0], of_record(record), source=name[1], part=record.part)
 

@@ -214,6 +214,11 @@ class TestWhenItIsWorthIt:
             plan(readers.sources(sources([files], PROFILES["default"]), everything))
             assert readers.started == 0
 
+    def test_there_is_one_for_each_further_core_up_to_a_number(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for cores, expected in ((1, 0), (2, 1), (4, 3), (64, reading_ahead.MOST_PROCESSES)):
+            monkeypatch.setattr(reading_ahead, "_cores", lambda cores=cores: cores)
+            assert reading_ahead.most_processes() == expected
+
     def test_no_more_is_held_than_allowed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(reading_ahead, "MOST_AHEAD", 20_000)
         for number in range(12):
@@ -267,7 +272,8 @@ class TestProcesses:
 
         with Asking(1) as readers:
             assert plan(killed()) == alone
-            assert (readers.started > 1, readers.answered > 0) == (True, True)
+            # Later it may have answered everything.
+            assert (readers.started > 1 or at > 0, readers.answered > 0) == (True, True)
 
     def test_what_kills_each_that_reads_it_is_read_here(self, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         alone = plan(sources([files], PROFILES["default"]))
