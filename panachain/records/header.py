@@ -55,6 +55,12 @@ size tells neither whether its record is alone in its envelope nor whether it wa
 MAX_HEADER: Final = 1 << 16
 """Bytes; larger headers are refused before any work is done."""
 _MOST_NUMBER: Final = (1 << 63) - 1
+_FIELDS: Final = 16
+"""Of a header's body, in the order of `_read`. Without their names, which would be the half of it."""
+_OWN: Final = slice(5, 10)
+"""Those that each header has for itself: size, digest, time, content, index."""
+_FIVE: Final = b"\x85"
+"""What a list of five items begins with (RFC 8949, section 3.1)."""
 _LAST_YEAR: Final = 9999
 """That a date can have (RFC 3339): another one could be shown nowhere."""
 _LAST_SECOND: Final = 253_402_300_799
@@ -218,7 +224,7 @@ def open_header(
     signature, encoded = plain[: umbral.SIGNATURE_SIZE], plain[umbral.SIGNATURE_SIZE :]
     # Before the fields are decoded: what isn't the hospital's is never parsed.
     umbral.verify(verifying_key, _signed(encoded, envelope_digest), signature)
-    return _read(encoded, _Found(cid, hospital, locator_key, wrap_index, envelope_digest, signature))
+    return _read(dagcbor.decode(encoded), _Found(cid, hospital, locator_key, wrap_index, envelope_digest, signature))
 
 
 def open_headers(
@@ -262,11 +268,12 @@ def open_headers(
     except IntegrityError:
         # The hospital's key isn't one.
         return headers
+    fields = _Fields()
     for (place, encoded, found), fits in zip(unsealed, fitting, strict=True):
         # As above: what isn't the hospital's is never parsed.
         if fits:
             with suppress(IntegrityError):
-                headers[place] = _read(encoded, found)
+                headers[place] = _read(fields.decoded(encoded), found)
     return headers
 
 
@@ -337,13 +344,44 @@ def _unsealed(block: bytes, slot_key: bytes, cid: CID, likely: int) -> tuple[int
     return index, slot[KEY_SIZE:], plain
 
 
-def _read(encoded: bytes, found: _Found) -> Header:
+class _Fields:
+    """Decodes the fields of one header after the other.
+
+    Most of them are those of the header before: of its hospital, patient, category and year, and of its envelope. What
+    is byte for byte the same, whole fields of it, isn't decoded again.
+    """
+
+    def __init__(self) -> None:
+        self._beginning, self._end = b"", b""
+        self._first: list[Any] = []
+        self._last: list[Any] = []
+
+    def decoded(self, encoded: bytes) -> Any:
+        """Return what `dagcbor.decode` returns.
+
+        Raises:
+            IntegrityError: as that.
+        """
+        own = encoded[len(self._beginning) : len(encoded) - len(self._end)]
+        if self._first and encoded == self._beginning + own + self._end:
+            # There is one encoding of each value: so five fields between the others' bytes are the five between them.
+            with suppress(IntegrityError):
+                return [*self._first, *dagcbor.decode(_FIVE + own), *self._last]
+        values = dagcbor.decode(encoded)
+        if isinstance(values, list) and len(values) == _FIELDS:
+            self._first, self._last = values[: _OWN.start], values[_OWN.stop :]
+            self._beginning = encoded[:1] + dagcbor.encode(self._first)[1:]
+            self._end = dagcbor.encode(self._last)[1:]
+        return values
+
+
+def _read(values: Any, found: _Found) -> Header:
     """Return the header whose fields these are.
 
     Raises:
         IntegrityError: they aren't what a reader takes them for: a hospital's signature doesn't say so.
     """
-    cid, values = found.cid, dagcbor.decode(encoded)
+    cid = found.cid
     try:
         publisher, patient, category, year, kind, size, digest, at, content, index, generation, *rest = values
         commitment, inventory, head, replaces, epoch = rest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from panachain.crypto import umbral
 from panachain.crypto.commit import EnvelopeKey
@@ -329,6 +332,31 @@ def test_headers_that_are_opened_together_are_those_that_open_alone(threads: int
     for key in (b"", b"\x05" * 33):
         none = header.open_headers(blocks, hospital=address, locator_key=keys[1], verifying_key=key)
         assert none == [None] * len(blocks)
+
+
+@given(st.data())
+def test_fields_of_one_header_after_the_other_are_those_of_each(data: st.DataObject) -> None:
+    usual: list[Any] = [bytes(20), bytes(20), "laboratory", 2020, "application/pdf", 7, bytes(32), 1_700_000_000]
+    usual += [CID.of(RAW, b"content"), 300, 0, bytes(32), CID.of(RAW, b"list"), b"", [], 0]
+    strange = st.sampled_from(
+        [b"", b"x", 0, 1 << 40, -1, "text", "longer text than that", None, True, [], [1], {"a": 1}]
+    )
+    fields = header._Fields()
+    for _ in range(6):
+        values = list(usual)
+        for _ in range(data.draw(st.integers(0, 2))):
+            values[data.draw(st.integers(0, 15))] = data.draw(strange)
+        encoded = bytearray(dagcbor.encode(values[: data.draw(st.sampled_from([16, 16, 16, 15, 11]))]))
+        if data.draw(st.booleans()):
+            encoded[data.draw(st.integers(0, len(encoded) - 1))] = data.draw(st.integers(0, 255))
+        assert said_by(fields.decoded, bytes(encoded)) == said_by(dagcbor.decode, bytes(encoded))
+
+
+def said_by(decode: Callable[[bytes], Any], encoded: bytes) -> str:
+    try:
+        return repr(decode(encoded))
+    except IntegrityError as exc:
+        return str(exc)
 
 
 def malleable(signature: bytes) -> bytes:
