@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -83,6 +84,9 @@ class Chain:
 
     def head_time(self) -> int:
         return int(time.time())
+
+    def pinned(self) -> AbstractContextManager[object]:
+        return nullcontext()
 
     def identity(self, account: Address) -> Actor | None:
         return Actor(account, Role.PRACTITIONER, Status.ACTIVE, b"") if account in self._people else None

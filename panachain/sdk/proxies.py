@@ -430,13 +430,16 @@ class Proxies:
 
     # Inside
 
-    def now(self) -> int:
+    def now(self, head: int | None = None) -> int:
         """Return the time, Unix seconds: the chain's, where this machine's clock is clearly ahead.
+
+        Args:
+            head: the chain's time, where it was just asked for.
 
         Raises:
             ChainUnavailableError: the chain's newest block is from the future.
         """
-        now, head = int(self._network.clock()), self._network.chain_time()
+        now, head = int(self._network.clock()), self._network.chain_time() if head is None else head
         # A proxy takes requests of its own time only. A machine whose clock is ahead could open nothing.
         return now if now - head <= MAX_DIFFERENCE else head
 
@@ -500,7 +503,7 @@ class _Opening:
         # Taken before anybody is asked: a proxy must have looked at a block about as new as this one.
         self._not_before = proxies._network.chain_time()
         self._started = time.monotonic()
-        self._now = proxies.now()
+        self._now = proxies.now(self._not_before)
         lane = terms.lanes[number]
         self._public = Keys(terms.verifying_key, lane.delegating_key, reader.secret.public)
         self.unwrapped = Unwrapped()

@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from copy import copy
 from dataclasses import replace
 from functools import lru_cache
@@ -196,6 +196,9 @@ class Blind:
 
     def head_time(self) -> int:
         return self._chains.head_time()
+
+    def pinned(self) -> AbstractContextManager[object]:
+        return self._chains.pinned()
 
     def identity(self, account: Address) -> Actor | None:
         found = self._chains.identity(account)

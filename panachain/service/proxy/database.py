@@ -17,8 +17,12 @@ LOCK_TIMEOUT: Final = 30
 """Seconds that processes wait for each other."""
 
 
-def open_engine(url: URL) -> Engine:
+def open_engine(url: URL, *, lasting: bool = True) -> Engine:
     """Return the connections to a database; nothing is asked of it yet.
+
+    Args:
+        url: where it is.
+        lasting: whether a commit waits for the disk; of SQLite's, one that doesn't is on disk with the next that does.
 
     Raises:
         ConfigurationError: the driver isn't installed.
@@ -37,7 +41,7 @@ def open_engine(url: URL) -> Engine:
     def prepare(connection: Any, _: object) -> None:
         # We say BEGIN ourselves, so that a transaction takes its lock at its start.
         connection.isolation_level = None
-        for setting in ("secure_delete=ON", "journal_mode=WAL", "synchronous=FULL"):
+        for setting in ("secure_delete=ON", "journal_mode=WAL", f"synchronous={'FULL' if lasting else 'NORMAL'}"):
             connection.execute(f"PRAGMA {setting}").fetchall()
 
     @event.listens_for(engine, "begin")

@@ -91,6 +91,10 @@ class Chains:
         """Return the newest block's time."""
         return self._mainchain.head_block().time
 
+    def pinned(self) -> AbstractContextManager[object]:
+        """Return a context in which this thread reads proven blocks and events of the mainchain up to one head."""
+        return self._mainchain.source.pinned()
+
     def identity(self, account: Address) -> Actor | None:
         """Return a person of the sidechain, or a public actor of the mainchain, such as a researcher."""
         return self._sidechain.identities.identity_of(account) or self._mainchain.actors.actor_of(account)

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
@@ -86,6 +87,10 @@ class ChainView(Protocol):
 
     def head_time(self) -> int:
         """Return the newest block's time, Unix seconds."""
+        ...
+
+    def pinned(self) -> AbstractContextManager[object]:
+        """Return a context in which this thread reads proven blocks and events of the mainchain up to one head."""
         ...
 
     def identity(self, account: Address) -> Actor | None:
@@ -288,9 +293,9 @@ class ProxyService:
         lanes = Quota(
             "lanes", request.policy_id, self._rates.lanes, "too many lanes of this policy", len(request.lanes)
         )
-        with self._once(request, lanes) as nonce:
+        with self._once(request, lanes) as nonce, self._at_head():
             on_chain = self._granted(request)
-            self._store.use_nonce(nonce)
+            self._store.use_nonce(nonce, before_receipt=True)
         return Deposit(request, on_chain, known=self._store.deposited(request.policy_id))
 
     def _granted(self, request: DepositRequest) -> OnChainPolicy:
@@ -346,8 +351,11 @@ class ProxyService:
             Quota("capsules", request.requester, self._rates.capsules, "too many capsules of this signer", count),
             Quota("opened", request.policy_id, self._rates.opened, "too many capsules of this policy", count),
         )
-        with self._once(request, *quotas) as nonce:
+        # From before the head is looked at, by which the answer is still true a moment later.
+        begun = self._clock()
+        with self._once(request, *quotas) as nonce, contextlib.ExitStack() as stack:
             held = self._store.policy(request.policy_id)
+            stack.enter_context(self._at_head())
             # 2. Read the policy: fresh head, confirmed grant, revocation at first sight.
             on_chain = self._look(request.policy_id)
             # 3. Check the same rules as the SDK's.
@@ -358,8 +366,8 @@ class ProxyService:
                 self._deny(case, denial)
                 raise
             # 4. From here on it counts, whatever becomes of it: a bad capsule costs its sender what a good one does.
-            self._store.use_nonce(nonce)
-        return Reencryption(request, held, on_chain, kfrag, begun=self._clock())
+            self._store.use_nonce(nonce, before_receipt=True)
+        return Reencryption(request, held, on_chain, kfrag, begun=begun)
 
     def finish_reencryption(self, work: Reencryption) -> dict[str, Any]:
         """Write the receipt of a request whose cfrags are made, and return its answer.
@@ -548,24 +556,38 @@ class ProxyService:
                 self._in_hand.discard(request.nonce)
 
     def _check_head(self) -> None:
+        with self._at_head():
+            pass
+
+    @contextlib.contextmanager
+    def _at_head(self) -> Iterator[None]:
+        """Read the mainchain up to one fresh head inside: each look for a new one is a question to its node.
+
+        A revocation that comes after it is seen all the same: what waits, or was mined since, the node is asked for.
+
+        Raises:
+            ChainUnavailableError: the head is too old, or from the future.
+        """
         self._check_log()
-        time = self._chain.head_time()
-        if self._clock() - time > self._max_head_age:
-            # It may be old because nothing happened: then a transaction of ours makes a new one.
-            self._wake()
-            time = self._chain.head_time()
-        self._check_time(time)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._chain.pinned())
+            if self._clock() - self._chain.head_time() > self._max_head_age:
+                # It may be old because nothing happened: then a transaction of ours makes a new one.
+                stack.close()
+                self._wake()
+                stack.enter_context(self._chain.pinned())
+            self._check_time(self._chain.head_time())
+            yield
 
     def _check_time(self, time: int) -> None:
         check_head(time, now=self._clock(), max_ahead=self._max_head_ahead, max_age=self._max_head_age)
 
     def _look(self, policy_id: PolicyId) -> OnChainPolicy:
-        """Return what a fresh head says of a policy.
+        """Return what the head says of a policy; called within `_at_head`.
 
         Raises:
-            ChainUnavailableError: it is too old, or from the future.
+            ChainUnavailableError: the block is too old, or from the future.
         """
-        self._check_head()
         on_chain = self._chain.policy(policy_id)
         # Of the very block that a receipt will state: a node may show one head and answer by another.
         self._check_time(on_chain.block_time)

@@ -215,11 +215,13 @@ class ProxyStore:
             if self._is_sqlite:
                 private_file(Path(str(url.database)))
             self._engine = open_engine(url)
+            self._brief = open_engine(url, lasting=False) if self._is_sqlite else self._engine
             self._create(proxy)
 
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+        self._brief.dispose()
 
     def policy(self, policy_id: PolicyId) -> HeldPolicy:
         """Return what is known of a policy, also after its kfrags were deleted.
@@ -503,14 +505,20 @@ class ProxyStore:
         for quota, count in zip(nonce.quotas, uses, strict=True):
             _check_quota(quota, quota.weight + (count or 0), nonce.now)
 
-    def use_nonce(self, nonce: Nonce) -> None:
-        """Use up the nonce of a request that gets no receipt.
+    def use_nonce(self, nonce: Nonce, *, before_receipt: bool = False) -> None:
+        """Use up the nonce of a request.
+
+        Args:
+            nonce: of the request.
+            before_receipt: whether nobody is served before a receipt is written. Then it is on disk with the receipt,
+                since either database writes down in the order of the commits, and the disk isn't waited for twice. What
+                a power cut may take back is the nonce of a request that wasn't served.
 
         Raises:
             UsageError: it was used before.
             RateLimitedError: a quota is used up.
         """
-        with self._write() as db:
+        with self._write(lasting=not before_receipt) as db:
             self._use(db, nonce)
 
     # Inside
@@ -553,12 +561,19 @@ class ProxyStore:
             self._do(db, "INSERT INTO schema_version VALUES ({})", len(_CHANGES))
 
     @contextmanager
-    def _write(self) -> Iterator[Connection]:
-        """Open a transaction that no other one of any thread or process runs beside."""
+    def _write(self, *, lasting: bool = True) -> Iterator[Connection]:
+        """Open a transaction that no other one of any thread or process runs beside; the disk is waited for at its end.
+
+        Args:
+            lasting: False doesn't wait: it is on disk with the next one that does.
+        """
+        engine = self._engine if lasting else self._brief
         # The lock spares SQLite's threads the polling by which its processes wait for each other.
-        with self._mapped("refuses a write; nothing was served"), self._lock, self._engine.begin() as db:
+        with self._mapped("refuses a write; nothing was served"), self._lock, engine.begin() as db:
             if not self._is_sqlite:
                 db.exec_driver_sql(_LOG_LOCK)
+                if not lasting:
+                    db.exec_driver_sql("SET LOCAL synchronous_commit TO OFF")
             yield db
 
     @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -71,6 +72,9 @@ class Chain:
 
     def head_time(self) -> int:
         return self.now - self.age
+
+    def pinned(self) -> AbstractContextManager[object]:
+        return nullcontext()
 
     def identity(self, account: Address) -> Actor | None:
         status = self.people.get(account)

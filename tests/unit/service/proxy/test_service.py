@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -319,6 +320,76 @@ class TestEmergency:
         world.chain.people[asking.address] = Status.SUSPENDED
         with pytest.raises(SuspendedError):
             self.ask(world, policy, asking)
+
+
+class TestOneHead:
+    """What a request makes a proxy read of the mainchain is of one head, so its node is asked for that once."""
+
+    ASKED = ("policy", "head_time", "revocation_in_sight")
+
+    @pytest.fixture
+    def seen(self, world: ProxyWorld, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        seen: list[str] = []
+        pinned: list[bool] = []
+
+        @contextmanager
+        def pin() -> Iterator[None]:
+            seen.append("pinned")
+            pinned.append(True)
+            yield
+            pinned.pop()
+
+        def noting(name: str, real: Any) -> Any:
+            def noted(*given: Any) -> Any:
+                assert pinned, f"{name} is asked for anew"
+                seen.append(name)
+                return real(*given)
+
+            return noted
+
+        monkeypatch.setattr(world.chain, "pinned", pin)
+        for name in self.ASKED:
+            monkeypatch.setattr(world.chain, name, noting(name, getattr(world.chain, name)))
+        return seen
+
+    def test_of_an_opening_and_of_a_deposit(self, world: ProxyWorld, seen: list[str]) -> None:
+        policy = world.grant()
+        assert seen.count("pinned") == len(world.services)
+        seen.clear()
+        serve(world.services[0], world.request(policy))
+        assert seen.count("pinned") == 1
+        assert set(seen) == {"pinned", *self.ASKED}
+
+    def test_one_that_is_old_is_let_go_before_a_new_one_is_waited_for(
+        self, world: ProxyWorld, seen: list[str], tmp_path: Path
+    ) -> None:
+        policy = world.grant()
+        world.chain.age = 500
+        seen.clear()
+
+        def wake() -> None:
+            seen.append("awake")
+            world.chain.age = 0
+
+        serve(world.service(world.seeds[0], world.stores[0], wake=wake), world.request(policy))
+        assert seen[:5] == ["pinned", "head_time", "awake", "pinned", "head_time"]
+
+    def test_a_revocation_is_looked_for_again_where_the_head_is_a_second_old(
+        self, world: ProxyWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        policy, real = world.grant(), world.chain.identity
+
+        def slow(account: Address) -> Any:
+            # The sidechain takes its time, and the patient revokes meanwhile: after the look at the mainchain.
+            world.chain.now += 1
+            return real(account)
+
+        monkeypatch.setattr(world.chain, "identity", slow)
+        work = world.services[0].begin_reencryption(world.request(policy))
+        work.step()
+        world.chain.waiting.add(policy.terms.policy_id)
+        with pytest.raises(PolicyRevokedError):
+            world.services[0].finish_reencryption(work)
 
 
 class TestWaiting:

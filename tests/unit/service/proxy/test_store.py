@@ -180,6 +180,21 @@ def test_a_change_that_databases_have_stays_as_it_is() -> None:
     assert digests == ["f5b5a19f5bdbd800", "d074ab56eb9e926a", "14a555c0f12a508e", "c0b9207b011ec231"]
 
 
+def test_only_a_nonce_that_a_receipt_follows_does_not_wait_for_the_disk(tmp_path: Path) -> None:
+    store = opened(tmp_path, [0.0])
+    for lasting, mode in ((True, 2), (False, 1)):
+        with store._write(lasting=lasting) as db:
+            settings = [db.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("synchronous", "secure_delete")]
+            assert settings == [mode, 1]
+    # 2 is FULL, 1 is NORMAL; reads and everything else have FULL.
+    with store._reading() as db:
+        assert db.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2
+    nonce = Nonce(os.urandom(16), NOW)
+    store.use_nonce(nonce, before_receipt=True)
+    with pytest.raises(UsageError, match="sent before"):
+        store.use_nonce(nonce)
+
+
 class TestFirstSeen:
     WHO = Address("0x" + "44" * 20)
 

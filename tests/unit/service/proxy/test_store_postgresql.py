@@ -119,6 +119,22 @@ def test_a_database_that_is_down_is_a_typed_error_without_the_password() -> None
     assert "hush" not in str(caught.value)
 
 
+def test_only_a_nonce_that_a_receipt_follows_does_not_wait_for_the_disk(world: ProxyWorld) -> None:
+    store = world.stores[0]
+    for lasting, mode in ((True, "on"), (False, "off"), (True, "on")):
+        with store._write(lasting=lasting) as db:
+            assert db.exec_driver_sql("SHOW synchronous_commit").scalar_one() == mode
+    nonce = Nonce(bytes(16), 1000)
+    store.use_nonce(nonce, before_receipt=True)
+    with pytest.raises(UsageError, match="sent before"):
+        store.use_nonce(nonce)
+
+
+def test_when_a_cosignature_was_first_seen_is_kept(world: ProxyWorld) -> None:
+    store, who = world.stores[0], Address("0x" + "44" * 20)
+    assert [store.first_seen("one", who, ends_at=5000, now=now) for now in (1000, 2000)] == [1000, 1000]
+
+
 def test_old_nonces_are_forgotten(world: ProxyWorld) -> None:
     store = world.stores[0]
     store.use_nonce(Nonce(bytes(16), 1000))
