@@ -68,7 +68,7 @@ MODULES = {
     "policies": 496,
     "records": 452,
     "requests": 380,
-    "log": 518,
+    "log": 519,
     "grant": 355,
     "pair": 370,
     "inbox": 497,
