@@ -175,7 +175,7 @@ class Guard:
     def _locked(self, kind: int, wait: float) -> Iterator[bool]:
         # A descriptor of its own each time: the system keeps threads and processes apart alike.
         try:
-            descriptor = open_private(self._lock_file, os.O_RDWR)
+            descriptor = _opened(self._lock_file)
         except OSError as exc:
             raise self._unlockable(exc) from exc
         mine: set[tuple[int, int]] = _ALONE.__dict__.setdefault("held", set())
@@ -245,6 +245,14 @@ def erased_of(guards: Iterable[Guard], cids: Iterable[CID]) -> set[CID]:
     """Return which of some blocks any of the guards knows to be erased."""
     wanted = list(cids)
     return set[CID]().union(*(guard.erased(wanted) for guard in guards))
+
+
+def _opened(path: Path) -> int:
+    try:
+        # It is there nearly always, in a folder that nobody else gets into: each write comes by here.
+        return os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return open_private(path, os.O_RDWR)
 
 
 def _hash(cid: CID) -> bytes:

@@ -363,10 +363,10 @@ class TestAFolder:
     def test_that_is_read_only_is_said(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         store = filled(tmp_path / "blocks")
 
-        def refuse(_path: Path, _flags: int) -> int:
+        def refuse(_path: Path) -> int:
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-        monkeypatch.setattr(guards, "open_private", refuse)
+        monkeypatch.setattr(guards, "_opened", refuse)
         with pytest.raises(DiskError, match="Read-only file system; nothing was stored") as caught:
             store.put_block(GONE, DATA)
         assert "must be writable" in caught.value.hint
