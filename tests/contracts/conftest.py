@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -40,6 +40,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if last and not config.option.collectonly:
         items[:] = [item for item in items if item not in last] + last
         audit_runs.start()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_debug_logs() -> Iterator[None]:
+    """Ape runs each transaction once more, to find what a contract said to `console.log`: solhint lets none say it."""
+    from ape_ethereum.transactions import Receipt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Receipt, "show_debug_logs", lambda _: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -34,13 +34,18 @@ OFFLINE = Web3()
 BOUND = {name: OFFLINE.eth.contract(address=cast(Any, ADDRESS), abi=cast(Any, abi)) for name, abi in ABIS.items()}
 
 
-def entries(kind: str) -> list[Any]:
-    return [
-        pytest.param(name, entry, id=f"{name}.{entry['name']}")
-        for name, abi in ABIS.items()
-        for entry in abi
-        if entry["type"] == kind
-    ]
+def for_each(kind: str) -> Callable[[Callable[..., None]], Any]:
+    """Run a test for every entry of a kind, a contract at a time: a test of its own costs more than an entry does."""
+    found = {name: [entry for entry in abi if entry["type"] == kind] for name, abi in ABIS.items()}
+
+    def of(test: Callable[..., None]) -> Any:
+        def run(self: object, name: str) -> None:
+            for entry in found[name]:
+                test(self, name, entry)
+
+        return pytest.mark.parametrize("name", [name for name, entries in found.items() if entries])(run)
+
+    return of
 
 
 def normal(found: Any) -> Any:
@@ -55,7 +60,7 @@ def normal(found: Any) -> Any:
 
 
 class TestOurEncodingIsWeb3s:
-    @pytest.mark.parametrize(("name", "entry"), entries("function"))
+    @for_each("function")
     def test_calls(self, name: str, entry: dict[str, Any]) -> None:
         draw = random.Random(f"{name}.{entry['name']}")
         for _ in range(5):
@@ -69,7 +74,7 @@ class TestOurEncodingIsWeb3s:
             _, read = BOUND[name].decode_function_input(cast(Any, ours))
             assert tuple(normal(argument) for argument in read.values()) == tuple(map(normal, arguments))
 
-    @pytest.mark.parametrize(("name", "entry"), entries("function"))
+    @for_each("function")
     def test_results(self, name: str, entry: dict[str, Any]) -> None:
         draw = random.Random(f"{name}.{entry['name']}")
         types = [type_of(item) for item in entry["outputs"]]
@@ -80,7 +85,7 @@ class TestOurEncodingIsWeb3s:
             theirs = OFFLINE.codec.decode(types, bytes.fromhex(data[2:]))
             assert normal(ours) == normal(theirs[0] if len(theirs) == 1 else theirs)
 
-    @pytest.mark.parametrize(("name", "entry"), entries("event"))
+    @for_each("event")
     def test_events(self, name: str, entry: dict[str, Any]) -> None:
         draw = random.Random(f"{name}.{entry['name']}")
         for _ in range(5):
@@ -112,7 +117,7 @@ class TestOurEncodingIsWeb3s:
             }
             assert contract(name).topic(entry["name"]) == log["topics"][0]
 
-    @pytest.mark.parametrize(("name", "entry"), entries("error"))
+    @for_each("error")
     def test_errors(self, name: str, entry: dict[str, Any]) -> None:
         draw = random.Random(f"{name}.{entry['name']}")
         types = [type_of(item) for item in entry["inputs"]]

@@ -73,13 +73,13 @@ def test_truncation_is_found(cut: int) -> None:
         stream.open_(SEALED[:cut], KEY, CONTEXT)
 
 
-@pytest.mark.parametrize("position", [*range(41), ONE - 1, ONE, ONE + 7, TWO - 1, TWO, len(SEALED) - 1])
 @pytest.mark.parametrize("bit", [0, 7])
-def test_changed_bits_are_found(position: int, bit: int) -> None:
-    changed = bytearray(SEALED)
-    changed[position] ^= 1 << bit
-    with pytest.raises(IntegrityError):
-        stream.open_(bytes(changed), KEY, CONTEXT)
+def test_changed_bits_are_found(bit: int) -> None:
+    for position in (*range(41), ONE - 1, ONE, ONE + 7, TWO - 1, TWO, len(SEALED) - 1):
+        changed = bytearray(SEALED)
+        changed[position] ^= 1 << bit
+        with pytest.raises(IntegrityError):
+            stream.open_(bytes(changed), KEY, CONTEXT)
 
 
 def test_reordered_and_repeated_segments_are_found() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -82,20 +83,19 @@ def test_short_reads_are_gone_on_with() -> None:
     assert (roots, list(blocks)) == ([A[0]], [A, B])
 
 
-@pytest.mark.parametrize("size", range(len(WHOLE)))
-def test_every_truncation_is_found_or_leaves_whole_blocks(size: int) -> None:
-    try:
-        _, blocks = read(WHOLE[:size])
-    except IntegrityError:
-        return
-    # Between two sections nothing tells that more was to come; whoever imports looks whether the roots are complete.
-    assert blocks in ([], [A])
-    assert size in (HEADER_END, HEADER_END + 42)
+def test_every_truncation_is_found_or_leaves_whole_blocks() -> None:
+    for size in range(len(WHOLE)):
+        try:
+            _, blocks = read(WHOLE[:size])
+        except IntegrityError:
+            continue
+        # Between two sections nothing tells that more was to come; whoever imports looks at the roots.
+        assert blocks in ([], [A])
+        assert size in (HEADER_END, HEADER_END + 42)
 
 
-@pytest.mark.parametrize("position", range(len(WHOLE)))
-def test_every_flipped_bit_is_found(position: int) -> None:
-    for bit in range(8):
+def test_every_flipped_bit_is_found() -> None:
+    for position, bit in product(range(len(WHOLE)), range(8)):
         changed = bytearray(WHOLE)
         changed[position] ^= 1 << bit
         try:

@@ -34,6 +34,9 @@ def test_one_that_dies_is_replaced() -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.wait(60)
     assert text_of_pdf(pdf("lost")) == PdfText("", is_all=False)
+    # Nothing is left to be written to it when it is forgotten.
+    assert process.stdin is not None
+    assert process.stdin.closed
     assert text_of_pdf(pdf("after")).text == "after"
 
 
