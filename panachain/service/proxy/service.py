@@ -655,7 +655,7 @@ class ProxyService:
         """
         # All that it says: taken back and written again, at another time or by others, it is another one.
         named = (emergency.emergency_id, emergency.practitioner, emergency.patient, emergency.cosigner)
-        seen = self._store.first_seen(
+        seen = self._store.emergencies.first_seen(
             "/".join(map(str, (*named, emergency.expires_at))),
             emergency.practitioner,
             ends_at=emergency.expires_at,

@@ -207,6 +207,7 @@ class ProxyStore:
         self._clock = clock
         self._sleep = sleep
         self._swept = -float("inf")
+        self.emergencies = SeenEmergencies(self)
         url = database if isinstance(database, URL) else URL.create("sqlite", database=str(database))
         self._is_sqlite = url.get_backend_name() == "sqlite"
         self._where = url.render_as_string(hide_password=True)
@@ -416,37 +417,6 @@ class ProxyStore:
             # None is left where another worker told of them meanwhile, or more were counted.
             if self._do(db, where, rest.policy_id, rest.subject, rest.uses):
                 self._append(db, receipt, apart=rest.apart)
-
-    def first_seen(self, cosignature: str, practitioner: Address, *, ends_at: int, now: int) -> int | None:
-        """Return when a co-signature was first asked for here, Unix seconds: now, if it never was; it is kept then.
-
-        Args:
-            cosignature: what names it and no other one.
-            practitioner: whose emergency it is. Of one practitioner 64 are kept at once, so nobody fills the disk.
-            ends_at: until when it is kept, Unix seconds.
-            now: Unix seconds.
-
-        Returns:
-            None: the practitioner has as many already.
-
-        Raises:
-            DiskError: the database refuses.
-        """
-        key = self._subject("cosignature", cosignature)
-        known = self._read("SELECT seen_at FROM emergency WHERE cosignature = {}", key)
-        if known:
-            return int(known[0][0])
-        whose = self._subject("emergencies", practitioner)
-        with self._write() as db:
-            self._do(db, "DELETE FROM emergency WHERE ends_at <= {}", now)
-            count = self._marked("SELECT COUNT(*) FROM emergency WHERE practitioner = {}")
-            if db.exec_driver_sql(count, (whose,)).scalar_one() >= _EMERGENCIES:
-                return None
-            row = (key, whose, now, ends_at)
-            self._do(db, "INSERT INTO emergency VALUES ({}, {}, {}, {}) ON CONFLICT DO NOTHING", *row)
-            # Another worker may have seen it meanwhile.
-            seen = self._marked("SELECT seen_at FROM emergency WHERE cosignature = {}")
-            return int(db.exec_driver_sql(seen, (key,)).scalar_one())
 
     def deposited(self, policy_id: PolicyId) -> Receipt | None:
         """Return the receipt of a policy's deposit, or None when there was none."""
@@ -669,6 +639,45 @@ class ProxyStore:
         return kdf.derive(
             self._key, labels.KFRAG_AT_REST, bytes.fromhex(policy_id[2:]) + lane.to_bytes(4, "big") + salt
         )
+
+
+class SeenEmergencies:
+    """When this proxy first saw which co-signature of an emergency that isn't over."""
+
+    def __init__(self, store: ProxyStore) -> None:
+        """Take the database."""
+        self._store = store
+
+    def first_seen(self, cosignature: str, practitioner: Address, *, ends_at: int, now: int) -> int | None:
+        """Return when a co-signature was first asked for here, Unix seconds: now, if it never was; it is kept then.
+
+        Args:
+            cosignature: what names it and no other one.
+            practitioner: whose emergency it is. Of one practitioner 64 are kept at once, so nobody fills the disk.
+            ends_at: until when it is kept, Unix seconds.
+            now: Unix seconds.
+
+        Returns:
+            None: the practitioner has as many already.
+
+        Raises:
+            DiskError: the database refuses.
+        """
+        key = self._store._subject("cosignature", cosignature)
+        known = self._store._read("SELECT seen_at FROM emergency WHERE cosignature = {}", key)
+        if known:
+            return int(known[0][0])
+        whose = self._store._subject("emergencies", practitioner)
+        with self._store._write() as db:
+            self._store._do(db, "DELETE FROM emergency WHERE ends_at <= {}", now)
+            count = self._store._marked("SELECT COUNT(*) FROM emergency WHERE practitioner = {}")
+            if db.exec_driver_sql(count, (whose,)).scalar_one() >= _EMERGENCIES:
+                return None
+            row = (key, whose, now, ends_at)
+            self._store._do(db, "INSERT INTO emergency VALUES ({}, {}, {}, {}) ON CONFLICT DO NOTHING", *row)
+            # Another worker may have seen it meanwhile.
+            seen = self._store._marked("SELECT seen_at FROM emergency WHERE cosignature = {}")
+            return int(db.exec_driver_sql(seen, (key,)).scalar_one())
 
 
 def _policy_fields(policy: HeldPolicy) -> dict[str, Any]:

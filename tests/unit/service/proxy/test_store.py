@@ -202,26 +202,28 @@ class TestFirstSeen:
         seed = Seed.random()
         for now in (NOW, NOW + 100):
             store = ProxyStore(tmp_path / "own.sqlite", seed.store_key(), proxy=address(seed))
-            assert store.first_seen("one", self.WHO, ends_at=NOW + 1000, now=now) == NOW
+            assert store.emergencies.first_seen("one", self.WHO, ends_at=NOW + 1000, now=now) == NOW
             store.close()
         store = ProxyStore(tmp_path / "own.sqlite", seed.store_key(), proxy=address(seed))
         # What is over goes with the next one that comes.
-        assert store.first_seen("two", self.WHO, ends_at=NOW + 9000, now=NOW + 1000) == NOW + 1000
+        assert store.emergencies.first_seen("two", self.WHO, ends_at=NOW + 9000, now=NOW + 1000) == NOW + 1000
         assert count(tmp_path, "emergency") == 1
 
     def test_nobody_fills_the_disk_and_nobody_takes_anybody_elses_place(self, tmp_path: Path) -> None:
         store, most = opened(tmp_path, [0.0]), store_module._EMERGENCIES
-        seen = [store.first_seen(str(n), self.WHO, ends_at=NOW + 1000, now=NOW + n % 2) for n in range(most + 3)]
+        seen = [
+            store.emergencies.first_seen(str(n), self.WHO, ends_at=NOW + 1000, now=NOW + n % 2) for n in range(most + 3)
+        ]
         assert seen == [NOW + n % 2 for n in range(most)] + [None] * 3
         assert count(tmp_path, "emergency") == most
         other = Address("0x" + "55" * 20)
-        assert store.first_seen("x", other, ends_at=NOW + 1000, now=NOW + 5) == NOW + 5
+        assert store.emergencies.first_seen("x", other, ends_at=NOW + 1000, now=NOW + 5) == NOW + 5
         # Those that are kept stay what they are.
-        assert store.first_seen("0", self.WHO, ends_at=NOW + 1000, now=NOW + 999) == NOW
+        assert store.emergencies.first_seen("0", self.WHO, ends_at=NOW + 1000, now=NOW + 999) == NOW
 
     def test_the_disk_tells_neither_practitioner_nor_patient(self, tmp_path: Path) -> None:
         store = opened(tmp_path, [0.0])
-        store.first_seen(f"1/{self.WHO}/patient", self.WHO, ends_at=NOW + 1, now=NOW)
+        store.emergencies.first_seen(f"1/{self.WHO}/patient", self.WHO, ends_at=NOW + 1, now=NOW)
         with sqlite3.connect(tmp_path / "own.sqlite") as db:
             (row,) = db.execute("SELECT cosignature, practitioner FROM emergency").fetchall()
         assert [len(value) for value in row] == [32, 32]

@@ -132,7 +132,7 @@ def test_only_a_nonce_that_a_receipt_follows_does_not_wait_for_the_disk(world: P
 
 def test_when_a_cosignature_was_first_seen_is_kept(world: ProxyWorld) -> None:
     store, who = world.stores[0], Address("0x" + "44" * 20)
-    assert [store.first_seen("one", who, ends_at=5000, now=now) for now in (1000, 2000)] == [1000, 1000]
+    assert [store.emergencies.first_seen("one", who, ends_at=5000, now=now) for now in (1000, 2000)] == [1000, 1000]
 
 
 def test_old_nonces_are_forgotten(world: ProxyWorld) -> None:
