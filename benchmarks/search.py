@@ -46,12 +46,12 @@ from panachain.errors import IntegrityError, PanaChainError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.records import FileContent, PlainRecord
 from panachain.model.scope import Category
-from panachain.records import manifest, publish, record_words, word_list
+from panachain.records import listed_words, manifest, record_words, word_list
 from panachain.records.dicom import MEDIA_TYPE as DICOM
 from panachain.records.inventory import Inventory
 from panachain.records.lexicon import LANGUAGES, Lexicon
 from panachain.records.manifest_proof import ManifestProof, prove
-from panachain.records.record_words import RecordWords
+from panachain.records.record_words import RecordWords, words_of
 from panachain.records.search import Query
 from panachain.records.sources import read_source
 from panachain.records.words import forms_of
@@ -287,21 +287,21 @@ def measure_synthea(*, quick: bool) -> dict[str, Any] | str:
         return MISSING
     times: dict[bool, float] = {}
     sizes: list[int] = []
-    seal = word_list.seal
+    seal = word_list.seal_made
 
-    def counted(contents: Sequence[bytes | None], key: EnvelopeKey) -> list[bytes]:
-        made = seal(contents, key)
-        sizes.append(sum(map(len, made)))
-        return made
+    def counted(made: bytes, key: EnvelopeKey) -> list[bytes]:
+        segments = seal(made, key)
+        sizes.append(sum(map(len, segments)))
+        return segments
 
     for turn in range(2 if quick else 6):
         with_words = bool(turn % 2)
-        with tempfile.TemporaryDirectory() as folder, mock.patch.object(word_list, "seal", counted):
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(word_list, "seal_made", counted):
             sizes.clear()
             began = time.process_time()
             for number, (path, _) in enumerate(sources):
                 clinic = Clinic(EmbeddedStore(Path(folder) / str(number)), Seed.random())
-                with mock.patch.object(publish, "words_of", publish.words_of if with_words else lambda *_: None):
+                with mock.patch.object(listed_words, "words_of", words_of if with_words else lambda *_: None):
                     clinic.publish(read_source(path))
             taken = time.process_time() - began
             times[with_words] = min(taken, times.get(with_words, taken))
@@ -336,7 +336,7 @@ def measure_recall(*, quick: bool) -> dict[str, Any] | str:
     expected = plain_index(records)
     batch = EnvelopeKey(os.urandom(32))
     with mock.patch.object(record_words, "coded", lambda system, code: code):
-        words = [publish.words_of(one, _bundle(one)) for one in records]
+        words = [words_of(one, _bundle(one)) for one in records]
     listed, lexicon = [], Lexicon()
     for start in range(0, len(records), BATCH):
         contents = [None if one is None else word_list.packed(one) for one in words[start : start + BATCH]]

@@ -89,6 +89,10 @@ SENTENCES: Final[Mapping[type[PanaChainError], tuple[str, str]]] = {
     errors.AccessDeniedError: (N_("The rules don't allow this."), _ASK),
     errors.PolicyUnknownError: (N_("This wasn't granted to you, or isn't on the chain."), _ASK),
     errors.PolicyNotActiveError: (N_("The time of this grant hasn't come yet."), N_("Try again when it has begun.")),
+    errors.OpensLaterError: (
+        N_("What the patient lets wait in an emergency isn't open yet."),
+        N_("Try again at the time that the message names. What opens at once is open."),
+    ),
     errors.PolicyExpiredError: (N_("The time of this grant is over."), _ASK),
     errors.PolicyRevokedError: (N_("The patient took this grant back."), _ASK),
     errors.OutOfScopeError: (N_("The grant isn't for this: not for this category, purpose or person."), _ASK),

@@ -28,6 +28,7 @@ def test_exit_code_is_that_of_the_error(
     needs = {
         errors.ProxiesUnavailableError: {"answered": 1, "needed": 2},
         errors.TooLargeError: {"size": 2, "limit": 1},
+        errors.OpensLaterError: {"retry_after": 900},
     }
     arguments: dict[str, Any] = needs.get(kind, {})
     twin.answers["inbox"] = kind("it went wrong", hint="do this", **arguments)

@@ -12,6 +12,7 @@ import pytest
 
 from panachain.model.actors import Address
 from panachain.sdk.opening import Opening
+from panachain.sdk.results.listings import Listing
 from panachain.sdk.results.records import WithdrawnRecord
 from panachain.sdk.results.uploads import PublishedView, WithdrawReport
 from tests.cli.test_open import POLICY, opened
@@ -104,7 +105,7 @@ class TestReading:
         assert "log --record" not in said
 
     def test_the_log_of_a_record_asks_for_it_alone(self, run: Callable[..., Outcome], twin: Twin) -> None:
-        twin.answers["receipts"] = []
+        twin.answers["receipts"] = Listing([])
         outcome = run("log", "--record", "bafkreigone", "--record", "bafkreiother")
         assert twin.calls[-1][0] == "receipts"
         assert twin.calls[-1][2]["records"] == ("bafkreigone", "bafkreiother")

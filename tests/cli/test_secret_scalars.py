@@ -36,7 +36,7 @@ def test_nothing_contradicts_it() -> None:
         (CURVE, "        made = self._copy()\n", "        made = self._memory\n", "is used in Scalar.plus"),
         (CURVE, '        return "Scalar()"', "        return str(self._memory[0])", "is used in Scalar.__repr__"),
         (CURVE, '        return "Scalar()"', '        return str(getattr(self, "_memory"))', "named 3 times"),
-        (SCHEME, "    h = _bytes(self.capsule.h)\n", "    h = weights[0]._memory\n", "outside panachain/secp256k1.py"),
+        (SCHEME, "    seed, proof = e + v,", "    seed, proof = weights[0]._memory,", "outside panachain/secp256k1.py"),
         # It becomes bytes or a number where nobody looked at it.
         (SCHEME, "value = polynomial[-1]", "value = Scalar(polynomial[-1].reveal())", "_value calls reveal"),
         (SCHEME, "value = polynomial[-1]", "value = int.from_bytes(polynomial, 'big')", "_value calls from_bytes"),

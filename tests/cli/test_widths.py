@@ -15,6 +15,7 @@ from panachain.model.actors import Address, PolicyId, Status
 from panachain.model.policy import PolicyStatus
 from panachain.model.scope import Category, Purpose
 from panachain.sdk.results.groups import GroupView, InvitationView
+from panachain.sdk.results.listings import Listing
 from panachain.sdk.results.log import LogEntry
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.requests import RequestView
@@ -62,11 +63,11 @@ REQUESTS = [
         until=NOW + 86_400,
     )
 ]
-LOG = [
+LOG = Listing(
     LogEntry(NOW, kind, POLICY, PERSON, 3, OTHER, OTHER, "HOPERAT", (scope,), late)
     for scope in SCOPES
     for kind, late in (("reencrypted", False), ("reencrypted", True), ("denied", False))
-]
+)
 GROUPS = [GroupView(OTHER, "gro-mfrggzdfmy2tq", Status.ACTIVE, PERSON, PERSON, (PERSON,) * 30, 41, True)]
 INVITATIONS = [InvitationView(PERSON, OTHER)] * 3
 RECORDS = [PublishedView(CID, PERSON, scope, 1) for scope in SCOPES]

@@ -224,7 +224,7 @@ class TestLies:
             return list(stream.seal_segments(plain, key.words_key(), labels.ENVELOPE_WORDS))
 
         with monkeypatch.context() as patched:
-            patched.setattr(word_list, "seal", hostile)
+            patched.setattr(word_list, "seal_made", hostile)
             publish(world, lab(2, "fasting"), where="clinic")
         monkeypatch.setattr(word_list, "MOST_TERMS", 2000)
         for who in ("patient", "clinician"):
@@ -398,7 +398,7 @@ class TestOldOnes:
     def test_records_without_lists_are_counted(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         """As a program published them that knew no lists of words."""
         with monkeypatch.context() as patched:
-            patched.setattr("panachain.records.publish.words_of", lambda *_: None)
+            patched.setattr("panachain.records.listed_words.words_of", lambda *_: None)
             publish(world, lab(1, "old"))
         publish(world, lab(2, "new"))
         result = found(world, "glucose")
