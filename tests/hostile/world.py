@@ -260,7 +260,8 @@ class Hostile:
             if "node_hides_an_upload" not in self.suspects:
                 raise
             raise Broken(f"the log isn't found: {exc}") from exc
-        self.told([str(one) for one in listed.left_out])
+        # A record that was moved is told, too: that is nobody's doing.
+        self.told([str(one) for one in listed.left_out if one.kind != "record"])
         if self.world.clinician.address not in {one.requester for one in listed}:
             raise Broken(f"the log of {policy_id} doesn't tell that the clinician opened {header}")
 
