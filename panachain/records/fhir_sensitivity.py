@@ -85,7 +85,8 @@ _FIRST: Final = regex(rb"\{" + _tokens().encode()).findall
 """Members of JSON without blanks that may tell something, with their values, and members that may be labels or files;
 the walk decides. One pattern for members that follow another one, and one for the first: most quotes are a value's."""
 _LABEL_TOKENS: Final = frozenset({b"security", b'confidentiality":'})
-_SEARCH: Final = regex(rb'"url":"[^"?]*\?')
+_TELLING_URL: Final = regex(rb'"url":"[^"]*(?:[?%|\\]|\d(?:-\d|\d{5}|A{29}))')
+"""An address in which something may be a code: the signs by which `Matcher.may_tell` looks into one, or an escape."""
 _NAMES: Final = frozenset(
     {"subject", "patient", "name", "author", "recorder", "asserter", "practitioner", "beneficiary"}
 )
@@ -121,13 +122,13 @@ def findings(resource: dict[str, Any], compact: bytes | None = None, matcher: Ma
     labelled = tells = True
     if compact is not None:
         tokens = _LATER(compact) + _FIRST(compact)
-        # A search names codes in its query.
-        searches = b"?" in compact and _SEARCH.search(compact) is not None
-        if not searches and used.harmless.issuperset(tokens):
+        # A search names codes in its query, other addresses in their path.
+        names = _TELLING_URL.search(compact) is not None
+        if not names and used.harmless.issuperset(tokens):
             # Most resources.
             return []
         labelled, tells = _may_tell(tokens, compact, used)
-        tells = tells or searches
+        tells = tells or names
     found = list(_labels(resource)) if labelled else []
     if tells:
         found += _walk(resource, used)

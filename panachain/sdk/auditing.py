@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Protocol
 
-from panachain.errors import InputError, PanaChainError
+from panachain.errors import InputError, PartlyDoneError
 from panachain.model.actors import Address
 from panachain.model.progress import Progress
 from panachain.model.records import RecordInfo
@@ -288,7 +288,7 @@ class Auditing:
                     # Others have no resource in them, and other bytes if their number differs.
                     reason = f"its {record.info.size} bytes are too many to be compared"
                     left_out.append(LeftOut("record", record.info.header_cid, reason))
-        except PanaChainError:
+        except (PartlyDoneError, *LEFT_OUT):
             # At its end it raises what it left out, which is told here; anything else is no answer at all.
             if not opening.omissions:
                 raise

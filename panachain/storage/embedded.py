@@ -639,6 +639,9 @@ class _Writer:
                 self._store.guards[0].check(CID(RAW, digest) for digest in digests)
             except PanaChainError as exc:
                 failures.append(exc)
+                if self._own is None:
+                    # Others' blocks lie beside it.
+                    self._store._zero(pack.path.name, [(base, size)])
         if failures:
             if self._own is not None:
                 # Nothing else is in there, and nothing of it was named.

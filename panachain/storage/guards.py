@@ -139,7 +139,16 @@ class Guard:
             )
 
     def _has_notes(self) -> bool:
-        return self._db is not None or self._notes.exists()
+        if self._db is not None:
+            return True
+        try:
+            self._notes.stat()
+        except FileNotFoundError:
+            return False
+        except OSError:
+            # There is something that can't be read: whoever asks is told so.
+            return True
+        return True
 
     def _rows(self, asked: str, values: Iterable[bytes]) -> list[tuple[bytes]]:
         if not self._has_notes():

@@ -321,13 +321,16 @@ class _Writer:
     def __enter__(self) -> _Writer:
         # The nodes' own writers hold their locks for each piece only, and the next one is in memory here.
         until = time.monotonic() + guards.WAIT
-        for number, node in enumerate(self._store.nodes):
-            try:
-                for guard in guards_of(node):
-                    self._held_open.enter_context(guard.shared(until - time.monotonic()))
-            except FAILURES as exc:
-                self._store._note(number, exc)
-                self._failures[number] = exc
+        found = [(guard, number) for number, node in enumerate(self._store.nodes) for guard in guards_of(node)]
+        with ExitStack() as held:
+            # In the order in which an erasure takes them.
+            for guard, number in sorted(found, key=lambda one: one[0].place):
+                try:
+                    held.enter_context(guard.shared(until - time.monotonic()))
+                except FAILURES as exc:
+                    self._store._note(number, exc)
+                    self._failures[number] = exc
+            self._held_open = held.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:

@@ -20,7 +20,7 @@ from panachain.errors import BlockNotFoundError, IntegrityError, StoreUnavailabl
 from panachain.ipld import car, unixfs
 from panachain.ipld.cid import CALLER, CID
 from panachain.storage import ahead
-from panachain.storage.guards import Guard, check_not_erased, writing
+from panachain.storage.guards import Guard, check_not_erased, erased_of, writing
 from panachain.storage.s3_client import Bucket, S3Client, read_s3_url
 
 __all__ = ["S3Store", "read_s3_url"]
@@ -380,6 +380,9 @@ class S3Store:
                 for place in self._places[cid]
                 if place.pack == pack and cid not in unwanted
             ]
+        # What an erasure that broke off has left goes with the rest: it isn't written again.
+        erased = erased_of(self.guards, [cid for cid, _ in kept])
+        kept = [(cid, place) for cid, place in kept if cid not in erased]
         try:
             body = self._client.get(pack, limit=_MAX_PACK) if kept else b""
         except BlockNotFoundError:

@@ -108,8 +108,13 @@ def test_a_context_by_its_name_alone_closes_nothing(resource: dict[str, Any]) ->
     ],
 )
 def test_a_questionnaires_item_and_a_search_name_codes_too(value: str) -> None:
-    key = "url" if "?" in value else "linkId"
-    assert "HIV" in kinds({"resourceType": "QuestionnaireResponse", "item": [{key: value}]})
+    for key in ("url",) if "?" in value else ("linkId", "questionnaire", "url"):
+        assert "HIV" in kinds({"resourceType": "QuestionnaireResponse", "item": [{key: value}]})
+
+
+@pytest.mark.parametrize("value", ["http://h.example/86406008", "urn:x:24012-7", "http://h.example/x%7C24012-7"])
+def test_any_address_may_name_a_code(value: str) -> None:
+    assert "HIV" in kinds({"resourceType": "Observation", "extension": [{"url": value}]})
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from panachain.errors import PolicyUnknownError, UnknownActorError
+from panachain.errors import PartlyDoneError, PolicyUnknownError, StoreUnavailableError, UnknownActorError
 from panachain.ipld.cid import CID
 from panachain.model.actors import PolicyId
 from panachain.sdk import auditing as module
 from panachain.sdk.auditing import Suspects
+from panachain.sdk.opening import Opening
 from panachain.sdk.patient import Patient
 from panachain.sdk.readings import Reading
 from panachain.sdk.results.listings import LeftOut
+from panachain.sdk.results.records import OpenedRecord
 from tests.twin.world import PROXIES, World
 from tests.unit.sdk.helpers import again, grant, opened, upload
 
@@ -95,6 +97,20 @@ def test_what_could_not_be_read_may_hold_it_too(world: World, monkeypatch: pytes
     assert (list(nothing), len(nothing.left_out)) == ([], 1)
     world.network.store.put_block(CID.parse(lost.content_cid), block)
     assert world.patient.auditing.find_record(content).left_out == ()
+    # A store that goes away in the middle is no answer, whatever was left out before.
+    with monkeypatch.context() as patch:
+        patch.delitem(world.network.store.held, CID.parse(lost.header_cid))
+        following = Opening.__next__
+
+        def away(self: Opening) -> OpenedRecord:
+            try:
+                return following(self)
+            except PartlyDoneError:
+                raise StoreUnavailableError("the store is away") from None
+
+        patch.setattr(Opening, "__next__", away)
+        with pytest.raises(StoreUnavailableError):
+            again(world).auditing.find_record(content)
     # What is too large to be compared, likewise.
     monkeypatch.setattr(module, "_MOST_SIZE", 10)
     large = world.patient.auditing.find_record(content)

@@ -129,13 +129,18 @@ class TestLargeFiles:
         assert list(store.blocks()) == []
         assert b"".join(store.read_file(add(store, bytes(3 * unixfs.CHUNK)))) == bytes(3 * unixfs.CHUNK)
 
-    def test_of_which_a_block_was_erased_leave_no_byte(self, store: EmbeddedStore) -> None:
-        data = os.urandom(3 * unixfs.CHUNK)
+    @pytest.mark.parametrize("leaves", [1.5, 3])
+    def test_of_which_a_block_was_erased_leave_no_byte(self, store: EmbeddedStore, leaves: float) -> None:
+        store.put_blocks(small := blocks(3))
+        (shared,) = self.packs(store)
+        data = os.urandom(int(leaves * unixfs.CHUNK))
         (guard,) = store.guards
         guard.note([CID(RAW, sha256(data[: unixfs.CHUNK]).digest())])
         with pytest.raises(UsageError, match="were erased"):
             add(store, data)
-        assert self.packs(store) == {}
+        assert list(self.packs(store)) == [shared]
+        assert not (store.folder / "packs" / shared).read_bytes()[5000:].strip(b"\0")
+        assert all(store.get_block(cid) == block for cid, block in small)
 
     def test_end_at_once_when_somebody_interrupts(self, store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch) -> None:
         made: list[int] = []

@@ -6,8 +6,9 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from panachain.errors import BlockNotFoundError, IntegrityError, PanaChainError,
 from panachain.ipld import dagcbor, unixfs
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.storage import collect, s3
+from panachain.storage.guards import Guard
 from panachain.storage.moving import move
 from panachain.storage.s3 import S3Store
 from panachain.storage.s3_client import Bucket
@@ -113,6 +115,17 @@ def test_pins(store: S3Store) -> None:
 
 
 class TestErasure:
+    def test_that_broke_off_keeps_no_neighbour_from_being_deleted(self, bucket: Bucket, tmp_path: Path) -> None:
+        with closing(S3Store(bucket, timeout=30, guard=Guard(tmp_path, "bucket"))) as store:
+            blocks = some(20)
+            store.put_blocks(blocks)
+            (noted, secret), (gone, _), *kept = blocks
+            store.guards[0].note([noted])
+            assert store.delete_blocks([gone]) == 100
+            # It isn't written again either.
+            assert all(secret not in body for body in objects(store).values())
+            assert [store.get_block(cid) for cid, _ in kept] == [data for _, data in kept]
+
     def test_leaves_the_bytes_in_no_object(self, store: S3Store, bucket: Bucket) -> None:
         blocks = some(50)
         store.put_blocks(blocks)
