@@ -213,6 +213,9 @@ class EmbeddedStore:
                     ).fetchall()
                     if _overwrite_gaps(file, rows, path.stat().st_size):
                         sync_path(path)
+                    if not rows:
+                        # Nothing is in it: its writer was killed, or failed. Who has just begun it begins another one.
+                        path.unlink()
             reading, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return busy + bool(reading)
 

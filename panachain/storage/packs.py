@@ -36,10 +36,23 @@ class Pack:
         self._holders = 1
         self._failure: OSError | None = None
         self.descriptor = -1
-        self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        fcntl.flock(self.descriptor, fcntl.LOCK_SH)
+        self.descriptor = self._begun()
+        while not os.fstat(self.descriptor).st_nlink:
+            # Before it was locked somebody took it for one that nothing is in, and removed it.
+            os.close(self.descriptor)
+            self.descriptor = -1
+            self.descriptor = self._begun()
         # The file's name must be on disk as well.
         sync_path(path.parent)
+
+    def _begun(self) -> int:
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
 
     def hold(self) -> bool:
         """Lock it for one more writer of this process; tell whether it can be appended to.

@@ -33,6 +33,23 @@ def test_nobody_takes_the_name_of_another_pack(tmp_path: Path) -> None:
         Pack(first.path)
 
 
+def test_one_that_was_removed_before_it_was_locked_is_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock, removed = fcntl.flock, [2]
+
+    def locked(descriptor: int, kind: int) -> None:
+        if removed[0]:
+            removed[0] -= 1
+            (tmp_path / "a.pack").unlink()
+        flock(descriptor, kind)
+
+    monkeypatch.setattr(packs.fcntl, "flock", locked)
+    pack = Pack(tmp_path / "a.pack")
+    pack.append(b"there")
+    assert (removed, pack.path.read_bytes()) == ([0], b"there")
+
+
 def test_a_pack_is_locked_as_long_as_somebody_may_append(tmp_path: Path) -> None:
     pack = Pack(tmp_path / "a.pack")
     with open(pack.path, "rb") as file:
