@@ -165,8 +165,12 @@ class Point:
     def times(self, scalar: bytes) -> Point:
         """Return a **public** scalar times this point. The time that it takes tells the scalar.
 
+        Random coefficients of Umbral's checks go through it, too: proxies don't know them, they serve for 256 checks,
+        and are worth no plaintext. Whoever knew one could make a false cfrag pass the proof; the delegating key's
+        equation has none, and refuses the wrap all the same. Then it isn't told which proxy lied.
+
         Args:
-            scalar: 32 bytes; never a secret.
+            scalar: 32 bytes; no key, nor anything that tells of one.
 
         Raises:
             ValueError: it is zero, or not below the order.

@@ -5,6 +5,7 @@ Never asks a node: `panachain/chain` reads and writes these. Follows design sect
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -163,18 +164,18 @@ class Emergency:
         """Unix seconds; 0 before the co-signature."""
         return max(0, self.expires_at - LASTS)
 
-    def opens_at(self, grantee: Address, *, counted: int) -> int | None:
+    def opens_at(self, grantee: Address, *, counted: Callable[[Emergency], int]) -> int | None:
         """Return from when on what was granted to an account is open to whoever asked, Unix seconds.
 
         Args:
             grantee: the patient, or an account that stands for a delay.
-            counted: Unix seconds from which a delay counts.
+            counted: returns from when on a delay counts, Unix seconds; called only where there is one.
 
         Returns:
             0 for at once: two chains' clocks differ by seconds. None: it isn't for this patient's emergencies.
         """
         delay = delay_of(self.patient, grantee)
-        return delay if not delay else counted + delay
+        return counted(self) + delay if delay else delay
 
 
 @dataclass(frozen=True)

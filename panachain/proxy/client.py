@@ -177,7 +177,7 @@ def _problem(reply: Reply) -> PanaChainError:
     wait = int(told) if told.isascii() and told.isdecimal() and len(told) < 6 else None
     if slug == "rate-limited" or reply.status == 429:
         return RateLimitedError(detail, retry_after=_RETRY_AFTER if wait is None else wait)
-    # Only of what waits in an emergency a proxy says when it opens. Nothing waits for longer than an emergency lasts.
+    # Only of what waits in an emergency a proxy says when it opens: after now, within the time that emergencies last.
     if slug == "policy-not-active" and wait is not None:
-        return OpensLaterError(detail, retry_after=min(wait, LASTS))
+        return OpensLaterError(detail, retry_after=max(1, min(wait, LASTS)))
     return PROBLEMS.get(slug, UnavailableError)(detail)

@@ -34,6 +34,8 @@ PIECE: Final = 256
 """Capsules of the others at most: so many that a request's own cost is small, so few that work overlaps."""
 _AHEAD: Final = 2
 """Pieces that a proxy has at once, so that it works while the client does."""
+_AGAIN: Final = 60
+"""Seconds after which to ask again where proxies say when it opens, and others that may serve before don't answer."""
 _STRIKES: Final = 2
 """Failures after which a proxy isn't asked again."""
 A = TypeVar("A")
@@ -384,7 +386,14 @@ def shortfall(good: int, failures: Sequence[Failure], asked: int, needed: int, w
     # Each proxy keeps the time by itself: it opens when enough of them say so, whatever the others do.
     waits = sorted(error.retry_after for error in denials if isinstance(error, OpensLaterError))
     if good < needed <= good + len(waits):
-        return OpensLaterError(f"{what}: {needed} proxies are needed: {reasons}", retry_after=waits[needed - good - 1])
+        told, wait = f"{what}: {needed} proxies are needed: {reasons}", waits[needed - good - 1]
+        lies = sum(isinstance(failure.error, IntegrityError) for failure in failures)
+        if good + len(denials) + lies < asked:
+            # Others are down, busy or slow, and may serve before: one proxy that waits doesn't pick the time alone.
+            return OpensLaterError(
+                f"{told}; it opens then, or as soon as the other proxies answer", retry_after=min(wait, _AGAIN)
+            )
+        return OpensLaterError(told, retry_after=wait)
     # Fewer refusals leave enough other proxies, which may answer once they are back.
     if len(denials) > asked - needed:
         kind = next((type(error) for error in denials if not isinstance(error, OpensLaterError)), PolicyNotActiveError)

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from panachain.sdk.policies import OwnPolicies, OwnPolicy
     from panachain.sdk.results.revocations import RevocationReport
 
+_AGAIN: Final = 60
+"""Seconds after which, at the soonest, more is said to open of what proxies refused."""
 MAX_REASON: Final = 2000
 """Characters of a reason."""
 READERS: Final = 3
@@ -403,6 +405,7 @@ class BreakGlass(_AtWork):
         usable = self._usable(found)
         # What opens later holds what opens at once; of equal ones the newest, which comes first.
         newest = dict(reversed(usable))
+        refused: list[int] = []
         for delay in sorted((one for one in newest if found.cosigned_at + one <= now), reverse=True):
             opening = self._opens(newest[delay])
             if not delay:
@@ -411,9 +414,11 @@ class BreakGlass(_AtWork):
                 # Each proxy counts by its own clock, too: it may let wait for longer than the chain says.
                 opening.begin()
             except OpensLaterError as exc:
-                self._told[found.emergency_id] = now + exc.retry_after
+                refused.append(now + exc.retry_after)
+                self._told[found.emergency_id] = min(refused)
                 continue
-            self._told.pop(found.emergency_id, None)
+            if not refused:
+                self._told.pop(found.emergency_id, None)
             return opening
         if usable:
             raise OutOfScopeError(
@@ -449,10 +454,16 @@ class BreakGlass(_AtWork):
         return self._next(found, self._usable(found), now)
 
     def _next(self, found: Emergency, usable: Sequence[tuple[int, PolicyId]], now: int) -> int:
-        """Return when more opens, by the chain, or as proxies said that let wait what the chain would open; else 0."""
+        """Return when more opens, by the chain, or as proxies said that let wait what the chain would open; else 0.
+
+        What proxies refused stays refused until it opened: once the time that they told is over, it may be in a minute.
+        """
         times = [found.cosigned_at + delay for delay, _ in usable]
-        told = self._told.get(found.emergency_id, 0)
-        return min((time for time in (*times, told) if time > now), default=0)
+        told = self._told.get(found.emergency_id)
+        # Of what was taken back meanwhile nothing waits.
+        if told is not None and any(delay and found.cosigned_at + delay <= now for delay, _ in usable):
+            times.append(max(told, now + _AGAIN))
+        return min((time for time in times if time > now), default=0)
 
     def _usable(self, found: Emergency) -> list[tuple[int, PolicyId]]:
         """Return the policies that this practitioner's desks have for a patient's emergencies, with their delays."""

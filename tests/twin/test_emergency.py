@@ -529,7 +529,8 @@ class TestWaiting:
         assert world.clinician.emergency.more_at(number) == world.now + 1800 - TOLERANCE
         world.advance(1800 - TOLERANCE - 1)
         assert self.kinds(world, number) == ["allergies"]
-        assert world.clinician.emergency.more_at(number) == world.now + 1
+        # Nobody is told to ask again within a minute.
+        assert world.clinician.emergency.more_at(number) == world.now + 60
         world.advance(1)
         self.ask_for_later(world)
         assert self.kinds(world, number) == ["allergies", "conditions"]
@@ -573,9 +574,64 @@ class TestWaiting:
         assert self.kinds(world, number) == ["allergies", "conditions"]
         world.proxies[1].up = False
         assert self.kinds(world, number) == ["allergies"]
-        assert world.clinician.emergency.more_at(number) == world.now + 1800 - TOLERANCE
+        # The one that is down may be back and serve long before the late one does.
+        assert world.clinician.emergency.more_at(number) == world.now + 60
         world.advance(1800 - TOLERANCE)
         assert self.kinds(world, number) == ["allergies", "conditions"]
+
+    @pytest.mark.parametrize("seconds", [0, 1, 10**5 - 1])
+    def test_proxies_that_lie_about_the_time_never_let_it_be_said_that_nothing_more_opens(
+        self, prepared: World, desk: Address, seconds: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world = prepared
+        self.prepare(world, desk, "conditions")
+        number = broken(world)
+        world.advance(1800)
+        for proxy in world.proxies:
+            real = proxy.service._opens_at
+
+            def lying(grantee: Address, person: Address, *, at: int, real: Any = real) -> int | None:
+                found: int | None = real(grantee, person, at=at)
+                if found:
+                    raise OpensLaterError("not yet", retry_after=seconds)
+                return found
+
+            monkeypatch.setattr(proxy.service, "_opens_at", lying)
+        assert self.kinds(world, number) == ["allergies"]
+        at = world.clinician.emergency.more_at(number)
+        assert at == world.now + max(60, min(seconds, 4 * HOUR))
+        world.advance(120)
+        # The time that they told is over, and nothing more opened yet; it may now.
+        assert world.clinician.emergency.more_at(number) == max(at, world.now + 60)
+        monkeypatch.undo()
+        assert self.kinds(world, number) == ["allergies", "conditions"]
+        assert world.clinician.emergency.more_at(number) == 0
+
+    def test_what_was_refused_and_then_vetoed_isnt_said_to_open(self, prepared: World, desk: Address) -> None:
+        self.prepare(prepared, desk, "conditions")
+        number = self.early(prepared, 1800)
+        assert self.kinds(prepared, number) == ["allergies"]
+        assert prepared.clinician.emergency.more_at(number) > 0
+        prepared.patient.emergency.veto()
+        assert prepared.clinician.emergency.more_at(number) == 0
+
+    @pytest.mark.parametrize("seconds", [0, 1])
+    def test_where_everything_waits_proxies_that_lie_about_the_time_show_none_of_1970(
+        self, prepared: World, desk: Address, seconds: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        everything = ("allergies", "medications", "conditions", "immunizations", "demographics")
+        self.prepare(prepared, desk, *everything)
+        number = broken(prepared)
+        prepared.advance(1800)
+
+        def lying(*_: object, **__: object) -> None:
+            raise OpensLaterError("not yet", retry_after=seconds)
+
+        for proxy in prepared.proxies:
+            monkeypatch.setattr(proxy.service, "_opens_at", lying)
+        at = iso(prepared.now + 60)
+        with pytest.raises(OutOfScopeError, match=f"opens something at {at}, and nothing before"):
+            opened(prepared, number)
 
     def test_who_asks_before_a_proxy_looked_is_seen_by_it_then(self, prepared: World, desk: Address) -> None:
         self.prepare(prepared, desk, "conditions")

@@ -116,7 +116,7 @@ class EmergencyAccess(Adapter):
             practitioner: who asked; the co-signer isn't served.
             at: Unix seconds of another chain's head: a chain that stands still prolongs nothing.
             counted: returns from when on the delay counts in an emergency that is active, Unix seconds; it is called
-                with each of theirs.
+                with those of theirs in which there is a delay for the grantee, so that no other one costs anything.
 
         Returns:
             0 for at once. None: no emergency of theirs that a second one co-signed, and that isn't over, opens it.
@@ -124,7 +124,7 @@ class EmergencyAccess(Adapter):
         with self.bound.source.pinned():
             until = max(at, self.bound.source.head().time)
             active = [one for one in self.find(practitioner=practitioner) if one.is_active(until)]
-            times = [one.opens_at(grantee, counted=counted(one)) for one in active]
+            times = [one.opens_at(grantee, counted=counted) for one in active]
             return min((time for time in times if time is not None), default=None)
 
     def in_emergency(self, grantee: Address, practitioner: Address, *, at: int) -> bool:

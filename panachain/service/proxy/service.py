@@ -110,7 +110,7 @@ class ChainView(Protocol):
             grantee: a patient, or an account that stands for a delay in a patient's emergencies.
             person: who asked.
             at: Unix seconds of the mainchain's head.
-            counted: returns from when on the delay counts in an emergency, Unix seconds.
+            counted: returns from when on a delay counts in an emergency, Unix seconds; called only where there is one.
 
         Returns:
             None: no emergency of theirs that was co-signed and isn't over opens it.
@@ -484,13 +484,16 @@ class ProxyService:
         return len(rests)
 
     def look_for_emergencies(self) -> None:
-        """Note when this proxy first saw each co-signature of an emergency that isn't over.
+        """Note when this proxy first saw each co-signature of an emergency that isn't over, and forget the others.
 
         Raises:
             ChainUnavailableError: the sidechain doesn't answer.
             DiskError: the database refuses.
         """
-        for one in self._chain.cosigned(since=int(self._clock())):
+        now = int(self._clock())
+        # First: what is over goes whether or not the sidechain answers.
+        self._store.emergencies.forget(now)
+        for one in self._chain.cosigned(since=now):
             self._counted(one)
 
     def _tell(self, rest: Rest) -> None:
@@ -620,12 +623,14 @@ class ProxyService:
             terms=held.terms,
             revocation_in_sight=self._chain.revocation_in_sight(request.policy_id),
         )
+        # By the earlier of both clocks: a head that is a little ahead shortens no wait.
+        now = min(at, int(self._clock()))
         # After the rules: nobody else hears of it.
-        if opens_at is not None and at < opens_at:
+        if opens_at is not None and now < opens_at:
             raise OpensLaterError(
                 f"what waits in this emergency opens at this proxy at {opens_at} (Unix seconds); block "
-                f"{on_chain.block} is of {at}",
-                retry_after=opens_at - at,
+                f"{on_chain.block} is of {at}, and by the proxy's clock and that block it is {now}",
+                retry_after=opens_at - now,
             )
         kfrag = self._store.kfrag(request.policy_id, request.lane)
         if kfrag is None:

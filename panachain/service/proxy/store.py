@@ -100,8 +100,12 @@ _PARTS: Final = {
     ReceiptPart.PROOF: "1 = 0",
 }
 """Which receipts each part holds."""
+_FORGOTTEN: Final = 1000
+"""Co-signatures that are forgotten at once, so that nobody waits long for the log."""
+_SEEN: Final = "SELECT seen_at FROM emergency WHERE cosignature = {}"
+_KEPT: Final = "SELECT COUNT(*) FROM emergency WHERE practitioner = {} AND ends_at > {}"
 _EMERGENCIES: Final = 64
-"""Co-signatures of one practitioner's emergencies that are kept at once."""
+"""Co-signatures of one practitioner's emergencies that aren't over and are kept."""
 _SWEEP: Final = 10
 """Seconds between two deletions of nonces and counts that are over."""
 _MINUTE: Final = 60
@@ -480,9 +484,10 @@ class ProxyStore:
 
         Args:
             nonce: of the request.
-            before_receipt: whether nobody is served before a receipt is written. Then it is on disk with the receipt,
-                since either database writes down in the order of the commits, and the disk isn't waited for twice. What
-                a power cut may take back is the nonce of a request that wasn't served.
+            before_receipt: whether nobody is served before a receipt is written. Then SQLite's disk isn't waited for
+                twice: it has the nonce with the receipt, in the order of the commits. What a power cut may take back is
+                the nonce of a request that wasn't served, and that nobody serves any more: this process ended with
+                the machine. A server of PostgreSQL may recover while this process goes on, so there it waits.
 
         Raises:
             UsageError: it was used before.
@@ -535,15 +540,14 @@ class ProxyStore:
         """Open a transaction that no other one of any thread or process runs beside; the disk is waited for at its end.
 
         Args:
-            lasting: False doesn't wait: it is on disk with the next one that does.
+            lasting: False doesn't wait where only the end of this process, too, takes it back: on SQLite. It is on disk
+                with the next one that waits. PostgreSQL's server recovers without us, so each commit waits.
         """
         engine = self._engine if lasting else self._brief
         # The lock spares SQLite's threads the polling by which its processes wait for each other.
         with self._mapped("refuses a write; nothing was served"), self._lock, engine.begin() as db:
             if not self._is_sqlite:
                 db.exec_driver_sql(_LOG_LOCK)
-                if not lasting:
-                    db.exec_driver_sql("SET LOCAL synchronous_commit TO OFF")
             yield db
 
     @contextmanager
@@ -653,7 +657,8 @@ class SeenEmergencies:
 
         Args:
             cosignature: what names it and no other one.
-            practitioner: whose emergency it is. Of one practitioner 64 are kept at once, so nobody fills the disk.
+            practitioner: whose emergency it is. Of one practitioner 64 that aren't over are kept, so nobody fills the
+                disk.
             ends_at: until when it is kept, Unix seconds.
             now: Unix seconds.
 
@@ -663,21 +668,36 @@ class SeenEmergencies:
         Raises:
             DiskError: the database refuses.
         """
-        key = self._store._subject("cosignature", cosignature)
-        known = self._store._read("SELECT seen_at FROM emergency WHERE cosignature = {}", key)
-        if known:
+        store, key = self._store, self._store._subject("cosignature", cosignature)
+        if known := store._read(_SEEN, key):
             return int(known[0][0])
-        whose = self._store._subject("emergencies", practitioner)
-        with self._store._write() as db:
-            self._store._do(db, "DELETE FROM emergency WHERE ends_at <= {}", now)
-            count = self._store._marked("SELECT COUNT(*) FROM emergency WHERE practitioner = {}")
-            if db.exec_driver_sql(count, (whose,)).scalar_one() >= _EMERGENCIES:
+        kept = (store._subject("emergencies", practitioner), now)
+        # Whoever has as many as are kept takes nobody's turn to write, however often they ask.
+        if store._read(_KEPT, *kept)[0][0] >= _EMERGENCIES:
+            return None
+        with store._write() as db:
+            # Another worker may have seen this one, or others, meanwhile: it is looked up before they are counted.
+            seen = db.exec_driver_sql(store._marked(_SEEN), (key,)).scalar()
+            if seen is not None:
+                return int(seen)
+            if db.exec_driver_sql(store._marked(_KEPT), kept).scalar_one() >= _EMERGENCIES:
                 return None
-            row = (key, whose, now, ends_at)
-            self._store._do(db, "INSERT INTO emergency VALUES ({}, {}, {}, {}) ON CONFLICT DO NOTHING", *row)
-            # Another worker may have seen it meanwhile.
-            seen = self._store._marked("SELECT seen_at FROM emergency WHERE cosignature = {}")
-            return int(db.exec_driver_sql(seen, (key,)).scalar_one())
+            store._do(db, "INSERT INTO emergency VALUES ({}, {}, {}, {})", key, kept[0], now, ends_at)
+            return now
+
+    def forget(self, now: int) -> None:
+        """Forget co-signatures whose emergency is over, at most 1,000 at once; without any nothing is written.
+
+        Args:
+            now: Unix seconds.
+
+        Raises:
+            DiskError: the database refuses.
+        """
+        over = "SELECT cosignature FROM emergency WHERE ends_at <= {} LIMIT {}"
+        if self._store._read(over, now, 1):
+            with self._store._write() as db:
+                self._store._do(db, f"DELETE FROM emergency WHERE cosignature IN ({over})", now, _FORGOTTEN)  # noqa: S608
 
 
 def _policy_fields(policy: HeldPolicy) -> dict[str, Any]:

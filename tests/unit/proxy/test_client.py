@@ -97,7 +97,7 @@ class TestReadAnswer:
             read_answer(Reply(429, b"{}", told))
         assert caught.value.retry_after == wait
 
-    @pytest.mark.parametrize(("told", "wait"), [("7", 7), ("0", 0), ("99999", LASTS)])
+    @pytest.mark.parametrize(("told", "wait"), [("7", 7), ("0", 1), ("99999", LASTS)])
     def test_what_waits_in_an_emergency_opens_after_seconds_that_are_bounded(self, told: str, wait: int) -> None:
         with pytest.raises(OpensLaterError, match="at this proxy") as caught:
             read_answer(Reply(403, self.NOT_ACTIVE, told))

@@ -89,7 +89,7 @@ class Chain:
         if at < self.emergencies.get((grantee, person), 0):
             return 0
         active = [one for one in self.cosigned(since=at) if one.practitioner == person]
-        times = [one.opens_at(grantee, counted=counted(one)) for one in active]
+        times = [one.opens_at(grantee, counted=counted) for one in active]
         return min((time for time in times if time is not None), default=None)
 
     def cosigned(self, *, since: int) -> Iterator[Emergency]:

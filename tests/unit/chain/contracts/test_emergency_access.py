@@ -133,6 +133,10 @@ def test_what_waits_opens_from_when_on_its_delay_counts(node: Node) -> None:
     assert emergency.opens_at(PATIENT, DOCTOR, at=now, counted=counted) == 0
     assert emergency.opens_at(STRANGER, DOCTOR, at=now, counted=counted) is None
     assert emergency.opens_at(later, STRANGER, at=now, counted=counted) is None
+    # Whoever isn't let wait, and whoever waits for another patient, costs nothing.
+    other = Address(checksum_address(waiting_account(STRANGER, 900)))
+    assert emergency.opens_at(other, DOCTOR, at=now, counted=counted) is None
+    assert asked == [1, 2]
     # By the chain itself: from the co-signature's block on.
     assert emergency.in_emergency(later, DOCTOR, at=now + 850)
     assert not emergency.in_emergency(later, DOCTOR, at=now + 849)

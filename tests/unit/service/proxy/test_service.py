@@ -462,6 +462,56 @@ class TestWaiting:
         self.cosign(world, asking, early=-30)
         assert self.waits(world, policy, asking) == self.DELAY + 30
 
+    def test_a_head_that_is_ahead_of_the_proxys_clock_shortens_nothing(
+        self, world: ProxyWorld, policy: Policy, asking: Account
+    ) -> None:
+        self.deposited(world, policy)
+        self.cosign(world, asking, early=1800)
+        world.services[0].look_for_emergencies()
+        seen, chain = world.chain.now, world.chain
+        chain.now += self.DELAY - TOLERANCE
+        behind = [float(chain.now - 30)]
+        world.services[0] = world.service(world.seeds[0], world.stores[0], clock=lambda: behind[0])
+        ends = int(behind[0]) + 45
+        request = world.request(policy, signer=asking, requester=asking.address, expires_at=ends)
+        with pytest.raises(OpensLaterError, match=f"opens at this proxy at {seen + self.DELAY - TOLERANCE}") as caught:
+            serve(world.services[0], request)
+        assert caught.value.retry_after == 30
+        behind[0] += 30
+        assert self.waits(world, policy, asking) == 0
+
+    def test_what_opens_at_once_or_never_is_noted_by_nobody_who_asks(
+        self, world: ProxyWorld, policy: Policy, asking: Account
+    ) -> None:
+        self.deposited(world, policy)
+        at_once = world.grant(deposit=False)
+        at_once = self.deposited(world, replace(at_once, terms=replace(at_once.terms, grantee=self.PATIENT)))
+        elses = world.grant()
+        for number in range(3):
+            self.cosign(world, asking, number=number)
+        assert self.waits(world, at_once, asking) == 0
+        with pytest.raises(OutOfScopeError):
+            serve(world.services[0], world.request(elses, signer=asking, requester=asking.address))
+        assert world.stores[0]._read("SELECT COUNT(*) FROM emergency")[0][0] == 0
+        assert self.waits(world, policy, asking) == self.DELAY
+        assert world.stores[0]._read("SELECT COUNT(*) FROM emergency")[0][0] == 3
+
+    def test_what_is_over_is_forgotten_when_it_looks_also_where_the_sidechain_is_silent(
+        self, world: ProxyWorld, asking: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.cosign(world, asking)
+        world.services[0].look_for_emergencies()
+
+        def silent(**_: object) -> None:
+            raise ChainUnavailableError("silent")
+
+        monkeypatch.setattr(world.chain, "cosigned", silent)
+        for later, kept in ((LASTS - 1, 1), (1, 0)):
+            world.chain.now += later
+            with pytest.raises(ChainUnavailableError):
+                world.services[0].look_for_emergencies()
+            assert world.stores[0]._read("SELECT COUNT(*) FROM emergency")[0][0] == kept
+
     def test_a_proxy_that_starts_again_remembers(self, world: ProxyWorld, policy: Policy, asking: Account) -> None:
         self.deposited(world, policy)
         self.cosign(world, asking)

@@ -7,9 +7,11 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from panachain.crypto.keys import Seed
 from panachain.errors import ConfigurationError, DiskError, PolicyUnknownError, UsageError
@@ -205,9 +207,59 @@ class TestFirstSeen:
             assert store.emergencies.first_seen("one", self.WHO, ends_at=NOW + 1000, now=now) == NOW
             store.close()
         store = ProxyStore(tmp_path / "own.sqlite", seed.store_key(), proxy=address(seed))
-        # What is over goes with the next one that comes.
-        assert store.emergencies.first_seen("two", self.WHO, ends_at=NOW + 9000, now=NOW + 1000) == NOW + 1000
+        store.emergencies.forget(NOW + 999)
         assert count(tmp_path, "emergency") == 1
+        store.emergencies.forget(NOW + 1000)
+        assert count(tmp_path, "emergency") == 0
+        assert store.emergencies.first_seen("two", self.WHO, ends_at=NOW + 9000, now=NOW + 1000) == NOW + 1000
+
+    def test_what_is_over_is_forgotten_in_turns_that_are_bounded_and_takes_nobodys_place(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store, most = opened(tmp_path, [0.0]), store_module._EMERGENCIES
+        monkeypatch.setattr(store_module, "_FORGOTTEN", 40)
+        for n in range(most):
+            store.emergencies.first_seen(str(n), self.WHO, ends_at=NOW + 10, now=NOW)
+        assert store.emergencies.first_seen("more", self.WHO, ends_at=NOW + 99, now=NOW + 9) is None
+        assert store.emergencies.first_seen("more", self.WHO, ends_at=NOW + 99, now=NOW + 10) == NOW + 10
+        for left in (most + 1 - 40, 1, 1):
+            store.emergencies.forget(NOW + 10)
+            assert count(tmp_path, "emergency") == left
+
+    def test_nobody_who_has_too_many_and_nothing_that_is_known_takes_the_turn_to_write(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store, most = opened(tmp_path, [0.0]), store_module._EMERGENCIES
+        for n in range(most):
+            store.emergencies.first_seen(str(n), self.WHO, ends_at=NOW + 10, now=NOW)
+
+        def write(**_: object) -> None:
+            raise AssertionError("it writes")
+
+        monkeypatch.setattr(store, "_write", write)
+        assert store.emergencies.first_seen("more", self.WHO, ends_at=NOW + 10, now=NOW) is None
+        assert store.emergencies.first_seen("0", self.WHO, ends_at=NOW + 10, now=NOW) == NOW
+        store.emergencies.forget(NOW)
+
+    def test_of_two_workers_that_see_the_last_one_at_once_both_know_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seed, most = Seed.random(), store_module._EMERGENCIES
+        one, other = (ProxyStore(tmp_path / "own.sqlite", seed.store_key(), proxy=address(seed)) for _ in range(2))
+        for n in range(most - 1):
+            one.emergencies.first_seen(str(n), self.WHO, ends_at=NOW + 10, now=NOW)
+        write = one._write
+
+        def late() -> AbstractContextManager[Connection]:
+            # Between its looks and its turn to write.
+            assert other.emergencies.first_seen("last", self.WHO, ends_at=NOW + 10, now=NOW + 1) == NOW + 1
+            return write()
+
+        monkeypatch.setattr(one, "_write", late)
+        assert one.emergencies.first_seen("last", self.WHO, ends_at=NOW + 10, now=NOW + 2) == NOW + 1
+        assert count(tmp_path, "emergency") == most
+        one.close()
+        other.close()
 
     def test_nobody_fills_the_disk_and_nobody_takes_anybody_elses_place(self, tmp_path: Path) -> None:
         store, most = opened(tmp_path, [0.0]), store_module._EMERGENCIES

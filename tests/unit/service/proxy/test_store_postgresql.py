@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from sqlalchemy import URL, make_url
 
 from panachain.chain.receipts import receipt_hash
+from panachain.crypto.keys import Seed
 from panachain.errors import ConfigurationError, DiskError, PanaChainError, PolicyRevokedError, UsageError
 from panachain.model.actors import Address
 from panachain.service.proxy.service import ProxyService
 from panachain.service.proxy.store import Nonce, ProxyStore
-from tests.unit.service.postgresql import KINDS, empty_database, shared_postgresql
+from tests.unit.service.postgresql import KINDS, empty_database, shared_postgresql, system_server
 from tests.unit.service.proxy_world import ProxyWorld, address
 
 
@@ -119,15 +121,33 @@ def test_a_database_that_is_down_is_a_typed_error_without_the_password() -> None
     assert "hush" not in str(caught.value)
 
 
-def test_only_a_nonce_that_a_receipt_follows_does_not_wait_for_the_disk(world: ProxyWorld) -> None:
+def test_every_nonce_waits_for_the_disk(world: ProxyWorld) -> None:
     store = world.stores[0]
-    for lasting, mode in ((True, "on"), (False, "off"), (True, "on")):
+    for lasting in (True, False):
         with store._write(lasting=lasting) as db:
-            assert db.exec_driver_sql("SHOW synchronous_commit").scalar_one() == mode
+            assert db.exec_driver_sql("SHOW synchronous_commit").scalar_one() == "on"
     nonce = Nonce(bytes(16), 1000)
     store.use_nonce(nonce, before_receipt=True)
     with pytest.raises(UsageError, match="sent before"):
         store.use_nonce(nonce)
+
+
+@pytest.mark.deep
+def test_a_nonce_outlives_a_server_that_ends_while_its_request_is_in_hand() -> None:
+    """The proxy goes on when the server is back, and serves what it has in hand: the request passes no second time."""
+    with system_server() as server:
+        seed = Seed.random()
+        store = ProxyStore(empty_database(server.uri), seed.store_key(), proxy=address(seed))
+        nonce = Nonce(bytes(16), 1000)
+        store.use_nonce(nonce, before_receipt=True)
+        server.kill()
+        server.start()
+        # Connections of before fail once, whatever they are asked.
+        with suppress(DiskError):
+            store.check_answers()
+        with pytest.raises(UsageError, match="sent before"):
+            store.use_nonce(nonce, before_receipt=True)
+        store.close()
 
 
 def test_when_a_cosignature_was_first_seen_is_kept(world: ProxyWorld) -> None:
