@@ -80,7 +80,8 @@ def test_entries_that_a_process_told_wrongly_are_none_and_are_not_copied(sizes: 
     content = SOME.holding(range(len(SOME.entries)))
     at, right, row = to_told(SOME)
     assert from_told([at, right, row], content) == SOME
-    for told in ([at, sizes, row], [-1, right, row], [at, [*right, 0], row], [at, right, [*row[:2], {"": ""}, *row[3:]]]):
+    other = [*row[:2], {"": ""}, *row[3:]]
+    for told in ([at, sizes, row], [-1, right, row], [at, [*right, 0], row], [at, right, other]):
         with pytest.raises((IntegrityError, TypeError, ValueError)):
             from_told(told, content)
 
