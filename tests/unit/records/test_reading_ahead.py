@@ -359,6 +359,21 @@ class TestProcesses:
             assert plan(self.running(readers, files)) == alone
             assert (readers.started > 1, readers.answered) == (True, 0)
 
+    def test_one_that_says_how_much_it_will_say_is_ended_before_it_does(
+        self, files: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        alone = plan(sources([files], PROFILES["default"]))
+        program = (
+            "import sys, time; sys.stdin.buffer.read(9); out = sys.stdout.buffer;"
+            "out.write((100 << 20).to_bytes(8, 'big')); out.flush(); time.sleep(600)"
+        )
+        monkeypatch.setattr(reading_ahead, "COMMAND", ["-c", program])
+        monkeypatch.setattr(Readers, "_give_up", lambda *_: pytest.fail("it was waited for"))
+        monkeypatch.setattr(reading_ahead, "PATIENCE", 30.0)
+        with Asking(1) as readers:
+            assert plan(self.running(readers, files)) == alone
+            assert (readers.started > 1, readers.answered) == (True, 0)
+
     def test_one_of_other_code_answers_nothing(self, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         alone = plan(sources([files], PROFILES["default"]))
         monkeypatch.setattr(reading_worker, "VERSION", "0.0.9")
