@@ -12,6 +12,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from panachain.version import VERSION
+
 if TYPE_CHECKING:
     # For type checkers and editors, which don't run `__getattr__`.
     from panachain.devnet import Devnet, DevnetProxy, DevnetStatus
@@ -93,6 +95,7 @@ if TYPE_CHECKING:
     from panachain.sdk.wards import Attests, Wards
     from panachain.sdk.watching import Happening
 
+__version__: Final = VERSION
 _PLACES: Final = {
     "Actor": "model.actors",
     "AnyActor": "sdk",

@@ -4,7 +4,8 @@ Whatever they answer, the upload would have worked out itself, and it does so wh
 order and every error are the same with them and without, and on one core there are none. The upload never waits while
 there is something to read that nobody has begun: it reads that itself. They are started once there is enough to do,
 hold no key, get no secret (`reading_worker.py`), and end with the upload, however that ends. Never holds more of the
-sources ahead than `MOST_AHEAD`, and never waits longer than `PATIENCE`. Follows ADR 74.
+sources ahead than `MOST_AHEAD`, and never waits longer than `PATIENCE`. Where none can be started, the upload reads by
+itself. Follows ADR 74.
 """
 
 from __future__ import annotations
@@ -15,22 +16,29 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import astuple
 from enum import Enum, auto
+from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
 from panachain.errors import IntegrityError
 from panachain.ipld import dagcbor
 from panachain.model.records import ReadBefore
 from panachain.model.scope import Category
-from panachain.records.reading_worker import HEAD, MOST_BYTES, answer, to_list, to_read
+from panachain.records.reading_worker import HEAD, answer, to_list, to_parcel, to_read
 from panachain.records.sources import Reading, Source
 from panachain.records.split import Piece
 from panachain.records.version_list import from_told
-from panachain.records.word_list import Room, made_of
+from panachain.records.word_list import Room, made_of, room_of
 
-COMMAND: Final = ["-P", "-m", "panachain.records.reading_worker"]
-"""What Python runs. -P: no module is taken from the folder that somebody happens to work in."""
+PROGRAM: Final = (
+    "import sys; sys.path.insert(0, sys.argv[1]); import panachain; del sys.path[0]; "
+    "from panachain.records.reading_worker import main; main()"
+)
+"""What Python runs: the worker of the very package that this one is of, however that was found; all else is found as
+always."""
+COMMAND: Final = ["-c", PROGRAM, str(Path(__file__).absolute().parents[2])]
 MOST_AHEAD: Final = 32 << 20
 """Bytes of sources that are ahead of the one that is sealed, unless a single one is larger."""
 MOST_JOBS: Final = 256
@@ -53,6 +61,10 @@ _GOODBYE: Final = 10.0
 """Seconds that a killed process, and a thread that reads from it, are waited for."""
 _KEPT: Final = ("PATH", "PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ")
 """What of the environment a process gets: what finds Python and its modules. The rest may name secrets."""
+_ANSWER: Final = 16 << 20
+"""Bytes that the answers to a parcel may have besides _SWELLS times what was asked: the words of a small PDF file."""
+_SWELLS: Final = 4
+"""Real files' answers have up to 1.5 times their bytes; those of the smallest resources, each in a line, 2.5 times."""
 _T = TypeVar("_T")
 
 
@@ -94,7 +106,7 @@ class Readers:
         self._offered = 0
         self._closed = False
         self.started = 0
-        """Processes that were started."""
+        """Processes that were started, or couldn't be."""
         self.answered = 0
         """Questions that they answered."""
 
@@ -108,7 +120,9 @@ class Readers:
         """End all processes, whatever they do."""
         with self._condition:
             self._closed = True
-            self._waiting.clear()
+            while self._waiting:
+                # Whoever is about to ask for it, or to drop it, finds it done.
+                self._waiting.popleft().finish(None)
             running, self._running = self._running, []
             self._condition.notify_all()
         for one in running:
@@ -129,7 +143,11 @@ class Readers:
 
         def job(pair: tuple[Source, _T]) -> Job | None:
             source = pair[0]
-            reading = source.reading() if wanted(*pair) else None
+            if not wanted(*pair):
+                # Else many of them would be held, which nobody counts. Whoever reads it after all reads its file.
+                source.release()
+                return None
+            reading = source.reading()
             return None if reading is None else Job(to_read(reading, words=words), len(reading.content))
 
         for (source, beside), made in self._ahead(pairs, job):
@@ -236,10 +254,15 @@ class Readers:
 
     def _start(self) -> None:
         """Start what processes are missing, if there is enough to do for them."""
-        missing = self._most - len(self._running) if self._offered >= _WORTH and len(self._waiting) > 1 else 0
+        is_worth_it = self._offered >= _WORTH and len(self._waiting) > 1 and not self._closed
+        missing = self._most - len(self._running) if is_worth_it else 0
         for _ in range(min(missing, self._most + _MOST_STARTS - self.started)):
             self.started += 1
-            self._running.append(_Process(self))
+            try:
+                self._running.append(_Process(self))
+            except (OSError, RuntimeError, MemoryError, subprocess.SubprocessError):
+                # No process, thread, pipe or memory is left on this machine: those that run go on, and so does this.
+                return
 
     def _drop(self, job: Job) -> None:
         """Forget a job that nobody asks for any more."""
@@ -274,6 +297,11 @@ class Readers:
                 parcel.append(job)
             process.asked.append(parcel)
             return parcel
+
+    def most_answer(self, process: _Process) -> int:
+        """Return how many bytes the answer to the oldest questions of a process may have; 0 where none was asked."""
+        with self._condition:
+            return _ANSWER + _SWELLS * sum(job.size for job in process.asked[0]) if process.asked else 0
 
     def put(self, process: _Process, answers: Sequence[Any]) -> bool:
         """Take the answers to the oldest questions of a process; return whether they are answers to these."""
@@ -323,9 +351,11 @@ class _Handle:
             return None
         try:
             records, closed_by = found
+            if type(records) is not list or type(closed_by) is not list:
+                return None
             pieces = [_piece(one, self._reading.content) for one in records]
             self._source.closed_by = tuple(map(_text, closed_by))
-        except (IntegrityError, TypeError, ValueError):
+        except (IntegrityError, TypeError, ValueError, LookupError):
             # Not what any of ours says: it is read here.
             return None
         return pieces
@@ -339,7 +369,7 @@ class _Process:
         self.asked: deque[list[Job]] = deque()
         self.ended = False
         self._process = subprocess.Popen(
-            [sys.executable, *COMMAND],
+            [sys.executable or "", *_flags(), *COMMAND],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -352,8 +382,17 @@ class _Process:
             threading.Thread(target=self._ask, args=(self._process.stdin,), daemon=True, name="ask"),
             threading.Thread(target=self._listen, args=(self._process.stdout,), daemon=True, name="listen"),
         ]
-        for thread in self._threads:
-            thread.start()
+        try:
+            for thread in self._threads:
+                thread.start()
+        except (RuntimeError, MemoryError):
+            self.ended = True
+            self.end()
+            for thread, pipe in zip(self._threads, (self._process.stdin, self._process.stdout), strict=True):
+                # One that runs closes its own.
+                if thread.ident is None:
+                    pipe.close()
+            raise
 
     @property
     def pid(self) -> int:
@@ -368,9 +407,16 @@ class _Process:
         """End it at once: it has nothing to lose."""
         self._process.kill()
 
+    def end(self) -> None:
+        """End it, and wait for that."""
+        self._process.kill()
+        # One that hangs in the system itself ends some time later, and says nothing any more.
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_GOODBYE)
+
     def join(self) -> None:
         """Wait for its end, and for that of its threads."""
-        self._process.wait(_GOODBYE)
+        self.end()
         for thread in self._threads:
             thread.join(_GOODBYE)
 
@@ -378,28 +424,27 @@ class _Process:
         try:
             with pipe:
                 while parcel := self._readers.take(self):
-                    text = dagcbor.encode([job.question for job in parcel])
-                    pipe.write(len(text).to_bytes(HEAD, "big"))
-                    pipe.write(text)
+                    pipe.write(to_parcel([job.question for job in parcel]))
                     pipe.flush()
-        except OSError:
+        except (OSError, MemoryError):
             # Its end is noted by whoever listens.
-            pass
+            self.kill()
 
     def _listen(self, pipe: IO[bytes]) -> None:
         try:
             with pipe:
                 while head := pipe.read(HEAD):
                     size = int.from_bytes(head, "big")
-                    found = dagcbor.decode(pipe.read(min(size, MOST_BYTES)), limit=MOST_BYTES)
+                    if size > (most := self._readers.most_answer(self)):
+                        break
+                    found = dagcbor.decode(pipe.read(size), limit=most)
                     if not isinstance(found, list) or not self._readers.put(self, found):
                         break
         except (OSError, IntegrityError, MemoryError):
             # It died in the middle of an answer, or says what none of ours says.
             pass
         finally:
-            self._process.kill()
-            self._process.wait(_GOODBYE)
+            self.end()
             self._readers.lost(self)
 
 
@@ -418,7 +463,10 @@ def _piece(record: Sequence[Any], whole: bytes) -> tuple[Piece, ReadBefore | Non
         packed, room, told = known
         if not (packed is None or type(packed) is bytes) or not all(type(one) is int and one >= 0 for one in room):
             raise TypeError
-        read = ReadBefore(content, packed, astuple(Room(*room)), None if told is None else from_told(told, content))
+        taken = Room() if packed is None else room_of(packed)
+        if taken != Room(*room):
+            raise ValueError("words that take other room")
+        read = ReadBefore(content, packed, astuple(taken), None if told is None else from_told(told, content))
     return Piece(Category(category), year, _text(media_type), content, emergency), read
 
 
@@ -426,6 +474,14 @@ def _text(value: Any) -> str:
     if type(value) is not str:
         raise TypeError
     return value
+
+
+def _flags() -> list[str]:
+    """Return what Python is told so that it finds modules where this one does."""
+    flags = sys.flags
+    known = (("-E", flags.ignore_environment), ("-s", flags.no_user_site), ("-S", flags.no_site))
+    # -P: no module is taken from the folder that somebody happens to work in.
+    return ["-P", *(flag for flag, is_set in known if is_set)]
 
 
 def most_processes() -> int:

@@ -32,11 +32,12 @@ from panachain.records.sources import Reading
 from panachain.records.split import MEDIA_TYPE, Piece
 from panachain.records.version_list import to_told
 from panachain.records.versions import bundle_of
+from panachain.version import VERSION
 
 HEAD: Final = 8
 """Bytes of a length."""
 MOST_BYTES: Final = 512 << 20
-"""Bytes of a parcel, and of its answer."""
+"""Bytes of a parcel, and of what it is answered with."""
 _MEMORY: Final = 2 << 30
 """Bytes that the process may take."""
 _SECONDS: Final = 300.0
@@ -64,6 +65,12 @@ def to_list(contents: Sequence[bytes | None]) -> list[Any]:
     return [_LIST, list(contents)]
 
 
+def to_parcel(questions: Sequence[Sequence[Any]]) -> bytes:
+    """Return questions as they are asked, with their length before them."""
+    text = dagcbor.encode([VERSION, list(questions)])
+    return len(text).to_bytes(HEAD, "big") + text
+
+
 def answer(question: Sequence[Any]) -> Any:
     """Return the answer to a question.
 
@@ -80,8 +87,9 @@ def main() -> None:
     bound()
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     while head := source.read(HEAD):
-        parcel = dagcbor.decode(source.read(int.from_bytes(head, "big")), limit=MOST_BYTES)
-        answers = dagcbor.encode([_attempt(question) for question in parcel])
+        version, parcel = dagcbor.decode(source.read(int.from_bytes(head, "big")), limit=MOST_BYTES)
+        # Whoever asks may have been running since before an update: other code might answer something else.
+        answers = dagcbor.encode([_attempt(question) if version == VERSION else None for question in parcel])
         del parcel
         sink.write(len(answers).to_bytes(HEAD, "big"))
         sink.write(answers)

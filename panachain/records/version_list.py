@@ -72,6 +72,9 @@ def from_told(told: Sequence[Any], content: bytes) -> Bundle:
         IntegrityError, TypeError, ValueError: they aren't those of this content.
     """
     at, sizes, row = told
+    # Else the same bytes would be copied again and again.
+    if type(sizes) is not list or not all(type(one) is int and one >= 0 for one in (at, *sizes)):
+        raise TypeError("sizes that are none")
     before, texts = content[:at], []
     for size in sizes:
         texts.append(content[at : at + size])
@@ -114,8 +117,10 @@ def from_rows(rows: Sequence[Any]) -> list[VersionList]:
     for index, newest_first, servers, lines, prints in rows:
         if type(index) is not int or type(newest_first) is not bool or not isinstance(lines, str):
             raise IntegrityError("a list of resources has a field of the wrong type")
-        if not isinstance(prints, bytes) or not all(isinstance(one, str) and _SERVER.fullmatch(one) for one in servers):
+        if not isinstance(prints, bytes) or type(servers) is not list:
             raise IntegrityError("a list of resources has a field of the wrong type")
+        if not all(isinstance(one, str) and _SERVER.fullmatch(one) for one in servers):
+            raise IntegrityError("a list of resources has a server that is none")
         # Counted before anything is cut: ten million ids are ten million objects.
         count = lines.count("\n") + 1
         left -= count

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
+import panachain
 from panachain.errors import InputError
+from panachain.ipld import dagcbor
 from panachain.model.records import PlainRecord
 from panachain.model.scope import Category
-from panachain.records import reading_ahead, word_list
+from panachain.records import reading_ahead, reading_worker, word_list
 from panachain.records.listed_words import ListedWords, listed_words
 from panachain.records.reading_ahead import Readers
 from panachain.records.sensitivity import PROFILES, Profile
@@ -191,13 +196,15 @@ class TestTheSame:
             assert (len(found) > 10, readers.started, readers._offered) == (True, 0, 0)
 
     @pytest.mark.deep
-    def test_all_data_from_outside_is_read_the_same(self) -> None:
+    def test_all_data_from_outside_is_read_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # All answers fit, without the room that is there for none of them in particular.
+        monkeypatch.setattr(reading_ahead, "_ANSWER", 0)
         paths = [shared("data", *parts) for parts in (("ccda",), ("dicom",), ("hl7v2",), ("pdf",))]
         paths.append(shared("data", "fhir-r4", "hl7-examples-4.0.1"))
         alone = plan(sources(paths, PROFILES["default"], Category.DOCUMENTS))
         with Asking(2) as readers:
             beside = plan(readers.sources(sources(paths, PROFILES["default"], Category.DOCUMENTS), everything))
-            assert readers.answered > 100
+            assert (readers.answered > 100, readers.started) == (True, 2)
         assert beside == alone
 
 
@@ -218,6 +225,26 @@ class TestWhenItIsWorthIt:
         for cores, expected in ((1, 0), (2, 1), (4, 3), (64, reading_ahead.MOST_PROCESSES)):
             monkeypatch.setattr(reading_ahead, "_cores", lambda cores=cores: cores)
             assert reading_ahead.most_processes() == expected
+
+    def test_repeating_a_finished_upload_holds_one_source_at_a_time(self, tmp_path: Path) -> None:
+        size = 0
+        for number in range(24):
+            (tmp_path / f"{number:02}.json").write_bytes(content := bundle(observation(number, "a" * 50_000)))
+            size = max(size, len(content))
+        found, most = list[Source](), 0
+
+        def seen() -> Iterator[tuple[Source, None]]:
+            for pair in sources([tmp_path], PROFILES["default"]):
+                found.append(pair[0])
+                yield pair
+
+        with Asking(1) as readers:
+            for source, _ in readers.sources(seen(), lambda source, _: source.path.name == "20.json"):
+                most = max(most, held(found))
+                if source.path.name == "07.json":
+                    # Whoever reads one after all reads its file.
+                    assert len(list(source.whole())) == 1
+        assert (len(found), size <= most < 2 * size) == (24, True)
 
     def test_no_more_is_held_than_allowed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(reading_ahead, "MOST_AHEAD", 20_000)
@@ -275,6 +302,108 @@ class TestProcesses:
             # Later it may have answered everything.
             assert (readers.started > 1 or at > 0, readers.answered > 0) == (True, True)
 
+    @pytest.mark.parametrize("failing", ["process", "ask", "listen"])
+    @pytest.mark.parametrize("from_on", [0, 1])
+    def test_what_cannot_be_started_ends_nothing(
+        self, files: Path, monkeypatch: pytest.MonkeyPatch, failing: str, from_on: int
+    ) -> None:
+        alone = plan(sources([files], PROFILES["default"]))
+        made, tried, popen, start = list[Any](), list[str](), subprocess.Popen, threading.Thread.start
+
+        def fails(what: str) -> bool:
+            tried.append(what)
+            return what == failing and tried.count(what) > from_on
+
+        def process(command: list[str], **more: Any) -> Any:
+            if reading_ahead.PROGRAM not in command:
+                return popen(command, **more)
+            if fails("process"):
+                raise BlockingIOError(errno.EAGAIN, "no process is left")
+            made.append(popen(command, **more))
+            return made[-1]
+
+        def thread(self: threading.Thread) -> None:
+            if fails(self.name):
+                raise RuntimeError("can't start new thread")
+            start(self)
+
+        monkeypatch.setattr(subprocess, "Popen", process)
+        monkeypatch.setattr(threading.Thread, "start", thread)
+        with Asking(2) as readers:
+            assert plan(self.running(readers, files)) == alone
+            assert 1 < readers.started <= 2 + reading_ahead._MOST_STARTS
+            assert (readers.answered > 0) == bool(from_on)
+        assert len(made) == (from_on if failing == "process" else readers.started)
+        wait_for(lambda: all(one.poll() is not None and one.stdin.closed and one.stdout.closed for one in made))
+
+    def test_sources_that_are_left_after_the_end_are_dropped(self, files: Path) -> None:
+        with Readers(1) as readers:
+            seen, left = self.running(readers, files), self.running(readers, files)
+            next(seen)
+            next(left)
+            jobs = list(readers._waiting)
+        assert [job.state for job in jobs] == [reading_ahead._State.DONE] * len(jobs) != []
+        left.close()  # type: ignore[attr-defined]
+        # They are read by whoever asks, and nothing is started any more.
+        started = readers.started
+        assert len(plan(seen)) > 10
+        assert (readers.started, readers._running) == (started, [])
+
+    def test_answers_that_are_larger_than_any_of_ours_are_not_read(
+        self, files: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        alone = plan(sources([files], PROFILES["default"]))
+        monkeypatch.setattr(reading_ahead, "_ANSWER", 1)
+        monkeypatch.setattr(reading_ahead, "_SWELLS", 0)
+        with Asking(1) as readers:
+            assert plan(self.running(readers, files)) == alone
+            assert (readers.started > 1, readers.answered) == (True, 0)
+
+    def test_one_that_says_how_much_it_will_say_is_ended_before_it_does(
+        self, files: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        alone = plan(sources([files], PROFILES["default"]))
+        program = (
+            "import sys, time; sys.stdin.buffer.read(9); out = sys.stdout.buffer;"
+            "out.write((100 << 20).to_bytes(8, 'big')); out.flush(); time.sleep(600)"
+        )
+        monkeypatch.setattr(reading_ahead, "COMMAND", ["-c", program])
+        monkeypatch.setattr(Readers, "_give_up", lambda *_: pytest.fail("it was waited for"))
+        monkeypatch.setattr(reading_ahead, "PATIENCE", 30.0)
+        with Asking(1) as readers:
+            assert plan(self.running(readers, files)) == alone
+            assert (readers.started > 1, readers.answered) == (True, 0)
+
+    def test_one_of_other_code_answers_nothing(self, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        alone = plan(sources([files], PROFILES["default"]))
+        monkeypatch.setattr(reading_worker, "VERSION", "0.0.9")
+        with Asking(1) as readers:
+            assert plan(self.running(readers, files)) == alone
+            assert (readers.started, readers.answered) == (1, 0)
+
+    def test_each_is_of_the_package_that_asks(
+        self, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = tmp_path / "other" / "panachain"
+        other.mkdir(parents=True)
+        (other / "__init__.py").write_text("raise SystemExit(1)")
+        monkeypatch.setenv("PYTHONPATH", str(other.parent))
+        with Asking(1) as readers:
+            plan(self.running(readers, files))
+            assert (readers.started, readers.answered > 5) == (1, True)
+
+    def test_each_finds_modules_where_this_one_does(self) -> None:
+        program = (
+            "import sys; sys.path.insert(0, sys.argv[1]);"
+            "from panachain.records import reading_ahead; print(*reading_ahead._flags())"
+        )
+        root = str(Path(panachain.__file__).parents[1])
+        for flag, expected in (("-I", "-P -E -s"), ("-s", "-P -s")):
+            done = subprocess.run(
+                [sys.executable, flag, "-c", program, root], capture_output=True, text=True, check=True
+            )
+            assert done.stdout.split() == expected.split()
+
     def test_what_kills_each_that_reads_it_is_read_here(self, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         alone = plan(sources([files], PROFILES["default"]))
         dying = (
@@ -330,7 +459,8 @@ class TestProcesses:
             opened = {str(one.readlink()).partition(":")[0] for one in (place / "fd").iterdir()}
             plan(seen)
         assert {one.partition("=")[0] for one in environment.split("\0") if one} <= set(reading_ahead._KEPT)
-        assert command.split("\0")[1:-1] == ["-P", "-m", "panachain.records.reading_worker"]
+        assert command.split("\0")[1:-1] == ["-P", *reading_ahead._flags()[1:], *reading_ahead.COMMAND]
+        assert reading_ahead.COMMAND[1:] == [reading_ahead.PROGRAM, str(Path(panachain.__file__).parents[1])]
         assert limits["Max file size"].split()[:2] == limits["Max core file size"].split()[:2] == ["0", "0"]
         assert limits["Max address space"].split()[0] == str(2 << 30)
         assert opened <= {"pipe", "/dev/null"}
@@ -350,6 +480,69 @@ class TestProcesses:
             os.kill(pid, 0)
             upload.kill()
         wait_for(lambda: not is_running(pid))
+
+
+class Saying(Readers):
+    """Has one answer to everything."""
+
+    def __init__(self, said: Any) -> None:
+        super().__init__(0)
+        self.said = said
+
+    def answer(self, job: reading_ahead.Job) -> Any:
+        return self.said
+
+
+class TestMalformedAnswers:
+    ODD: Final = (None, True, False, -1, 0, 7, 1 << 62, "", "a", "laboratory", b"", b"\x01\0\0", [], [[]], {}, {"": ""})
+
+    def mutated(self, value: Any, chance: random.Random) -> Any:
+        """Return a value with something changed, deeply or not."""
+        if not isinstance(value, list) or not value or chance.random() < 0.1:
+            if isinstance(value, bytes) and value and chance.random() < 0.5:
+                at = chance.randrange(len(value))
+                return value[:at] + chance.randbytes(1) + value[at + chance.randrange(2) :]
+            return chance.choice(self.ODD)
+        at, others = chance.randrange(len(value)), list(value)
+        kind = chance.randrange(8)
+        if kind == 0:
+            del others[at]
+        elif kind == 1:
+            others.insert(at, others[at])
+        elif kind == 2:
+            return {str(place): one for place, one in enumerate(others)}
+        else:
+            others[at] = self.mutated(others[at], chance)
+        return others
+
+    @pytest.mark.parametrize("name", ["a.json", "f.ndjson", "h.pdf"])
+    def test_they_are_none_or_what_one_could_have_been(self, files: Path, name: str) -> None:
+        chance = random.Random(name)
+        [[source, _]] = sources([files / name], PROFILES["strict"], Category.DOCUMENTS)
+        reading = source.reading()
+        assert reading is not None
+        right = dagcbor.decode(dagcbor.encode(reading_worker.answer(reading_worker.to_read(reading, words=True))))
+        alone, job = list(replace(source).whole()), reading_ahead.Job([], 0)
+        refused = 0
+        for _ in range(400):
+            said = dagcbor.decode(dagcbor.encode(self.mutated(right, chance)))
+            one = replace(source)
+            handle = reading_ahead._Handle(Saying(said), job, one, reading)
+            found = handle()
+            if found is None:
+                one.ahead = lambda: None
+                assert list(one.whole()) == alone
+                refused += 1
+                continue
+            for piece, known in found:
+                assert (type(piece.category), type(piece.year), type(piece.media_type)) == (Category, int, str)
+                assert known is None or known.content is piece.content
+        assert refused > 200
+
+
+def held(sources: Sequence[Source]) -> int:
+    """Return how many bytes of them are held."""
+    return sum(len(one._content or b"") for one in sources)
 
 
 def is_running(pid: int) -> bool:

@@ -12,7 +12,8 @@ import pytest
 from panachain.errors import InputError
 from panachain.ipld import dagcbor
 from panachain.model.scope import Category
-from panachain.records.reading_worker import HEAD, MOST_BYTES, answer, to_list, to_read
+from panachain.records import reading_worker
+from panachain.records.reading_worker import HEAD, MOST_BYTES, answer, to_list, to_parcel, to_read
 from panachain.records.sensitivity import PROFILES
 from panachain.records.sources import Reading
 from tests.unit.records.pdfs import pdf
@@ -24,7 +25,10 @@ BUNDLE = json.dumps(
 
 def asked(*parcels: list[Any]) -> tuple[int, list[Any]]:
     """Return how the program ends, and what it answers."""
-    given = b"".join(len(text).to_bytes(HEAD, "big") + text for text in map(dagcbor.encode, parcels))
+    return said_to(b"".join(map(to_parcel, parcels)))
+
+
+def said_to(given: bytes) -> tuple[int, list[Any]]:
     done = subprocess.run(
         [sys.executable, "-P", "-m", "panachain.records.reading_worker"], input=given, capture_output=True, timeout=120
     )
@@ -65,6 +69,13 @@ def test_what_is_the_whole_file_is_not_sent_back() -> None:
 def test_what_it_cannot_answer_is_the_same_error_everywhere() -> None:
     with pytest.raises(InputError):
         answer(to_read(Reading("a.json", b"{", None, None), words=True))
+
+
+def test_questions_of_other_code_are_answered_with_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    question = to_list([b"", None])
+    right = to_parcel([question])
+    monkeypatch.setattr(reading_worker, "VERSION", "0.0.9")
+    assert said_to(to_parcel([question, question]) + right) == (0, [[None, None], [plain(answer(question))]])
 
 
 def test_a_question_that_is_none_ends_it() -> None:

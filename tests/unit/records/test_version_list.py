@@ -10,7 +10,7 @@ import pytest
 
 from panachain.errors import IntegrityError
 from panachain.records import version_list
-from panachain.records.version_list import VersionList, from_rows, to_row
+from panachain.records.version_list import VersionList, from_rows, from_told, to_row, to_told
 from panachain.records.versions import DELETED, Bundle, bundle_of
 
 
@@ -56,6 +56,8 @@ def test_fits_its_record_and_no_other_one() -> None:
         (2, [7]),
         (2, ["a b"]),
         (2, []),
+        (2, {"": ""}),
+        (2, 7),
         (3, b"rows"),
         (3, ""),
         (3, "Observation/k1\t\t\t0\t0"),
@@ -69,8 +71,19 @@ def test_fits_its_record_and_no_other_one() -> None:
 def test_what_a_hospital_listed_wrongly_is_told(field: int, value: object) -> None:
     row = to_row(LIST)
     row[field] = value
-    with pytest.raises((IntegrityError, TypeError)):
+    with pytest.raises(IntegrityError):
         from_rows([row])
+
+
+@pytest.mark.parametrize("sizes", [{"": 1}, "1", [-1, 2], [True], [1.0], [None]])
+def test_entries_that_a_process_told_wrongly_are_none_and_are_not_copied(sizes: Any) -> None:
+    content = SOME.holding(range(len(SOME.entries)))
+    at, right, row = to_told(SOME)
+    assert from_told([at, right, row], content) == SOME
+    other = [*row[:2], {"": ""}, *row[3:]]
+    for told in ([at, sizes, row], [-1, right, row], [at, [*right, 0], row], [at, right, other]):
+        with pytest.raises((IntegrityError, TypeError, ValueError)):
+            from_told(told, content)
 
 
 def test_ten_million_ids_are_refused_before_one_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
