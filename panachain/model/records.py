@@ -52,8 +52,6 @@ class ReadBefore:
     """The content, by which whoever changes a record's content has all of this read anew."""
     packed: bytes | None = field(repr=False)
     """What it is found by, as its list takes it (records/word_list.py); None where there are no words."""
-    room: tuple[int, ...]
-    """What that takes in a list, field by field."""
     bundle: object = field(default=None, repr=False)
     """Its entries, if it is FHIR that has any (records/versions.py), and they are known."""
 

@@ -330,16 +330,12 @@ def _check_size(block: bytes, cid: CID) -> None:
 
 def _unsealed(block: bytes, slot_key: bytes, cid: CID, likely: int) -> tuple[int, bytes, bytes]:
     """Return which slot opened, the envelope's digest, and signature ‖ fields."""
-    start = 1 + SALT_SIZE + likely * SLOT_SIZE
-    try:
-        index, slot = likely, box.open_one(slot_key, block[start : start + SLOT_SIZE], labels.HEADER_SLOT)
-    except IntegrityError:
-        # Others are of another lane, or unused: the reader can't know which of the four is theirs.
-        slots = [block[start : start + SLOT_SIZE] for start in range(1 + SALT_SIZE, _BODY_START, SLOT_SIZE)]
-        opened = box.open_any(slot_key, slots, labels.HEADER_SLOT, likely=likely)
-        if opened is None:
-            raise IntegrityError(f"header {cid} opens with none of its {SLOTS} slots") from None
-        index, slot = opened
+    # Others are of another lane, or unused: the reader can't know which of the four is theirs.
+    slots = [block[start : start + SLOT_SIZE] for start in range(1 + SALT_SIZE, _BODY_START, SLOT_SIZE)]
+    opened = box.open_any(slot_key, slots, labels.HEADER_SLOT, likely=likely)
+    if opened is None:
+        raise IntegrityError(f"header {cid} opens with none of its {SLOTS} slots")
+    index, slot = opened
     plain = padding.unpad(box.open_one(slot[:KEY_SIZE], block[_BODY_START:], labels.HEADER_BODY), BODY_SIZE)
     return index, slot[KEY_SIZE:], plain
 

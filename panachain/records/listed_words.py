@@ -34,7 +34,7 @@ def listed_words(record: PlainRecord, bundle: Bundle | None) -> ListedWords:
     known = record.known
     # Whatever was taken out of a record since made other bytes of its content.
     if known is not None and known.content is record.content:
-        return ListedWords(known.packed, Room(*known.room))
+        return ListedWords(known.packed, Room() if known.packed is None else word_list.room_of(known.packed))
     words = words_of(record, bundle)
     if words is None:
         return ListedWords(None, Room())

@@ -17,7 +17,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import astuple
 from enum import Enum, auto
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
@@ -30,7 +29,7 @@ from panachain.records.reading_worker import HEAD, answer, to_list, to_parcel, t
 from panachain.records.sources import Reading, Source
 from panachain.records.split import Piece
 from panachain.records.version_list import from_told
-from panachain.records.word_list import Room, made_of, room_of
+from panachain.records.word_list import made_of, room_of
 
 PROGRAM: Final = (
     "import sys; sys.path.insert(0, sys.argv[1]); import panachain; del sys.path[0]; "
@@ -460,13 +459,13 @@ def _piece(record: Sequence[Any], whole: bytes) -> tuple[Piece, ReadBefore | Non
         raise TypeError
     read = None
     if known is not None:
-        packed, room, told = known
-        if not (packed is None or type(packed) is bytes) or not all(type(one) is int and one >= 0 for one in room):
-            raise TypeError
-        taken = Room() if packed is None else room_of(packed)
-        if taken != Room(*room):
-            raise ValueError("words that take other room")
-        read = ReadBefore(content, packed, astuple(taken), None if told is None else from_told(told, content))
+        packed, told = known
+        if packed is not None:
+            if type(packed) is not bytes:
+                raise TypeError
+            # Refuses words that don't say what room they take.
+            room_of(packed)
+        read = ReadBefore(content, packed, None if told is None else from_told(told, content))
     return Piece(Category(category), year, _text(media_type), content, emergency), read
 
 

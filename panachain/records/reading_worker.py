@@ -9,7 +9,7 @@ gets the error where it belongs. Follows ADR 74.
     question = [0, name of the file, content, category, profile, whether words are wanted] | [1, words of each content]
     answer = [records, what closes the document] | list, ready to be sealed | null
     record = [category, year, media type, content or null for all of it, in an emergency, known or null]
-    known = [words, packed, or null, the room that they take, entries or null]
+    known = [words, packed, or null, entries or null]
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import resource
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import astuple
 from typing import Any, Final
 
 from panachain.errors import InputError
@@ -145,8 +144,7 @@ def _known(piece: Piece) -> list[Any] | None:
     except InputError:
         # Whoever publishes it says so.
         return None
-    packed, room = listed_words(record, bundle)
-    return [packed, list(astuple(room)), None if bundle is None else to_told(bundle)]
+    return [listed_words(record, bundle).packed, None if bundle is None else to_told(bundle)]
 
 
 if __name__ == "__main__":

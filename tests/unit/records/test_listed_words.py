@@ -21,9 +21,10 @@ def test_words_are_read_where_nobody_read_them() -> None:
 
 
 def test_those_that_were_read_with_a_content_count_for_no_other_one() -> None:
-    known = replace(NOTE, known=ReadBefore(NOTE.content, b"known", (5, 1, 1)))  # type: ignore[arg-type]
-    assert listed_words(known, None) == (b"known", Room(5, 1, 1))
-    assert listed_words(replace(known, year=2023), None).packed == b"known"
+    other = listed_words(replace(NOTE, content=b"potassium"), None)
+    known = replace(NOTE, known=ReadBefore(NOTE.content, other.packed))  # type: ignore[arg-type]
+    assert listed_words(known, None) == other != listed_words(NOTE, None)
+    assert listed_words(replace(known, year=2023), None).packed == other.packed
     assert listed_words(replace(known, content=b"sodium"), None) == listed_words(replace(NOTE, content=b"sodium"), None)
     assert known == NOTE
 
