@@ -6,10 +6,13 @@ Never tells a blocked account, and never leaves this machine. Follows docs/spec/
 from __future__ import annotations
 
 import shlex
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from panachain.cli import words
 from panachain.cli.app import App, command, current
 from panachain.model.actors import Role
 
@@ -32,6 +35,12 @@ def show_left_out(app: App, listing: object) -> None:
         app.output.warn(str(one))
     if rest := len(left_out) - len(told):
         app.output.warn(f"and {rest} more are left out; --long names them all")
+
+
+def things(left_out: Sequence[LeftOut]) -> str:
+    """Return how many things of each kind a list lacks."""
+    kinds = Counter("record" if one.kind == "records" else one.kind for one in left_out)
+    return ", ".join(words.count(number, kind) for kind, number in kinds.items())
 
 
 @command("block", examples="panachain --profile me block pra-mfrggzdfmy2tq", unchanged="nobody was blocked")

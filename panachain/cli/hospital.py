@@ -477,10 +477,12 @@ def access(record: str) -> None:
             found = patient.auditing.access(record, progress=progress)
         _show_access(app, found)
     if found.left_out:
+        from panachain.cli.blocked import things
+
         unread = sum(one.kind == "policy" for one in found.left_out)
         grants = f"{words.count(unread, 'grant')} can't be read, and may be to anybody; " if unread else ""
         raise PartlyDoneError(
-            f"this isn't the whole answer: {grants}{len(found.left_out)} things are left out of it",
+            f"this isn't the whole answer: {grants}{things(found.left_out)} couldn't be read or asked",
             hint="the same command again, when proxies and stores answer; panachain doctor shows which don't",
         )
 

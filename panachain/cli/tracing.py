@@ -7,8 +7,7 @@ machine can read. Follows docs/spec/tracing.md.
 from __future__ import annotations
 
 import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,14 +15,13 @@ import click
 
 from panachain.cli import words
 from panachain.cli.app import App, command, current
-from panachain.cli.blocked import show_left_out
+from panachain.cli.blocked import show_left_out, things
 from panachain.cli.files import read_file
 from panachain.errors import PartlyDoneError, UnknownActorError, UsageError
 from panachain.model.actors import Role
 
 if TYPE_CHECKING:
     from panachain.sdk.auditing import Suspects
-    from panachain.sdk.results.listings import LeftOut
 
 _RECORD_SIZE = 64 << 20
 """Bytes of a leaked record."""
@@ -110,7 +108,7 @@ def _trace_record(app: App, plaintext: bytes) -> None:
             if records.left_out:
                 raise PartlyDoneError(
                     "no record that could be read holds what is in the file, and"
-                    f" {_things(records.left_out)} couldn't be",
+                    f" {things(records.left_out)} couldn't be",
                     hint="panachain records list shows why; then the same command again",
                 )
             raise UnknownActorError(
@@ -128,16 +126,10 @@ def _trace_record(app: App, plaintext: bytes) -> None:
         app.output.say(sentence)
     if not suspects.is_whole:
         raise PartlyDoneError(
-            f"this isn't the whole answer: {_things(suspects.left_out)} couldn't be read or asked, and whoever opened"
+            f"this isn't the whole answer: {things(suspects.left_out)} couldn't be read or asked, and whoever opened"
             " it there isn't named",
             hint="the same command again, when proxies and stores answer; panachain doctor shows which don't",
         )
-
-
-def _things(left_out: Sequence[LeftOut]) -> str:
-    """Return how many things of each kind a list lacks."""
-    kinds = Counter("record" if one.kind == "records" else one.kind for one in left_out)
-    return ", ".join(words.count(number, kind) for kind, number in kinds.items())
 
 
 def _verdict(suspects: Suspects) -> Iterator[str]:
