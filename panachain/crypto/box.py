@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -97,23 +98,30 @@ def aead_one(key: bytes, plain: bytes, context: bytes) -> bytes:
     return AESGCM(key).encrypt(_ZERO_NONCE, plain, context)
 
 
-def open_any(key: bytes, seals: Sequence[bytes], context: bytes, *, likely: int = 0) -> tuple[int, bytes] | None:
+def open_any(key: bytes, seals: bytes, size: int, context: bytes, *, likely: int = 0) -> tuple[int, bytes] | None:
     """Return which of several messages `aead_one` sealed under a key, and that message; None if it is none of them.
 
     Args:
         key: 32 bytes.
-        seals: of which at most one is meant for the key.
+        seals: one after the other, of which at most one is meant for the key.
+        size: bytes of each.
         context: as `aead_one`.
         likely: which one is tried first.
     """
     cipher = AESGCM(key)
-    for place in (likely, *(place for place in range(len(seals)) if place != likely)):
+    for place in _order(likely, len(seals) // size):
         try:
-            return place, cipher.decrypt(_ZERO_NONCE, seals[place], context)
+            return place, cipher.decrypt(_ZERO_NONCE, seals[place * size : (place + 1) * size], context)
         except (InvalidTag, ValueError):
             # Another key's.
             continue
     return None
+
+
+@lru_cache(maxsize=64)
+def _order(likely: int, count: int) -> tuple[int, ...]:
+    """Return the numbers below `count`, the likely one first."""
+    return tuple(sorted(range(count), key=lambda place: place != likely))
 
 
 def open_one(key: bytes, sealed: bytes, context: bytes) -> bytes:

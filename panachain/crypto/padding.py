@@ -9,6 +9,7 @@ stands at the end, under the seal, so that a stream can be padded before its len
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Final
 
 from panachain.errors import IntegrityError
@@ -32,6 +33,8 @@ def padme(size: int) -> int:
     return (size + mask) & ~mask
 
 
+# Many headers, and many records of one kind, are of the same few sizes.
+@lru_cache(maxsize=1024)
 def padded_size(size: int, minimum: int = 0) -> int:
     """Return the bytes of a padded message of `size` bytes."""
     return max(padme(size + LENGTH_SIZE), minimum)
@@ -87,8 +90,8 @@ def unpad(padded: bytes, minimum: int = 0) -> bytes:
         IntegrityError: the length, the size or a padding byte isn't what `pad` writes.
     """
     end = len(padded) - LENGTH_SIZE
-    size = message_size(padded[max(end, 0) :], len(padded), minimum)
-    if padded.count(b"\0", size, end) != end - size:
+    size = message_size(padded[-LENGTH_SIZE:], len(padded), minimum)
+    if padded[size:end] != bytes(end - size):
         raise _not_zeros()
     return padded[:size]
 

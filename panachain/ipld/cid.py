@@ -7,7 +7,7 @@ Follows the CID specification and the multiformats tables (github.com/multiforma
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +28,10 @@ _DIGITS: Final = bytes(_ALPHABET, "ascii") * 8
 """What each byte below 32 is written as, for `bytes.translate`."""
 _GROUPS: Final = 64
 """Digits of 5 bits that are spread at once, a power of two; a CID has 58 of them."""
+_LED: Final = bytes(_GROUPS - 37) + b"\1"
+"""What stands before a CID's 36 bytes among others: its last bit becomes a digit, the `b` that begins the text."""
+_AT_ONCE: Final = 64
+"""CIDs that are spelled in one step."""
 _TO_DIGITS: Final = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 """To the digits that Python reads numbers of base 32 in."""
 _LENGTH: Final = 59
@@ -50,13 +54,16 @@ def _steps() -> Iterator[tuple[int, int, int]]:
 
 
 _SPREAD: Final = tuple(_steps())
+_EACH: Final = sum(1 << 8 * _GROUPS * place for place in range(_AT_ONCE))
+_SPREAD_ALL: Final = tuple((stay * _EACH, move * _EACH, by) for stay, move, by in _SPREAD)
+"""The same for numbers that stand beside one another, each in as many bytes as it has digits in the end."""
 
 
 _PREFIXES: Final = {codec: bytes([1, codec]) + _SHA2_256 for codec in CODEC_NAMES}
 """What stands before the digest in the binary form."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class CID:
     """A content identifier."""
 
@@ -64,11 +71,18 @@ class CID:
     digest: bytes
     """sha2-256, 32 bytes."""
 
-    def __post_init__(self) -> None:
-        if self.codec not in CODEC_NAMES or len(self.digest) != HASH_SIZE:
-            raise IntegrityError(
-                f"CID of codec {self.codec:#x} with {len(self.digest)} bytes of digest isn't used here"
-            )
+    def __init__(self, codec: int, digest: bytes) -> None:
+        """Take codec and digest.
+
+        Raises:
+            IntegrityError: another codec than ours, or no digest of 32 bytes.
+        """
+        if codec not in CODEC_NAMES or len(digest) != HASH_SIZE:
+            raise IntegrityError(f"CID of codec {codec:#x} with {len(digest)} bytes of digest isn't used here")
+        # Frozen, and made by the ten thousands: what a dataclass writes takes twice as long.
+        fields = self.__dict__
+        fields["codec"] = codec
+        fields["digest"] = digest
 
     @classmethod
     def of(cls, codec: int, data: bytes) -> CID:
@@ -151,3 +165,16 @@ class CID:
                 f"block {self} of the {origin} has {len(data)} bytes that don't fit its CID; none was used"
             )
         return data
+
+
+def spell(cids: Sequence[CID]) -> None:
+    """Find the texts of many CIDs at once, in a sixth of the time that `str` takes; each has its own then."""
+    for start in range(0, len(cids), _AT_ONCE):
+        some = cids[start : start + _AT_ONCE]
+        number = int.from_bytes(b"".join([_LED + _PREFIXES[one.codec] + one.digest for one in some]), "big") << 2
+        for stay, move, by in _SPREAD_ALL:
+            number = number & stay | (number & move) << by
+        texts = number.to_bytes(_GROUPS * len(some), "big").translate(_DIGITS).decode()
+        for place, one in enumerate(some):
+            end = _GROUPS * (place + 1)
+            one.__dict__["_text"] = texts[end - _LENGTH : end]

@@ -20,8 +20,6 @@ MAX_SIZE: Final = 1 << 20
 _CID_TAG: Final = 42
 _CID_SIZE: Final = 36
 """Bytes of a CID's binary form."""
-_LONGEST_HEAD: Final = 9
-"""Bytes of an integer, or of a length, with what says how long it is."""
 _INTEGERS: Final = {0x18: (1, 24), 0x19: (2, 1 << 8), 0x1A: (4, 1 << 16), 0x1B: (8, 1 << 32)}
 """First bytes of longer integers: how many bytes follow, and the least number that isn't written shorter."""
 _OTHER: Final = 0xFF
@@ -205,26 +203,33 @@ class _Reader:
         data, position, items = self._data, self.position, list[Any]()
         size = len(data)
         for _ in range(count):
-            # Near the end, where a head might not be whole, nothing is read at once.
-            first = data[position] if position + _LONGEST_HEAD <= size else _OTHER
+            first = data[position] if position < size else _OTHER
             if first < 0x18:
                 items.append(first)
                 position += 1
                 continue
             if first in _INTEGERS:
                 long, least = _INTEGERS[first]
-                number = int.from_bytes(data[position + 1 : position + 1 + long], "big")
-                if number >= least:
+                end = position + 1 + long
+                number = int.from_bytes(data[position + 1 : end], "big")
+                if number >= least and end <= size:
                     items.append(number)
-                    position += 1 + long
+                    position = end
                     continue
-            elif 0x40 <= first < 0x58 or (first == 0x58 and data[position + 1] >= 24):
+            elif 0x40 <= first < 0x58 or (first == 0x58 and position + 1 < size and data[position + 1] >= 24):
                 start = position + 1 + (first == 0x58)
                 end = start + (data[position + 1] if first == 0x58 else first - 0x40)
                 if end <= size:
                     items.append(data[start:end])
                     position = end
                     continue
+            elif 0x80 <= first < 0x98:
+                # A list in a list, as the rows of a table are; it has a byte for each item at least.
+                self.position = position + 1
+                self._need(first - 0x80)
+                items.append(self._list(first - 0x80, depth + 1))
+                position = self.position
+                continue
             elif 0x60 <= first < 0x78:
                 end = position + first - 0x5F
                 text = data[position + 1 : end]

@@ -30,8 +30,9 @@ from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import IntegrityError
 from panachain.ethereum import checksum_address
 from panachain.ipld import dagcbor
-from panachain.ipld.cid import CID, RAW
+from panachain.ipld.cid import CID, RAW, spell
 from panachain.model.actors import Address
+from panachain.model.frozen import frozen
 from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
 from panachain.model.sizes import KEY_SIZE
@@ -59,6 +60,8 @@ _FIELDS: Final = 16
 """Of a header's body, in the order of `_read`. Without their names, which would be the half of it."""
 _OWN: Final = slice(5, 10)
 """Those that each header has for itself: size, digest, time, content, index."""
+_CONTENT: Final = 8
+"""The content's CID among them."""
 _FIVE: Final = b"\x85"
 """What a list of five items begins with (RFC 8949, section 3.1)."""
 _LAST_YEAR: Final = 9999
@@ -268,13 +271,33 @@ def open_headers(
     except IntegrityError:
         # The hospital's key isn't one.
         return headers
-    fields = _Fields()
-    for (place, encoded, found), fits in zip(unsealed, fitting, strict=True):
-        # As above: what isn't the hospital's is never parsed.
-        if fits:
-            with suppress(IntegrityError):
-                headers[place] = _read(fields.decoded(encoded), found)
+    for place, values, found in _decoded([one for one, fits in zip(unsealed, fitting, strict=True) if fits]):
+        try:
+            headers[place] = _read(values, found)
+        except IntegrityError:
+            continue
     return headers
+
+
+def _decoded(unsealed: Sequence[tuple[int, bytes, _Found]]) -> list[tuple[int, Any, _Found]]:
+    """Return the fields of those that have any, each where its encoding was. Only what its hospital signed is parsed.
+
+    All their CIDs are spelled at once.
+    """
+    fields = _Fields()
+    decoded: list[tuple[int, Any, _Found]] = []
+    cids: list[CID] = []
+    for place, encoded, found in unsealed:
+        try:
+            values = fields.decoded(encoded)
+        except IntegrityError:
+            continue
+        decoded.append((place, values, found))
+        cids.append(found.cid)
+        if isinstance(values, list) and len(values) == _FIELDS and isinstance(values[_CONTENT], CID):
+            cids.append(values[_CONTENT])
+    spell(cids)
+    return decoded
 
 
 def _verified(key: bytes, signed: Sequence[tuple[bytes, bytes]], pool: Executor | None) -> list[bool]:
@@ -331,8 +354,8 @@ def _check_size(block: bytes, cid: CID) -> None:
 def _unsealed(block: bytes, slot_key: bytes, cid: CID, likely: int) -> tuple[int, bytes, bytes]:
     """Return which slot opened, the envelope's digest, and signature ‖ fields."""
     # Others are of another lane, or unused: the reader can't know which of the four is theirs.
-    slots = [block[start : start + SLOT_SIZE] for start in range(1 + SALT_SIZE, _BODY_START, SLOT_SIZE)]
-    opened = box.open_any(slot_key, slots, labels.HEADER_SLOT, likely=likely)
+    slots = block[1 + SALT_SIZE : _BODY_START]
+    opened = box.open_any(slot_key, slots, SLOT_SIZE, labels.HEADER_SLOT, likely=likely)
     if opened is None:
         raise IntegrityError(f"header {cid} opens with none of its {SLOTS} slots")
     index, slot = opened
@@ -358,11 +381,15 @@ class _Fields:
         Raises:
             IntegrityError: as that.
         """
-        own = encoded[len(self._beginning) : len(encoded) - len(self._end)]
-        if self._first and encoded == self._beginning + own + self._end:
+        beginning, end = self._beginning, self._end
+        # Bytes can't be of both: so short a header isn't one.
+        if self._first and encoded.startswith(beginning) and encoded.endswith(end, len(beginning)):
             # There is one encoding of each value: so five fields between the others' bytes are the five between them.
-            with suppress(IntegrityError):
+            own = encoded[len(beginning) : len(encoded) - len(end)]
+            try:
                 return [*self._first, *dagcbor.decode(_FIVE + own), *self._last]
+            except IntegrityError:
+                return dagcbor.decode(encoded)
         values = dagcbor.decode(encoded)
         if isinstance(values, list) and len(values) == _FIELDS:
             self._first, self._last = values[: _OWN.start], values[_OWN.stop :]
@@ -384,16 +411,18 @@ def _read(values: Any, found: _Found) -> Header:
         # A bool is an int in Python, but not here.
         if not (type(year) is type(size) is type(at) is type(index) is type(generation) is type(epoch) is int):
             raise TypeError("numbers")
-        if min(year, size, at, index, generation, epoch) < 0 or year > _LAST_YEAR or at > _LAST_SECOND:
+        if not (0 <= year <= _LAST_YEAR and 0 <= at <= _LAST_SECOND and 0 <= size <= _MOST_NUMBER):
             raise ValueError("a number that no hospital means")
-        if max(size, index, generation, epoch) > _MOST_NUMBER:
+        if not (0 <= index <= _MOST_NUMBER and 0 <= generation <= _MOST_NUMBER and 0 <= epoch <= _MOST_NUMBER):
             raise ValueError("a number that no hospital means")
         if not (type(digest) is type(commitment) is type(head) is bytes and type(kind) is str):
             raise TypeError("bytes or text")
         if publisher != _raw(found.hospital):
             raise IntegrityError(f"header {cid} was published for another hospital")
-        return Header(
-            info=RecordInfo(
+        return frozen(
+            Header,
+            info=frozen(
+                RecordInfo,
                 hospital=found.hospital,
                 category=_CATEGORIES[category],
                 year=year,
@@ -402,12 +431,12 @@ def _read(values: Any, found: _Found) -> Header:
                 digest=digest,
                 stored_at=at,
                 header_cid=str(cid),
-                content_cid=str(content),
+                content_cid=str(_cid(content)),
                 envelope_cid=_envelope_text(found.envelope_digest),
                 content_index=index,
                 generation=generation,
             ),
-            content=_cid(content),
+            content=content,
             patient=checksum_address(patient),
             commitment=commitment,
             wrap_index=found.wrap_index,

@@ -16,10 +16,11 @@ import threading
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
-from itertools import count
+from itertools import count, groupby
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
+from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -247,15 +248,15 @@ class EmbeddedStore:
         for start in range(0, len(cids), _TOGETHER):
             places = {bytes(cid): place for place, cid in enumerate(cids[start : start + _TOGETHER], start)}
             with self._lock:
-                for pack, offset, size, raw in self._find_all(list(places)):
-                    place = places[raw]
-                    try:
-                        block = self._pread(self._descriptor(pack, cids[place]), size, offset, cids[place])
-                    except (BlockNotFoundError, StoreUnavailableError):
-                        # It is looked for again by itself, and said to be missing then.
-                        continue
-                    if sha256(block).digest() == cids[place].digest:
-                        found[place] = block
+                for pack, rows in groupby(self._find_all(list(places)), key=itemgetter(0)):
+                    # What can't be read is looked for again by itself, and said to be missing then.
+                    with suppress(BlockNotFoundError, StoreUnavailableError):
+                        descriptor = self._descriptor(pack, cids[start])
+                        for _, offset, size, raw in rows:
+                            place = places[raw]
+                            block = self._pread(descriptor, size, offset, cids[place])
+                            if sha256(block).digest() == cids[place].digest:
+                                found[place] = block
         return found
 
     def has_block(self, cid: CID) -> bool:

@@ -328,6 +328,9 @@ def test_headers_that_are_opened_together_are_those_that_open_alone(threads: int
             pool=None if threads is None else pool,
         )
     assert found == expected
+    for one in found:
+        # With each field that its class has, and none besides.
+        assert one is None or (header.Header(**vars(one)) == one and RecordInfo(**vars(one.info)) == one.info)
     # A key that is none fits nothing, and ends nothing.
     for key in (b"", b"\x05" * 33):
         none = header.open_headers(blocks, hospital=address, locator_key=keys[1], verifying_key=key)
