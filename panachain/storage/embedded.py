@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from itertools import count, groupby
-from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -30,12 +29,14 @@ from panachain.ipld.cid import CALLER, CID, RAW
 from panachain.private_files import own_folder, private_file
 from panachain.storage import ahead
 from panachain.storage.guards import Guard
-from panachain.storage.packs import LargeFile, Pack, sync_path, write_all
+from panachain.storage.packs import LargeFile, Pack, pages, sync_path, write_all
 
 PACK_SIZE: Final = 256 << 20
 """Bytes after which a new pack is begun."""
 ALONE: Final = 16 << 20
 """Bytes from which a file has a pack to itself, which is written past the page cache where that can be (ADR 76)."""
+LEAVES_AT_ONCE: Final = 2
+"""Leaves of a large file that one thread makes and writes as one piece: as large as a huge page (ADR 76)."""
 _FLUSH: Final = 8 << 20
 """Bytes that are held in memory before they are written."""
 _SMALL: Final = 1 << 16
@@ -594,33 +595,38 @@ class _Writer:
         sizes = unixfs.leaf_sizes(size)
         pack, base, file = self._room(size)
         digests = [b""] * len(sizes)
-        numbers = count()
+        together = 1 if file is None else LEAVES_AT_ONCE
+        numbers = count(step=together)
         failures: list[BaseException] = []
 
         def work() -> None:
-            # Of whole pages, as the disk may take them without a copy; one buffer, since fresh ones fault pages.
-            buffer = memoryview(mmap(-1, unixfs.CHUNK, MAP_PRIVATE | MAP_ANONYMOUS))
+            # One for all rounds, since a fresh one faults its pages.
+            buffer = pages(together * unixfs.CHUNK)
             # `next` on a count is one step of the interpreter: no two threads get one number.
-            for index in iter(numbers.__next__, None):
-                if index >= len(sizes) or failures:
+            for first in iter(numbers.__next__, None):
+                if first >= len(sizes) or failures:
                     return
-                leaf = buffer[: sizes[index]]
                 try:
-                    make(index, leaf)
-                    digests[index] = sha256(leaf).digest()
-                    offset = base + index * unixfs.CHUNK
+                    filled = 0
+                    for index, leaf_size in enumerate(sizes[first : first + together], first):
+                        leaf = buffer[filled : filled + leaf_size]
+                        make(index, leaf)
+                        digests[index] = sha256(leaf).digest()
+                        filled += leaf_size
+                    offset = base + first * unixfs.CHUNK
                     if file is not None:
-                        file.write(leaf, offset)
+                        file.write(buffer[:filled], offset)
                     else:
-                        write_all(pack.descriptor, leaf, offset)
+                        write_all(pack.descriptor, buffer[:filled], offset)
                 except BaseException as exc:  # noqa: BLE001
                     # It is raised again below, in the caller's thread.
                     failures.append(exc)
                     return
 
         # While some wait for the disk, others compute.
-        workers = ahead.WORKERS + (-(-ahead.WORKERS // 2) if file is not None and file.direct else 0)
-        threads = [threading.Thread(target=work, name=f"leaves-{i}") for i in range(min(workers, len(sizes)))]
+        most = ahead.WORKERS + (-(-ahead.WORKERS // 2) if file is not None and file.direct else 0)
+        workers = min(most, -(-len(sizes) // together))
+        threads = [threading.Thread(target=work, name=f"leaves-{i}") for i in range(workers)]
         try:
             for thread in threads:
                 thread.start()

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import mmap
 import os
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -19,10 +22,16 @@ _SYNC_EVERY: Final = 128 << 20
 """Bytes of a large file after which the disk is told to begin: it writes while the rest is sealed."""
 _DIRECT: Final = getattr(os, "O_DIRECT", 0)
 """Flag of a file that is written past the page cache (Linux, open(2)); 0 where a system has none."""
+_HUGE: Final[int | None] = getattr(mmap, "MADV_HUGEPAGE", None)
+"""Advice that asks for huge pages (Linux, madvise(2)); None where a system has none."""
 _REFUSALS: Final = (errno.EINVAL, errno.EOPNOTSUPP)
 """What a file system says that can't do this for no file; all else is told."""
-_STEP: Final = 16 << 20
-"""Bytes of room that are taken at once: a disk needs no time for it, a file system in memory makes each page."""
+_FIRST: Final = 16 << 20
+"""Bytes of room that are taken first: a disk needs no time for it, a file system in memory makes each page."""
+_STEP: Final = 128 << 20
+"""Bytes of room that are taken at once from then on; each step keeps all writers waiting, so they are few."""
+_WORK: Final = 0.001
+"""Seconds of processor time from which taking the first room is work: a disk's takes 0.05 ms, that of memory 3 ms."""
 _ALIGNED: Final = 4096
 """Bytes of which a direct write's offset, size and address are multiples: the largest block of a disk of today."""
 
@@ -129,19 +138,25 @@ class LargeFile:
         """Whether writing waits for the disk, so that more threads than cores keep both busy."""
         self._room = 0 if self.direct else size
         self._more = threading.Condition()
+        self._turn = threading.Lock()
 
     def make_room(self, wanted: Callable[[], bool]) -> None:
         """Take the file's room on the disk, as long as it is wanted; threads may write what there is room for.
 
-        They may write at once into what has its place; a file that grows admits one at a time.
+        They may write at once into what has its place; a file that grows admits one at a time. Where taking room is
+        work, as in memory, no more of it is taken: it would keep the writers out, and each write does it as well.
 
         Raises:
             OSError: there is no room.
         """
         try:
             while self._room < self._size and wanted():
-                step = min(_STEP, self._size - self._room)
+                step = min(_STEP if self._room else _FIRST, self._size - self._room)
+                begun = time.thread_time()
                 os.posix_fallocate(self._pack.descriptor, self._room, step)
+                if not self._room and time.thread_time() - begun > _WORK:
+                    self.direct = False
+                    return
                 with self._more:
                     self._room += step
                     self._more.notify_all()
@@ -176,7 +191,9 @@ class LargeFile:
                 self.direct = False
             else:
                 data, offset = data[whole:], offset + whole
-        write_all(self._pack.descriptor, data, offset)
+        # Through the cache a system admits one at a time. Whoever waits for that here leaves the core to others.
+        with self._turn:
+            write_all(self._pack.descriptor, data, offset)
         self._early.add(len(data))
 
     def finish(self) -> None:
@@ -185,6 +202,19 @@ class LargeFile:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def pages(size: int) -> memoryview:
+    """Return a buffer of whole pages of memory, as a direct write takes them; huge ones, where a system has some.
+
+    A disk then gets one address for 2 MiB in place of 512: it takes a quarter more in a second, for half the work.
+    """
+    memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if _HUGE is not None:
+        # A kernel that was built without them says so; the bytes are the same.
+        with suppress(OSError):
+            memory.madvise(_HUGE)
+    return memoryview(memory)
 
 
 def _open_direct(path: Path) -> int:

@@ -74,17 +74,30 @@ class TestLargeFiles:
         return {path.name: path.stat().st_size for path in (store.folder / "packs").iterdir()}
 
     @pytest.mark.parametrize("direct", [True, False])
+    @pytest.mark.parametrize("leaves", [6, 7])
     @pytest.mark.parametrize("rest", [0, 5, 4096])
     def test_have_the_same_cid_and_are_read_alike(
-        self, store: EmbeddedStore, direct: bool, rest: int, monkeypatch: pytest.MonkeyPatch
+        self, store: EmbeddedStore, direct: bool, leaves: int, rest: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         if not direct:
             monkeypatch.setattr(packs, "_DIRECT", 0)
-        data = os.urandom(7 * unixfs.CHUNK + rest)
+        data = os.urandom(leaves * unixfs.CHUNK + rest)
         root = add(store, data)
-        leaves = [data[i : i + unixfs.CHUNK] for i in range(0, len(data), unixfs.CHUNK)]
-        assert root == unixfs.build(leaves, lambda *_: None)
+        pieces = [data[i : i + unixfs.CHUNK] for i in range(0, len(data), unixfs.CHUNK)]
+        assert root == unixfs.build(pieces, lambda *_: None)
         assert b"".join(EmbeddedStore(store.folder).read_file(root)) == data
+
+    def test_are_written_two_leaves_at_once(self, store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        written: list[tuple[int, int]] = []
+        write = packs.LargeFile.write
+
+        def note(file: packs.LargeFile, data: memoryview, offset: int) -> None:
+            written.append((offset // unixfs.CHUNK, len(data)))
+            write(file, data, offset)
+
+        monkeypatch.setattr(packs.LargeFile, "write", note)
+        add(store, bytes(4 * unixfs.CHUNK + 7))
+        assert sorted(written) == [(0, 2 * unixfs.CHUNK), (2, 2 * unixfs.CHUNK), (4, 7)]
 
     def test_lie_alone_with_the_nodes_above_them(self, store: EmbeddedStore) -> None:
         small = blocks(3)

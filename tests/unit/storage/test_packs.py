@@ -190,8 +190,9 @@ class TestLargeFile:
             self.fill(pack, PIECE)
 
     def test_a_piece_waits_for_its_room(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(packs, "_FIRST", PIECE)
         monkeypatch.setattr(packs, "_STEP", PIECE)
-        monkeypatch.setattr(packs, "_open_direct", lambda path: os.open(path, os.O_WRONLY))
+        self.slow_room(monkeypatch, 0.0)
         pack = Pack(tmp_path / "a.pack")
         file = LargeFile(pack, 3 * PIECE)
         written = threading.Event()
@@ -215,6 +216,69 @@ class TestLargeFile:
         assert pack.path.stat().st_size == 3 * PIECE
         file.finish()
 
+    def slow_room(self, monkeypatch: pytest.MonkeyPatch, seconds: float) -> list[tuple[int, int]]:
+        """Let each step of room take so much processor time, and return the steps; the pack is opened as usual."""
+        spent = 0.0
+        steps: list[tuple[int, int]] = []
+        allocate = os.posix_fallocate
+
+        def allocated(descriptor: int, offset: int, size: int) -> None:
+            nonlocal spent
+            spent += seconds
+            steps.append((offset, size))
+            allocate(descriptor, offset, size)
+
+        monkeypatch.setattr(packs, "_open_direct", lambda path: os.open(path, os.O_WRONLY))
+        monkeypatch.setattr(packs.os, "posix_fallocate", allocated)
+        monkeypatch.setattr(packs.time, "thread_time", lambda: spent)
+        return steps
+
+    def test_a_disks_room_is_taken_in_few_steps(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(packs, "_FIRST", PIECE)
+        monkeypatch.setattr(packs, "_STEP", 3 * PIECE)
+        steps = self.slow_room(monkeypatch, packs._WORK / 2)
+        _, file = self.fill(Pack(tmp_path / "a.pack"), 5 * PIECE + 1)
+        assert steps == [(0, PIECE), (PIECE, 3 * PIECE), (4 * PIECE, PIECE + 1)]
+        assert file.direct
+
+    def test_where_room_is_work_each_piece_takes_its_own(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(packs, "_FIRST", PIECE)
+        steps = self.slow_room(monkeypatch, packs._WORK * 2)
+        pack = Pack(tmp_path / "a.pack")
+        data, file = self.fill(pack, 5 * PIECE + 4097)
+        assert steps == [(0, PIECE)]
+        assert not file.direct
+        assert pack.path.read_bytes() == data + b"behind"
+
+    def test_one_at_a_time_writes_through_the_cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(packs, "_DIRECT", 0)
+        file = LargeFile(pack := Pack(tmp_path / "a.pack"), 8 * PIECE)
+        pwrite, writing, most = os.pwrite, [0], [0]
+        counted = threading.Lock()
+
+        def write(descriptor: int, data: memoryview, offset: int) -> int:
+            with counted:
+                writing[0] += 1
+                most[0] = max(most[0], writing[0])
+            done = pwrite(descriptor, data, offset)
+            with counted:
+                writing[0] -= 1
+            return done
+
+        monkeypatch.setattr(packs.os, "pwrite", write)
+        data = os.urandom(8 * PIECE)
+        threads = [
+            threading.Thread(target=file.write, args=(memoryview(data)[offset : offset + PIECE], offset))
+            for offset in range(0, len(data), PIECE)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(TIMEOUT)
+        file.finish()
+        assert most == [1]
+        assert pack.path.read_bytes() == data
+
     def test_who_gives_up_keeps_nobody_waiting(self, tmp_path: Path) -> None:
         pack = Pack(tmp_path / "a.pack")
         file = LargeFile(pack, PIECE)
@@ -234,3 +298,40 @@ class TestLargeFile:
             file.write(memoryview(mmap(-1, PIECE)), offset)
         assert pack.synced.wait(TIMEOUT)
         file.finish()
+
+
+class TestPages:
+    def test_huge_ones_are_asked_for_where_there_are_some(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        advised = self.advice(monkeypatch)
+        monkeypatch.setattr(packs, "_HUGE", 14)
+        self.use(packs.pages(2 << 20))
+        assert advised == [14]
+
+    def test_a_kernel_that_was_built_without_them_gives_usual_ones(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        advised = self.advice(monkeypatch, OSError(errno.EINVAL, "no huge pages"))
+        monkeypatch.setattr(packs, "_HUGE", 14)
+        self.use(packs.pages(2 << 20))
+        assert advised == [14]
+
+    def test_a_system_that_knows_none_isnt_asked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        advised = self.advice(monkeypatch)
+        monkeypatch.setattr(packs, "_HUGE", None)
+        self.use(packs.pages(1 << 20))
+        assert advised == []
+
+    def advice(self, monkeypatch: pytest.MonkeyPatch, failure: OSError | None = None) -> list[int]:
+        advised: list[int] = []
+
+        class Advised(mmap):
+            def madvise(self, option: int, *where: int) -> None:
+                advised.append(option)
+                if failure is not None:
+                    raise failure
+
+        monkeypatch.setattr(packs.mmap, "mmap", Advised)
+        return advised
+
+    def use(self, buffer: memoryview) -> None:
+        assert not bytes(buffer).strip(b"\0")
+        buffer[-1:] = b"x"
+        assert buffer[-1] == ord("x")
