@@ -153,6 +153,8 @@ BUDGET: Final = 20.0
 TIMEOUT: Final = 240
 """Seconds of processor time for a session of one mutant. A mutant that takes more counts as killed: its tests don't
 end. On the clock it may take ten times as long, since the machine may be busy."""
+USUAL: Final = 1.0
+"""Seconds that a test of a hand-made mutant takes, as nothing measures it: `PATIENCE` is added to ten times as much."""
 KILLED, SURVIVED, TIMED_OUT = "killed", "survived", "timed out"
 PRELOADED: Final = ("pytest", "hypothesis", "cryptography.hazmat.primitives.ciphers.aead", "coincurve", "nucypher_core")
 """Packages of others that the judge imports once."""
@@ -685,13 +687,58 @@ def too_low(killed: int, judged: int, *, whole: bool) -> bool:
 
 
 def try_planted(workspace: Workspace, planted: Sequence[Planted]) -> list[Result]:
-    """Return what became of the hand-made mutants."""
-    results = []
-    for one in planted:
-        verdict = workspace.judge(plant(one), [one.tests])
-        results.append(Result(one.name, "planted", verdict))
-        print(f"{verdict}: {one.name}", file=sys.stderr, flush=True)
-    return results
+    """Return what became of the hand-made mutants.
+
+    One session collects the tests of all of them and is forked for each, which costs a tenth of a session of its own.
+    What no fork can judge, and what survives in one, is judged by a session of its own: only that lets one survive.
+    """
+    files = sorted({file for one in planted for file, _, _ in one.edits})
+    judge = Judge(workspace.folder, sorted({test.partition("::")[0] for one in planted for test in one.tests}), files)
+    try:
+        return [_tried(workspace, judge, one) for one in planted]
+    finally:
+        judge.close()
+
+
+def _tried(workspace: Workspace, judge: Judge, one: Planted) -> Result:
+    edits = plant(one)
+    verdict = _forked(judge, edits, one.tests)
+    if verdict is None:
+        verdict = workspace.judge(edits, [one.tests])
+    print(f"{verdict}: {one.name}", file=sys.stderr, flush=True)
+    return Result(one.name, "planted", verdict)
+
+
+def _forked(judge: Judge, edits: Sequence[tuple[str, bytes]], tests: Sequence[str]) -> str | None:
+    """Return that tests notice another file in a fork, and pass in one without it; None where a fork can't tell."""
+    (file, source), *more = edits
+    owner = _changed_function((ROOT / file).read_bytes(), source)
+    chosen = [node for node in judge.items if any(_is_of(node, test) for test in tests)]
+    if more or owner is None or not chosen:
+        return None
+    verdict, killer = judge.judge(file, source, owner, dict.fromkeys(chosen, USUAL))
+    if verdict in (PASSED, IMPOSSIBLE):
+        return None
+    alone = dict.fromkeys([killer] if killer else chosen, USUAL)
+    if judge.judge("", None, None, alone)[0] != PASSED:
+        return None
+    return KILLED if killer else TIMED_OUT
+
+
+def _is_of(node: str, test: str) -> bool:
+    """Tell whether a collected test is what a path names: a file, a class, a test, or one with its values."""
+    return node == test or node.startswith((f"{test}::", f"{test}["))
+
+
+def _changed_function(before: bytes, after: bytes) -> tuple[str, int] | None:
+    """Return the outermost function in whose body alone two files differ, as `Place.owner` does."""
+    start = next((at for at, (one, other) in enumerate(zip(before, after, strict=False)) if one != other), len(after))
+    shared = min(len(before), len(after)) - start
+    same = next((at for at in range(shared) if before[-1 - at] != after[-1 - at]), shared)
+    starts = [0]
+    for line in before.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+    return place_of(ast.parse(before), start, max(start, len(before) - same), starts).owner
 
 
 def try_mutants(workspace: Workspace, mutants: Sequence[Mutant], *, minutes: float, near: bool) -> list[Result]:

@@ -4,6 +4,8 @@ Pytest rewrites the assertions of each test file, and keeps the outcome beside i
 rewrite the same files at the same time; here each rewrites its share and finds the others' when it collects. And
 Python's collector of garbage would look again and again through tens of thousands of tests, none of which is garbage.
 
+And where only the long runs are asked for, files without any are not even read: five in six have none.
+
 And the longest files come first, so that no worker is left with one of them when the others have ended.
 
 Never decides which tests run. tests/conftest.py has its hooks from here.
@@ -28,6 +30,9 @@ LONGEST: Final = (
 )
 """Files and folders of tests, from the longest on; the others come after them as they are named."""
 
+MARKING: Final = ("tests.unit.service.postgresql",)
+"""Modules that mark the tests of those who import them as long runs."""
+
 
 def keep_rewritten(path: Path, config: pytest.Config) -> None:
     """Rewrite a file's assertions, if nobody did since it changed, and keep the outcome where pytest looks for it."""
@@ -51,6 +56,23 @@ def pytest_collection(session: pytest.Session) -> None:
     if not sys.dont_write_bytecode:
         for path in share(session.config, sorted(TESTS.rglob("*.py"))):
             keep_rewritten(path, session.config)
+
+
+@pytest.hookimpl
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    # No opinion is None: another plugin may have one.
+    return True if config.option.markexpr == "deep" and has_no_long_run(collection_path) else None
+
+
+def has_no_long_run(path: Path) -> bool:
+    """Tell whether a path is a file of tests none of which can be a long run: it names neither the mark nor `MARKING`.
+
+    No other module marks tests: tests/unit/test_collecting.py holds that.
+    """
+    if not path.name.startswith("test_") or path.suffix != ".py":
+        return False
+    text = path.read_text("utf-8")
+    return not any(name in text for name in ("deep", *MARKING))
 
 
 def rank(path: Path) -> int:

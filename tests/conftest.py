@@ -11,7 +11,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import leftovers
-from tests.collecting import pytest_collection, pytest_collection_finish, pytest_collection_modifyitems
+from tests.collecting import (
+    pytest_collection,
+    pytest_collection_finish,
+    pytest_collection_modifyitems,
+    pytest_ignore_collect,
+)
 from tests.keystores import make_cheap
 from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
 
@@ -36,6 +41,7 @@ __all__ = [
     "pytest_collection",
     "pytest_collection_finish",
     "pytest_collection_modifyitems",
+    "pytest_ignore_collect",
     "pytest_make_collect_report",
     "pytest_runtest_makereport",
 ]

@@ -123,6 +123,47 @@ class TestPlaces:
         assert self.place(number).owner is None
 
 
+class TestPlanted:
+    """Whether a fork can judge a hand-made mutant: where it changes one function's body."""
+
+    @pytest.mark.parametrize(
+        ("find", "put", "owner"),
+        [
+            (b"            return 7\n", b"            return 70\n", ("Holder.method", 6)),
+            (b"return inner(8)", b"pass", ("Holder.method", 6)),
+            (b"            return 7\n", b"", ("Holder.method", 6)),
+            (b"        if (size", b"        note()\n        if (size", ("Holder.method", 6)),
+            (b"return value + 10", b"return value", ("outer", 16)),
+            (b"int = 4", b"int = 5", None),
+            (b"@decorated(3)", b"@decorated(4)", None),
+            (b"A = 1", b"A = 2", None),
+            (b"return 7", b"return 7 \n# and something below\n", ("Holder.method", 6)),
+        ],
+    )
+    def test_it_is_of_the_function_in_which_both_files_differ(
+        self, find: bytes, put: bytes, owner: tuple[str, int] | None
+    ) -> None:
+        assert PLACED.count(find) == 1
+        assert mutate_python._changed_function(PLACED, PLACED.replace(find, put)) == owner
+
+    def test_changes_in_two_functions_are_of_none(self) -> None:
+        changed = PLACED.replace(b"return 7", b"return 70").replace(b"return 13", b"return 130")
+        assert mutate_python._changed_function(PLACED, changed) is None
+
+    @pytest.mark.parametrize(
+        ("node", "named"),
+        [
+            ("tests/test_a.py::test_it", True),
+            ("tests/test_a.py::test_it[1]", True),
+            ("tests/test_a.py::test_it_too", False),
+            ("tests/test_b.py::test_it", False),
+        ],
+    )
+    def test_a_test_is_named_with_all_its_values_and_no_other_is(self, node: str, named: bool) -> None:
+        assert mutate_python._is_of(node, "tests/test_a.py::test_it") is named
+        assert mutate_python._is_of(node, node.partition("::")[0])
+
+
 class TestScore:
     @pytest.mark.parametrize(
         ("killed", "judged", "low", "high"), [(90, 100, 0.826, 0.945), (20, 20, 0.839, 1.0), (0, 0, 0.0, 1.0)]
@@ -205,6 +246,24 @@ class TestRuns:
         tests = [["tests/unit/crypto/test_kdf.py"]]
         assert workspace.judge([("panachain/crypto/kdf.py", whole + b"\nUNUSED = 1\n")], tests) == SURVIVED
         assert workspace.judge([("panachain/crypto/kdf.py", b"raise RuntimeError\n")], tests) == KILLED
+
+    def test_a_hand_made_one_that_its_test_does_not_notice_survives(self, tmp_path: Path) -> None:
+        file, tests = "panachain/crypto/kdf.py", ("tests/unit/crypto/test_kdf.py",)
+        source = (ROOT / file).read_text("utf-8")
+        last = source.rstrip().rpartition("\n")[2]
+        assert last.startswith("    return ")
+        assert source.count(last) == 1
+        planted = [
+            mutate_python.Planted("nothing", ((file, last, f"    pass\n{last}"),), tests),
+            mutate_python.Planted("at import", ((file, last, f"{last}\nUNUSED = 1"),), tests),
+            mutate_python.Planted("noticed", ((file, last, "    return None"),), tests),
+            mutate_python.Planted("endless", ((file, last, "    while True: pass"),), tests),
+        ]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(judge_mutants, "PATIENCE", 2.0)
+            patch.setattr(mutate_python, "USUAL", 0.1)
+            results = mutate_python.try_planted(mutate_python.Workspace(tmp_path / "copy"), planted)
+        assert [one.verdict for one in results] == [SURVIVED, SURVIVED, KILLED, TIMED_OUT]
 
     def test_one_whose_test_does_not_end_is_killed_by_the_processors_time(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -73,6 +73,32 @@ def test_each_long_file_is_there_and_comes_before_the_others() -> None:
     assert collecting.rank(collecting.TESTS / "docs_of_another" / "test_it.py") == len(collecting.LONGEST)
 
 
+def test_only_files_that_name_the_mark_are_read_for_the_long_runs(tmp_path: Path) -> None:
+    names = ("test_one.py", "test_by_another.py", "test_other.py", "helper.py")
+    named, by_another, unnamed, helper = (tmp_path / name for name in names)
+    named.write_text("@pytest.mark.deep\ndef test_it(): ...\n")
+    by_another.write_text(f"from {collecting.MARKING[0]} import KINDS\n")
+    unnamed.write_text("def test_it(): ...\n")
+    helper.write_text("")
+
+    def ignored(path: Path, expression: str) -> Any:
+        config: Any = SimpleNamespace(option=SimpleNamespace(markexpr=expression))
+        return collecting.pytest_ignore_collect(path, config)
+
+    assert [ignored(path, "deep") for path in (named, by_another, helper, tmp_path)] == [None] * 4
+    assert ignored(unnamed, "deep") is True
+    # Without the mark, with another expression of it, or with none.
+    assert {ignored(unnamed, one) for one in ("", "not deep and not nightly", "nightly", "deep or nightly")} == {None}
+
+
+def test_no_other_module_marks_tests_as_long_runs() -> None:
+    helpers = [path for path in collecting.TESTS.rglob("*.py") if not path.name.startswith("test_")]
+    marking = [path.relative_to(collecting.TESTS.parent) for path in helpers if "mark.deep" in path.read_text("utf-8")]
+    assert tuple(".".join(path.with_suffix("").parts) for path in marking) == collecting.MARKING
+    # Which conftest.py isn't: nobody imports that by name.
+    assert all(not name.endswith(".conftest") for name in collecting.MARKING)
+
+
 def test_the_tests_themselves_are_no_garbage_to_look_through() -> None:
     assert gc.isenabled()
     assert gc.get_freeze_count() > 10_000
