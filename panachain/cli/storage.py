@@ -60,7 +60,9 @@ def status() -> None:
     if len(failed) == len(nodes):
         click.get_current_context().exit(failed[0].exit_code)
     if failed:
-        raise PartlyDoneError(f"{len(failed)} of {len(nodes)} nodes don't answer", hint="start them, then repair")
+        raise PartlyDoneError(
+            f"{len(failed)} of {len(nodes)} nodes don't answer or can't be used", hint="mend them, then repair"
+        )
 
 
 @command(
@@ -216,6 +218,8 @@ def export(target: Path, cids: tuple[str, ...], everything: bool, all_pins: bool
             f"{len(report.missing)} blocks aren't in the store; the file has the others",
             hint="panachain storage repair, then the same command with another FILE",
         )
+    if report.erased:
+        app.output.say(f"{report.erased} blocks were erased, and aren't in the file.")
 
 
 @command(

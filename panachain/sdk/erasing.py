@@ -59,7 +59,7 @@ from panachain.sdk.reseals import MOST_REPLACED, Resealing, Reseals
 from panachain.sdk.results.erasures import EraseReport, ErasureView
 from panachain.storage.blocks import BlobStore
 from panachain.storage.configured import pinning_services
-from panachain.storage.erasing import NodeErasure, erase
+from panachain.storage.erasing import PATIENCE, NodeErasure, erase
 
 MOST: Final = 1000
 """Records that one call names."""
@@ -498,8 +498,8 @@ class Erasures:
             error = IntegrityError(f"{len(left)} of its blocks are there still, such as {min(left)}")
         if error is None and node.busy:
             error = IntegrityError(
-                f"its blocks are deleted, but others write to the store ({node.busy} of its files are in use), and a"
-                " copy may lie there: nothing is attested yet",
+                f"its blocks are deleted, but others wrote to the store for longer than {PATIENCE:.0f} s"
+                f" ({node.busy} of its files are in use), and a copy may lie there: nothing is attested yet",
                 hint="panachain --profile HOSPITAL erase --finish, when no upload and no storage repair, move or import"
                 " runs",
             )

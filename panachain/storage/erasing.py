@@ -19,8 +19,8 @@ from panachain.storage.blocks import BlobStore
 from panachain.storage.guards import guards_of
 from panachain.storage.nodes import nodes_of
 
-PATIENCE: Final = 10.0
-"""Seconds for which a node is asked again whose files others write to."""
+PATIENCE: Final = 30.0
+"""Seconds for which those are waited for who write to a node already; whoever comes later waits meanwhile."""
 _PAUSE: Final = 0.2
 """Seconds between two times."""
 Unlist = Callable[[BlobStore, Collection[CID]], None]

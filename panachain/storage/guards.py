@@ -2,9 +2,11 @@
 
 Whoever holds blocks in memory that are to be stored holds the guard's lock, shared; an erasure has it alone from its
 first deletion until it looked for the last block. The system frees a lock whose process died, every wait is bounded,
-and a guard that can't be locked fails clearly. What was erased is noted as hashes of hashes: they tell whether a block
-is meant, and name none. Guards only what goes through this folder: others who write to the same Kubo node or bucket
-from elsewhere aren't known here. Follows ADR 59.
+and a guard that can't be locked fails clearly. Who wants to write waits behind an erasure that waits, so that uploads
+that overlap don't keep it off. What was erased is noted as hashes of hashes: they tell whether a block is meant, and
+name none. The lock file says how many there are: notes that were lost, emptied or put back from before never count as
+"nothing was erased". Guards only what goes through this folder: others who write to the same Kubo node or bucket from
+elsewhere aren't known here. Follows ADR 59 and docs/spec/network.md, section "Stores".
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -32,8 +35,14 @@ _LOOK: Final = 0.02
 _ASKED: Final = 500
 """Hashes of one question to the database."""
 _SCHEMA: Final = "CREATE TABLE IF NOT EXISTS erased (hash BLOB PRIMARY KEY) WITHOUT ROWID;"
+_DIGITS: Final = 20
+"""Of the number of notes in the lock file, which is written over as a whole."""
 _ALONE: Final = threading.local()
 """Which locks this thread has alone: what an erasure itself writes goes by."""
+_WRITING: Final = Counter[tuple[int, int]]()
+"""How many hold which lock in this process: who writes as a part of what goes on goes by an erasure that waits for its
+end, on whichever thread."""
+_WRITING_LOCK: Final = threading.Lock()
 
 
 class Guard:
@@ -43,8 +52,10 @@ class Guard:
         """Take where lock and notes lie, and what messages call the store; nothing is made before it is needed."""
         self.name = name
         self._lock_file = folder / "store.lock"
+        self._turn_file = folder / "store.turn"
         self._notes = folder / "erased.sqlite"
         self._db: sqlite3.Connection | None = None
+        self._db_file: tuple[int, int] | None = None
         self._db_lock = threading.Lock()
 
     @property
@@ -55,9 +66,7 @@ class Guard:
     def close(self) -> None:
         """Close the notes."""
         with self._db_lock:
-            if self._db is not None:
-                self._db.close()
-                self._db = None
+            self._forget()
 
     @contextmanager
     def shared(self, wait: float | None = None) -> Iterator[None]:
@@ -73,7 +82,7 @@ class Guard:
         with self._locked(fcntl.LOCK_SH, WAIT if wait is None else wait) as is_held:
             if not is_held:
                 raise StoreUnavailableError(
-                    f"records are being erased from the {self.name}, for longer than {WAIT:.0f} s; nothing was stored",
+                    f"records are being erased from the {self.name}, for longer than {WAIT:.0f} s; nothing was done",
                     hint="the same command again, when `panachain erase` has ended",
                 )
             yield
@@ -81,6 +90,9 @@ class Guard:
     @contextmanager
     def alone(self, wait: float) -> Iterator[bool]:
         """Hold the lock as nobody else does, and give whether that was possible within `wait` seconds.
+
+        Whoever comes to write meanwhile, in another process, waits behind it: only those who hold the lock already are
+        waited for.
 
         Raises:
             StoreUnavailableError: the file system has no locks.
@@ -93,21 +105,35 @@ class Guard:
         """Note that blocks are erased, before they are.
 
         Raises:
-            StoreUnavailableError: the disk refuses.
+            StoreUnavailableError: the disk refuses, or earlier notes are lost.
         """
-        self._note(_hash(cid) for cid in cids)
+        self._note([_hash(cid) for cid in cids])
 
     def note_all_of(self, other: Guard) -> None:
-        """Note what another guard knows to be erased; raises as `note`."""
+        """Note what another guard knows to be erased; raises as `note` and `erased`."""
         rows = other._rows("SELECT hash FROM erased", ())
         if rows and other.place != self.place:
-            self._note(digest for (digest,) in rows)
+            self._note([digest for (digest,) in rows])
+
+    def look(self) -> int:
+        """Return how many blocks are noted as erased.
+
+        Raises:
+            StoreUnavailableError: as `erased`.
+        """
+        if not self._has_notes():
+            return 0
+        try:
+            with self._db_lock:
+                return self._all_there(self._opened())
+        except (OSError, sqlite3.Error) as exc:
+            raise self._unreadable(exc) from exc
 
     def erased(self, cids: Iterable[CID]) -> set[CID]:
         """Return which of some blocks were erased.
 
         Raises:
-            StoreUnavailableError: the notes can't be read.
+            StoreUnavailableError: the notes can't be read, or are fewer than there were.
         """
         if not self._has_notes():
             return set()
@@ -139,16 +165,55 @@ class Guard:
             )
 
     def _has_notes(self) -> bool:
-        if self._db is not None:
-            return True
+        """Tell whether anything was noted; raises as `erased`."""
         try:
-            self._notes.stat()
+            if self._size() or not self._noted():
+                # Empty and said to hold nothing: whoever made it was killed before the first note.
+                return bool(self._size())
+            # Written between both looks: the number comes after the notes.
+            if self._size():
+                return True
+        except OSError as exc:
+            raise self._unreadable(exc) from exc
+        raise self._lost(0)
+
+    def _size(self) -> int | None:
+        """Return the bytes of the notes, or None where there are none."""
+        try:
+            return self._notes.stat().st_size
         except FileNotFoundError:
-            return False
-        except OSError:
-            # There is something that can't be read: whoever asks is told so.
-            return True
-        return True
+            return None
+
+    def _noted(self) -> int:
+        """Return how many notes there must be.
+
+        A file that is empty, and of which the lock file says nothing, had some: whoever makes one says so before.
+
+        Raises:
+            OSError: the lock file can't be read.
+        """
+        try:
+            said = self._lock_file.read_bytes()[: _DIGITS + 1].strip()
+        except (FileNotFoundError, NotADirectoryError):
+            said = b""
+        if not said:
+            return int(self._size() == 0)
+        if not said.isdigit():
+            raise OSError(errno.EILSEQ, "it says no number of notes", str(self._lock_file))
+        return int(said)
+
+    def _say_noted(self, number: int) -> None:
+        """Write into the lock file how many notes there are; never fewer than it says."""
+        descriptor = _opened(self._lock_file)
+        try:
+            said = os.pread(descriptor, _DIGITS, 0)
+            if said and int(said) >= number:
+                return
+            os.pwrite(descriptor, b"%0*d\n" % (_DIGITS, number), 0)
+            # Before anything is deleted.
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def _rows(self, asked: str, values: Iterable[bytes]) -> list[tuple[bytes]]:
         if not self._has_notes():
@@ -157,32 +222,105 @@ class Guard:
             with self._db_lock:
                 return self._opened().execute(asked, tuple(values)).fetchall()
         except (OSError, sqlite3.Error) as exc:
-            raise StoreUnavailableError(
-                f"what was erased from the {self.name} can't be read ({self._notes}): {exc}; nothing was stored"
-            ) from exc
+            raise self._unreadable(exc) from exc
 
-    def _note(self, hashes: Iterable[bytes]) -> None:
+    def _note(self, hashes: Sequence[bytes], *, mends: bool = False) -> None:
+        """Note hashes; notes that are lost are added to only by who mends them, and are looked at by them."""
+        if not mends:
+            self._has_notes()
         try:
             with self._db_lock:
-                self._opened().executemany("INSERT OR IGNORE INTO erased VALUES (?)", ((one,) for one in hashes))
-                self._opened().commit()
-        except (OSError, sqlite3.Error) as exc:
+                if self._size() is None:
+                    self._say_noted(0)
+                db = self._opened(whole=not mends)
+                db.executemany("INSERT OR IGNORE INTO erased VALUES (?)", ((one,) for one in hashes))
+                db.commit()
+                if mends:
+                    self._forget()
+                else:
+                    self._all_there(db)
+        except (OSError, ValueError, sqlite3.Error) as exc:
             raise StoreUnavailableError(
                 f"what is erased from the {self.name} can't be noted ({self._notes}): {exc}"
             ) from exc
 
-    def _opened(self) -> sqlite3.Connection:
-        if self._db is None:
+    def _opened(self, *, whole: bool = True) -> sqlite3.Connection:
+        """Return the notes; `_db_lock` is held.
+
+        Args:
+            whole: look whether all notes are there.
+
+        Raises:
+            StoreUnavailableError: they aren't.
+        """
+        found = self._notes.stat() if self._size() is not None else None
+        if self._db is None or found is None or (found.st_dev, found.st_ino) != self._db_file:
+            # Another file in its place isn't what was opened.
+            self._forget()
             private_file(self._notes)
             db = sqlite3.connect(self._notes, timeout=60, check_same_thread=False)
-            db.execute("PRAGMA synchronous=FULL")
-            db.executescript(_SCHEMA)
-            self._db = db
+            try:
+                db.execute("PRAGMA synchronous=FULL")
+                db.executescript(_SCHEMA)
+                if whole:
+                    self._all_there(db)
+            except BaseException:
+                db.close()
+                raise
+            found = self._notes.stat()
+            self._db, self._db_file = db, (found.st_dev, found.st_ino)
         return self._db
+
+    def _all_there(self, db: sqlite3.Connection) -> int:
+        """Return how many notes there are, and say so in the lock file; raises as `erased`."""
+        # The number first: notes only come, and are counted after they came.
+        noted = self._noted()
+        there = _count(db)
+        if there < noted:
+            raise self._lost(there, noted)
+        if there > noted:
+            self._say_noted(there)
+        return there
+
+    def _there(self) -> set[bytes]:
+        """Return the hashes that are there, be they all or not; raises as `erased`, but not for what is lost."""
+        try:
+            if not self._size():
+                return set()
+            with self._db_lock:
+                found = {digest for (digest,) in self._opened(whole=False).execute("SELECT hash FROM erased")}
+                # Whoever opens them next looks whether they are whole.
+                self._forget()
+                return found
+        except (OSError, sqlite3.Error) as exc:
+            raise self._unreadable(exc) from exc
+
+    def _forget(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = self._db_file = None
+
+    def _lost(self, there: int, noted: int | None = None) -> StoreUnavailableError:
+        state = (
+            "is missing" if self._size() is None else "was emptied" if not there else f"has {there} of {noted} notes"
+        )
+        return StoreUnavailableError(
+            f"what was erased from the {self.name} isn't known any more: {self._notes} {state}; nothing is stored there"
+            " or attested as erased",
+            hint="put that file back from a backup; a store of several nodes gets it from the others by `panachain"
+            f" storage repair`. If it is lost for good, remove it and {self._lock_file} while nothing runs: what was"
+            " erased before can then come back unnoticed",
+        )
+
+    def _unreadable(self, exc: Exception) -> StoreUnavailableError:
+        return StoreUnavailableError(
+            f"what was erased from the {self.name} can't be read ({self._notes}): {exc}; nothing was stored"
+        )
 
     @contextmanager
     def _locked(self, kind: int, wait: float) -> Iterator[bool]:
         # A descriptor of its own each time: the system keeps threads and processes apart alike.
+        until = time.monotonic() + wait
         try:
             descriptor = _opened(self._lock_file)
         except OSError as exc:
@@ -194,20 +332,44 @@ class Guard:
             if key in mine:
                 yield True
                 return
-            is_held = self._wait(descriptor, kind, wait)
+            is_held = self._wait_in_turn(descriptor, kind, until, key)
             if is_held and kind == fcntl.LOCK_EX:
                 mine.add(key)
                 try:
                     yield True
                 finally:
                     mine.discard(key)
+            elif is_held:
+                with _WRITING_LOCK:
+                    _WRITING[key] += 1
+                try:
+                    yield True
+                finally:
+                    with _WRITING_LOCK:
+                        _WRITING[key] -= 1
             else:
-                yield is_held
+                yield False
         finally:
             os.close(descriptor)
 
-    def _wait(self, descriptor: int, kind: int, wait: float) -> bool:
-        until = time.monotonic() + wait
+    def _wait_in_turn(self, descriptor: int, kind: int, until: float, key: tuple[int, int]) -> bool:
+        """Wait for the lock behind whoever waits to have it alone; tell whether it is held."""
+        with _WRITING_LOCK:
+            goes_by = kind == fcntl.LOCK_SH and _WRITING[key] > 0
+        if goes_by:
+            # An erasure waits for what this process does: waiting for it in turn would be a circle.
+            return self._wait(descriptor, kind, until)
+        try:
+            turn = _opened(self._turn_file)
+        except OSError as exc:
+            raise self._unlockable(exc) from exc
+        try:
+            # Held by an erasure until it has the lock, and by a writer until it knows that none waits.
+            return self._wait(turn, kind, until) and self._wait(descriptor, kind, until)
+        finally:
+            os.close(turn)
+
+    def _wait(self, descriptor: int, kind: int, until: float) -> bool:
         while True:
             try:
                 fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
@@ -244,6 +406,21 @@ def writing(*stores: object) -> Iterator[None]:
         yield
 
 
+def share_notes(guards: Sequence[Guard]) -> None:
+    """Bring all guards to the same notes; one whose notes are lost gets them back from the others.
+
+    Raises:
+        StoreUnavailableError: one can't be read or written, or has fewer notes than it had, with the others' too.
+    """
+    known = {guard.place: guard._there() for guard in guards}
+    for guard in guards:
+        of_others = set[bytes]().union(*(found for place, found in known.items() if place != guard.place))
+        if missing := sorted(of_others - known[guard.place]):
+            guard._note(missing, mends=True)
+    for guard in guards:
+        guard.look()
+
+
 def check_not_erased(store: object, cids: Iterable[CID]) -> None:
     """Check that a store gets no block that was erased from it; raises as `Guard.check`."""
     for guard in guards_of(store):
@@ -262,6 +439,11 @@ def _opened(path: Path) -> int:
         return os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return open_private(path, os.O_RDWR)
+
+
+def _count(db: sqlite3.Connection) -> int:
+    (number,) = db.execute("SELECT count(*) FROM erased").fetchone()
+    return int(number)
 
 
 def _hash(cid: CID) -> bytes:

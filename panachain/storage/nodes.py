@@ -13,7 +13,7 @@ from panachain.errors import PanaChainError, StoreUnavailableError
 from panachain.ipld.cid import CID
 from panachain.model.progress import Progress
 from panachain.storage.blocks import BlobStore
-from panachain.storage.guards import writing
+from panachain.storage.guards import guards_of, writing
 from panachain.storage.repair import RepairReport
 from panachain.storage.replicated import ReplicatedStore
 
@@ -31,7 +31,7 @@ class NodeStatus:
 
     name: str
     state: str
-    """`ok` or `failed`."""
+    """`ok` or `failed`: it doesn't answer, or its notes of erasures are lost."""
     blocks: int = 0
     size: int = 0
     """Bytes."""
@@ -65,6 +65,9 @@ def status(store: BlobStore, *, progress: Progress | None = None) -> list[NodeSt
     nodes = nodes_of(store)
     for name, node in nodes:
         try:
+            for guard in guards_of(node):
+                # Whose notes of erasures are lost takes nothing.
+                guard.look()
             blocks, size = _totals(node)
             found.append(NodeStatus(name, "ok", blocks, size, sum(1 for _ in node.pins()), _facts(node)))
         except PanaChainError as exc:

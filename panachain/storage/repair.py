@@ -18,7 +18,7 @@ from panachain.ipld.cid import CID
 from panachain.model.progress import Progress
 from panachain.storage import ahead
 from panachain.storage.blocks import BlobStore
-from panachain.storage.guards import erased_of, guards_of
+from panachain.storage.guards import erased_of, guards_of, share_notes
 
 PIECE: Final = 8 << 20
 """Bytes of blocks that are held while all nodes take them."""
@@ -117,9 +117,7 @@ class Repair:
     def run(self) -> RepairReport:
         """Check and heal everything under the roots, and return what was found and done."""
         # 0. What was erased from one node is taken by none.
-        for guard in self._guards:
-            for other in self._guards:
-                guard.note_all_of(other)
+        share_notes(self._guards)
         # 1. What is pinned where; a node that doesn't answer is left as it is.
         self._pins, failures = self._store.on_each(lambda node: set(node.pins()), self._alive())
         self._give_up(failures)

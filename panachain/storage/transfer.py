@@ -32,7 +32,8 @@ class CarReport:
     pinned: int = 0
     """Roots that were pinned; on import only."""
     erased: int = 0
-    """Blocks of the file that were erased from the store, and weren't stored again; on import only."""
+    """Blocks that were erased from the store: of the file, and not stored again; or that a node still has, and that
+    aren't in the file."""
 
     def to_json(self) -> dict[str, object]:
         """Return the report as JSON, schema `panachain/car/1`."""
@@ -53,16 +54,25 @@ def export_car(
 ) -> CarReport:
     """Write everything that `roots` reach into a CAR: depth first, so the same roots give the same bytes.
 
-    What is missing is left out and named in the report.
+    What is missing is left out and named in the report. What was erased from the store is left out too, whichever node
+    still has it. No record is erased meanwhile: the file would hold what is attested as gone.
 
     Raises:
         IntegrityError: a block is damaged.
-        StoreUnavailableError: the store doesn't answer.
+        StoreUnavailableError: the store doesn't answer, or records are being erased from it.
     """
-    counted = _Counted(progress)
+    with writing(store):
+        return _export(store, roots, file, name, progress)
+
+
+def _export(store: BlobStore, roots: Sequence[CID], file: BinaryIO, name: str, progress: Progress | None) -> CarReport:
+    counted, guards, erased = _Counted(progress), guards_of(store), set[CID]()
     lacking: list[CID] = []
 
     def get(cid: CID) -> bytes | None:
+        if erased_of(guards, [cid]):
+            erased.add(cid)
+            return None
         try:
             return store.get_block(cid)
         except BlockNotFoundError:
@@ -77,7 +87,7 @@ def export_car(
                 yield cid, data
 
     car.write_car(file, roots, blocks())
-    return CarReport(name, tuple(roots), counted.blocks, counted.size, tuple(lacking))
+    return CarReport(name, tuple(roots), counted.blocks, counted.size, tuple(lacking), erased=len(erased))
 
 
 def import_car(

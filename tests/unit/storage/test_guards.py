@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -28,10 +29,10 @@ from panachain.storage.erasing import erase
 from panachain.storage.guards import Guard, guards_of
 from panachain.storage.kubo import KuboStore
 from panachain.storage.moving import move
-from panachain.storage.nodes import repair
+from panachain.storage.nodes import repair, status
 from panachain.storage.replicated import ReplicatedStore
 from panachain.storage.s3 import S3Store
-from panachain.storage.transfer import import_car
+from panachain.storage.transfer import export_car, import_car
 from tests.unit.storage.memory_store import MemoryStore
 
 DATA = os.urandom(300)
@@ -176,7 +177,7 @@ class TestWhatGoesOverTheWholeStore:
     """Repair, move and import hold what they read until they wrote it."""
 
     @pytest.mark.parametrize("nodes", [1, 2])
-    @pytest.mark.parametrize("what", ["repair", "move", "import"])
+    @pytest.mark.parametrize("what", ["repair", "move", "import", "export"])
     def test_keeps_an_erasure_waiting(
         self, tmp_path: Path, nodes: int, what: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -200,11 +201,13 @@ class TestWhatGoesOverTheWholeStore:
             repair(store, progress=meanwhile)
         elif what == "move":
             move(store, EmbeddedStore(tmp_path / "new"), progress=meanwhile)
+        elif what == "export":
+            export_car(store, [LIST], BytesIO(), name="x.car", progress=meanwhile)
         else:
             import_car(store, a_car(), name="x.car", progress=meanwhile)
         assert found == [[1] * nodes]
 
-    @pytest.mark.parametrize("what", ["repair", "move", "import", "put"])
+    @pytest.mark.parametrize("what", ["repair", "move", "import", "export", "put"])
     def test_waits_for_an_erasure_and_says_so(self, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
         store = filled(tmp_path / "blocks")
         monkeypatch.setattr(guards, "WAIT", 0.0)
@@ -220,6 +223,7 @@ class TestWhatGoesOverTheWholeStore:
                     "repair": lambda: repair(again),
                     "move": lambda: move(MemoryStore(), again),
                     "import": lambda: import_car(again, a_car(), name="x.car"),
+                    "export": lambda: export_car(again, [LIST], BytesIO(), name="x.car"),
                     "put": lambda: again.put_blocks([(KEPT, KEPT_DATA)]),
                 }
                 with pytest.raises(StoreUnavailableError) as caught:
@@ -274,6 +278,14 @@ class TestWhatGoesOverTheWholeStore:
         # Elsewhere it is a file as any.
         report = import_car(EmbeddedStore(tmp_path / "other"), a_car(), name="x.car")
         assert (report.erased, report.pinned) == (0, 1)
+
+    def test_export_leaves_out_what_a_node_that_was_away_still_has(self, tmp_path: Path) -> None:
+        here, away = filled(tmp_path / "here"), filled(tmp_path / "away")
+        erase(here, [GONE], unlist)
+        file = BytesIO()
+        report = export_car(ReplicatedStore([here, away], 1), [LIST], file, name="x.car")
+        assert (report.blocks, report.missing, report.erased) == (2, (), 1)
+        assert DATA not in file.getvalue()
 
     def test_of_several_nodes_none_takes_it(self, tmp_path: Path) -> None:
         here, other = filled(tmp_path / "here"), MemoryStore()
@@ -357,6 +369,213 @@ class TestOneProcess:
                 assert (first, again, other) == (True, True, [False])
         with guard.alone(0.0) as later:
             assert later
+
+
+# One upload after the other, so that at each moment one of several such processes holds the lock.
+_UPLOADS = """
+import sys, time
+from pathlib import Path
+from panachain.storage.guards import Guard
+at = Path(sys.argv[2])
+guard, number = Guard(Path(sys.argv[1]), "store"), int(sys.argv[3])
+while not (at / "stop").exists():
+    with guard.shared():
+        (at / f"holds{number}").touch()
+        # Until the other one holds it too: never is it free.
+        until = time.monotonic() + 2
+        while not (at / f"holds{1 - number}").exists() and time.monotonic() < until and not (at / "stop").exists():
+            time.sleep(0.001)
+        (at / f"holds{number}").unlink(missing_ok=True)
+        (at / f"turn{number}").touch()
+"""
+
+
+class TestAnErasureThatWaits:
+    def test_isnt_starved_by_uploads_that_overlap(self, tmp_path: Path) -> None:
+        folder, at = tmp_path / "blocks", tmp_path / "at"
+        at.mkdir()
+        uploads = [
+            subprocess.Popen([sys.executable, "-c", _UPLOADS, str(folder), str(at), str(number)]) for number in (0, 1)
+        ]
+        try:
+            for _ in range(6000):
+                if all((at / f"turn{number}").exists() for number in (0, 1)):
+                    break
+                assert all(one.poll() is None for one in uploads)
+                time.sleep(0.01)
+            with Guard(folder, "store").alone(60.0) as held:
+                assert held
+                assert all(one.poll() is None for one in uploads)
+        finally:
+            (at / "stop").touch()
+            for one in uploads:
+                one.kill()
+                one.communicate()
+
+    def test_lets_who_comes_later_wait_and_nobody_wait_in_a_circle(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        guard, said = Guard(tmp_path / "blocks", "store"), list[str]()
+        code = (
+            "import sys; from pathlib import Path; from panachain.storage.guards import Guard\n"
+            "from panachain.errors import StoreUnavailableError\n"
+            "try:\n"
+            "    with Guard(Path(sys.argv[1]), 'store').shared(0.0): print('holds')\n"
+            "except StoreUnavailableError: print('waits')"
+        )
+
+        def asks() -> str:
+            command = [sys.executable, "-c", code, str(tmp_path / "blocks")]
+            return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+
+        def waiting(_seconds: float) -> None:
+            if not said:
+                said.append(asks())
+                # Part of what goes on here: it is done first, or nobody would ever end.
+                with Guard(tmp_path / "blocks", "store").shared(0.0):
+                    said.append("goes by")
+                go.set()
+                ended.wait(60)
+
+        go, ended, began = threading.Event(), threading.Event(), threading.Event()
+
+        def writes() -> None:
+            with guard.shared():
+                began.set()
+                go.wait(60)
+            ended.set()
+
+        thread = threading.Thread(target=writes)
+        thread.start()
+        began.wait(60)
+        monkeypatch.setattr(guards, "time", Mock(wraps=time, sleep=waiting))
+        with guard.alone(60.0) as held:
+            assert held
+        thread.join()
+        assert said == ["waits", "goes by"]
+        # Neither waits for ever: the one that can't have it says so, and others have their turn again.
+        with guard.shared(), Guard(tmp_path / "other", "other").alone(0.0):
+            thread = threading.Thread(target=lambda: said.append(str(guard.alone(0.0).__enter__())))
+            thread.start()
+            thread.join()
+        assert (said[-1], asks()) == ("False", "holds")
+
+
+NEW = b"new"
+
+
+def _cut(notes: Path) -> None:
+    notes.write_bytes(b"")
+
+
+def _older(notes: Path) -> None:
+    with sqlite3.connect(notes) as db:
+        db.execute("DELETE FROM erased WHERE hash = (SELECT max(hash) FROM erased)")
+    db.close()
+
+
+class TestNotesThatAreLost:
+    """They never count as "nothing was erased"."""
+
+    @pytest.mark.parametrize("is_open", [True, False])
+    @pytest.mark.parametrize("loses", [_cut, Path.unlink, _older])
+    def test_are_noticed_and_nothing_is_stored_or_attested(
+        self, tmp_path: Path, loses: Callable[[Path], None], is_open: bool
+    ) -> None:
+        folder = tmp_path / "blocks"
+        store = filled(folder)
+        erase(store, [GONE, LIST], unlist)
+        if not is_open:
+            store.close()
+            store = EmbeddedStore(folder)
+        kept = (folder / "erased.sqlite").read_bytes()
+        loses(folder / "erased.sqlite")
+        if loses is _older and is_open:
+            # What one program deletes from a database that it shares isn't a file that was put back.
+            os.replace(_copied(folder / "erased.sqlite"), folder / "erased.sqlite")
+        does: list[Callable[[], object]] = [
+            lambda: store.put_block(CID.of(RAW, NEW), NEW),
+            lambda: store.add_file([NEW]),
+            lambda: import_car(store, a_car(), name="x.car"),
+            lambda: export_car(store, [KEPT], BytesIO(), name="x.car"),
+            lambda: repair(store),
+            lambda: move(store, EmbeddedStore(tmp_path / "other")),
+            lambda: move(EmbeddedStore(tmp_path / "other"), store, [KEPT]),
+        ]
+        for one in does:
+            with pytest.raises(StoreUnavailableError, match="isn't known any more") as caught:
+                one()
+            assert "from a backup" in caught.value.hint
+        (told,) = status(store)
+        assert (told.state, "isn't known any more" in told.detail) == ("failed", True)
+        (found,) = erase(store, [KEPT], unlist)
+        assert (found.unsure, "isn't known any more" in str(found.failure)) == (True, True)
+        # Put back, it is a store as before, and the erasure is finished.
+        (folder / "erased.sqlite").write_bytes(kept)
+        (found,) = erase(EmbeddedStore(folder), [KEPT], unlist)
+        assert (found.unsure, found.left, found.failure) == (False, set(), None)
+        assert EmbeddedStore(folder).guards[0].erased([GONE, LIST, KEPT]) == {GONE, LIST, KEPT}
+
+    def test_come_back_from_other_nodes(self, tmp_path: Path) -> None:
+        one, other = filled(tmp_path / "one"), filled(tmp_path / "other")
+        store = ReplicatedStore([one, other], 2)
+        erase(store, [GONE, LIST], unlist)
+        (tmp_path / "one" / "erased.sqlite").unlink()
+        with pytest.raises(StoreUnavailableError, match="isn't known any more"):
+            one.put_block(CID.of(RAW, NEW), NEW)
+        repair(store)
+        one.put_block(CID.of(RAW, NEW), NEW)
+        with pytest.raises(UsageError, match="were erased"):
+            one.put_block(GONE, DATA)
+        # Others that know less don't make it whole.
+        erase(one, [KEPT], unlist)
+        (tmp_path / "one" / "erased.sqlite").unlink()
+        with pytest.raises(StoreUnavailableError, match="has 2 of 3 notes"):
+            repair(store)
+        with pytest.raises(StoreUnavailableError, match="has 2 of 3 notes"):
+            one.put_block(CID.of(RAW, b"newer"), b"newer")
+
+    def test_of_an_earlier_version_count_too(self, tmp_path: Path) -> None:
+        """It wrote no number: a file without a byte was a database once."""
+        folder = tmp_path / "blocks"
+        erase(filled(folder), [GONE], unlist)
+        (folder / "store.lock").write_bytes(b"")
+        kept = (folder / "erased.sqlite").read_bytes()
+        _cut(folder / "erased.sqlite")
+        with pytest.raises(StoreUnavailableError, match="was emptied"):
+            EmbeddedStore(folder).put_block(CID.of(RAW, NEW), NEW)
+        # From the first look on the number is there.
+        (folder / "erased.sqlite").write_bytes(kept)
+        EmbeddedStore(folder).put_block(CID.of(RAW, NEW), NEW)
+        (folder / "erased.sqlite").unlink()
+        with pytest.raises(StoreUnavailableError, match="is missing"):
+            EmbeddedStore(folder).put_block(CID.of(RAW, b"newer"), b"newer")
+
+    def test_that_were_being_made_when_it_was_killed_are_none(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        guard = Guard(tmp_path / "blocks", "store")
+        with guard.alone(0.0):
+            monkeypatch.setattr(guards.sqlite3, "connect", Mock(side_effect=KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                guard.note([GONE])
+            monkeypatch.undo()
+        assert (tmp_path / "blocks" / "erased.sqlite").read_bytes() == b""
+        assert (guard.erased([GONE]), guard.look()) == (set(), 0)
+        guard.note([GONE])
+        assert (guard.erased([GONE]), guard.look()) == ({GONE}, 1)
+
+    def test_a_lock_file_that_says_no_number_is_told(self, tmp_path: Path) -> None:
+        store = filled(tmp_path / "blocks")
+        (tmp_path / "blocks" / "store.lock").write_bytes(b"many\n")
+        with pytest.raises(StoreUnavailableError, match="no number of notes"):
+            store.put_block(CID.of(RAW, NEW), NEW)
+
+
+def _copied(path: Path) -> Path:
+    copy = path.with_suffix(".copy")
+    copy.write_bytes(path.read_bytes())
+    return copy
 
 
 class TestAFolder:
