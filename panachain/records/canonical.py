@@ -54,7 +54,7 @@ _UTF8: Final = (
     " `iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW`"
 )
 _ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
-_LITERALS: Final = msgspec.json.Decoder(float_hook=lambda text: _MARK + text)
+_LITERALS: Final = msgspec.json.Decoder(float_hook=_MARK.__add__)
 _SORTED: Final = msgspec.json.Encoder(order="sorted")
 
 
@@ -161,6 +161,21 @@ def literal(content: bytes) -> Any:
         return _LITERALS.decode(content)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return parse(content, depth=STORED_DEPTH)
+
+
+def items_in(content: bytes) -> list[bytes] | None:
+    """Return the text of each item of a list, or a view that `bytes` copies; None where that can't be told at once.
+
+    Args:
+        content: all of the list.
+    """
+    # Counting takes as long as reading: only where nothing else keeps the decoder from going too deep.
+    if sys.getrecursionlimit() > _SAFE_DEPTH and content.count(b"[") + content.count(b"{") > _SAFE_DEPTH:
+        return None
+    try:
+        return list[bytes](_ITEMS.decode(content))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
 
 
 def fingerprint_text(value: Any) -> bytes:
@@ -306,17 +321,11 @@ class Cutter:
                 end = self._buffer.rfind(b"]", self._at)
             if end <= self._at:
                 continue
-            text = b"".join((b"[", memoryview(self._buffer)[self._at : end], b"]"))
-            # Counting takes as long as reading: only where nothing else keeps the decoder from going too deep.
-            if sys.getrecursionlimit() > _SAFE_DEPTH and text.count(b"[") + text.count(b"{") > _SAFE_DEPTH:
-                break
-            try:
-                # If this much is a list, then its items are ours: JSON can be read in one way only.
-                batch = list[bytes](_ITEMS.decode(text))
-            except (msgspec.MsgspecError, ValueError, RecursionError):
-                continue
-            self._at = end
-            return batch
+            # If this much is a list, then its items are ours: JSON can be read in one way only.
+            batch = items_in(b"".join((b"[", memoryview(self._buffer)[self._at : end], b"]")))
+            if batch is not None:
+                self._at = end
+                return batch
         return []
 
     def _size_of_nest(self) -> int:

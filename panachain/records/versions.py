@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 from panachain.errors import InputError
 from panachain.model.records import PlainRecord
-from panachain.records.canonical import Cutter, fingerprint_text, literal
+from panachain.records.canonical import MAX_PIECE, STORED_DEPTH, Cutter, fingerprint_text, items_in, literal
 
 PRINT_SIZE: Final = 16
 """Bytes of a fingerprint of content."""
@@ -37,6 +37,9 @@ _URN: Final = re.compile(r"urn:(?:uuid|oid):[0-9A-Za-z.\-]{1,64}")
 _ETAG: Final = re.compile(r'(?:W/)?"([A-Za-z0-9\-.]{1,64})"')
 _INSTANT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,20}(?:Z|[+-][0-9]{2}:[0-9]{2})")
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
+_OWN_HEAD: Final = re.compile(rb'\{"resourceType":"Bundle","type":("[a-z-]*"),"entry":(?=\[)')
+"""How a record begins that this program made."""
+_NO_META: Final = b"null"
 _OF_ONE_EXPORT: Final = frozenset({"id", "timestamp", "total", "link"})
 """What a Bundle says about itself that is another one in each export of the same."""
 
@@ -102,6 +105,8 @@ def bundle_of(content: bytes) -> Bundle | None:
     Raises:
         InputError: it is no JSON, or its entries aren't the last of its members, as they are in what is published.
     """
+    if (found := _own_bundle(content)) is not None:
+        return found
     file = io.BytesIO(content)
     cutter, kind = Cutter(file), b""
     for name in cutter.names():
@@ -122,6 +127,22 @@ def bundle_of(content: bytes) -> Bundle | None:
             raise InputError("the entries of the Bundle are set apart by blanks")
         return found
     return None
+
+
+def _own_bundle(content: bytes) -> Bundle | None:
+    """Return the entries of a record that looks as `split.py` writes it, read at once; None for any other one."""
+    head = _OWN_HEAD.match(content) if len(content) <= MAX_PIECE else None
+    entries = None if head is None else items_in(content[head.end() : -1])
+    if head is None or not entries or not content.endswith(b"}"):
+        return None
+    texts = list(map(bytes, entries))
+    if texts[0].count(b"{") + texts[0].count(b"[") > STORED_DEPTH:
+        # The cutter looks how deep the first one is.
+        return None
+    before = content[: head.end() + 1]
+    if b"%b%b]}" % (before, b",".join(texts)) != content:
+        return None
+    return Bundle(before, tuple(Entry(text, version_of(text)) for text in texts), head[1] == b'"history"')
 
 
 def version_of(entry: bytes) -> Version:
@@ -226,10 +247,17 @@ def newest(stamps: Sequence[Stamp]) -> int:
 def _print(resource: Any, state: str, name: str) -> bytes:
     if state == DELETED:
         return deletion_print(name)
-    content = _without_stamp(_object(resource))
-    meta = fingerprint_text(content.pop("meta", None))
+    content = dict(_object(resource))
+    meta = _text_of_meta(content.pop("meta", None))
     told = sha256(name.encode() + b"\0" + fingerprint_text(content)).digest()[:SAME_SIZE]
     return told + sha256(meta).digest()[: PRINT_SIZE - SAME_SIZE]
+
+
+def _text_of_meta(meta: Any) -> bytes:
+    """Return the fingerprint's text of what a resource says of itself, but for what each export writes anew."""
+    if isinstance(meta, dict):
+        meta = {key: value for key, value in meta.items() if key not in ("versionId", "lastUpdated")}
+    return fingerprint_text(meta) if meta or not isinstance(meta, dict) else _NO_META
 
 
 def _without_stamp(resource: dict[str, Any]) -> dict[str, Any]:

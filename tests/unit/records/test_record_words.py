@@ -16,7 +16,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from panachain.model.records import STATEMENT, FileContent, PlainRecord
 from panachain.model.scope import Category
-from panachain.records import record_words
+from panachain.records import canonical, record_words
 from panachain.records.record_words import NUMBER, RecordWords, is_number, words_of
 from panachain.records.split import MEDIA_TYPE, XML_MEDIA_TYPE
 from panachain.records.words import APART, forms_apart, forms_of
@@ -300,3 +300,58 @@ def test_long_names_of_many_codes_are_no_product(monkeypatch: pytest.MonkeyPatch
 def test_what_is_no_number_is_none(value: Any) -> None:
     words = words_of(record(json.dumps({"entry": [{"resource": measured(value)}]}), MEDIA_TYPE))
     assert words is None or words.values == {}
+
+
+_SPELLED = st.sampled_from(["8480-6", "mg", "", " ", "\u00e4", "x" * 129, "http://loinc.org", "Two words", "\u8840"])
+_WRITTEN = st.sampled_from(["1.50", "7", '"7.25"', '"none"', "-1e3", "1234567890123456789012", "true", "null", "[1]"])
+
+
+def _member(name: str) -> st.SearchStrategy[tuple[str, str]]:
+    return st.tuples(st.just(name), st.one_of(_SPELLED.map(json.dumps), st.just("null")))
+
+
+def _object(*members: st.SearchStrategy[tuple[str, str]]) -> st.SearchStrategy[str]:
+    """Return JSON of an object that has some of its members, in any order."""
+
+    def written(pairs: list[tuple[str, str]]) -> str:
+        return "{" + ",".join(f"{json.dumps(name)}:{value}" for name, value in pairs) + "}"
+
+    some = st.lists(st.one_of(*members), max_size=5, unique_by=lambda pair: pair[0])
+    # Most are what is walked together: all members, in their order.
+    return st.one_of(st.tuples(*members).map(list), some).map(written)
+
+
+_CODING = _object(_member("system"), _member("code"), _member("display"))
+_CONCEPT = _object(
+    st.tuples(st.just("coding"), st.lists(_CODING, min_size=1, max_size=2).map(lambda all_: f"[{','.join(all_)}]")),
+    _member("text"),
+)
+_QUANTITY_OF = _object(
+    st.tuples(st.just("value"), _WRITTEN), *map(_member, ("comparator", "unit", "system", "code", "extension"))
+)
+_PLAIN_QUANTITY = st.tuples(_WRITTEN, _SPELLED).map(lambda told: f'{{"value":{told[0]},"unit":{json.dumps(told[1])}}}')
+_COMPONENT = _object(
+    st.tuples(st.just("code"), _CONCEPT), st.tuples(st.just("valueQuantity"), _QUANTITY_OF | _PLAIN_QUANTITY)
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(_COMPONENT, min_size=4, max_size=6) | st.lists(_COMPONENT | st.just("7"), min_size=4, max_size=6))
+def test_components_that_are_walked_together_say_what_each_says_by_itself(components: list[str]) -> None:
+    text = f'{{"entry":[{{"resource":{{"component":[{",".join(components)}]}}}}]}}'.encode()
+    node = canonical.literal(text)
+    together, each = record_words._Entry(), record_words._Entry()
+    record_words._walk(node, together, together.texts)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(record_words, "_RUN", len(components) + 1)
+        record_words._walk(node, each, each.texts)
+    assert (list(together.texts), together.values) == (list(each.texts), each.values)
+
+
+def test_plain_components_are_walked_together() -> None:
+    entry = record_words._Entry()
+    coding = {"system": "http://loinc.org", "code": "8480-6", "display": "Systolic"}
+    component = {"code": {"coding": [coding]}, "valueQuantity": {"value": 7, "unit": "mm", "system": "u", "code": "m"}}
+    assert record_words._walk_measured([component] * 4, entry, entry.texts)
+    assert list(entry.texts) == ["loinc 8480-6", "Systolic", " m"]
+    assert entry.values == [("8480-6", "7", "mm", ("Systolic",))] * 4

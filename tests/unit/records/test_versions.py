@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panachain.errors import InputError
+from panachain.records import versions
 from panachain.records.sources import read_bytes
 from panachain.records.split import MEDIA_TYPE
 from panachain.records.versions import (
@@ -204,3 +205,39 @@ class TestNewest:
         assert (rank("12"), rank("v12"), rank(""), rank("9" * 19)) == (12, None, None, None)
         assert instant("2024-05-06T10:00:00+02:00") == instant("2024-05-06T08:00:00Z")
         assert (instant(""), instant("2024-13-06T10:00:00Z")) == (None, None)
+
+
+_HEADS = st.sampled_from(
+    [
+        b'{"resourceType":"Bundle","type":"collection","entry":[',
+        b'{"resourceType":"Bundle","type":"history","entry":[',
+        b'{"resourceType":"Bundle","type":"history", "entry":[',
+        b'{"type":"batch","entry":[',
+    ]
+)
+_DEEP = b"[" * 209 + b"]" * 209
+_ENTRIES = st.sampled_from(
+    [
+        *(entry(observation()), entry(request={"method": "DELETE", "url": "Observation/k"}), b"{}", b"[]", b"7", b""),
+        *(b'{"a":1}', b' {"a":1}', b'{"a":1} ', b'{"a":01}', b'{"a":1', b'"\xff"', b'{"resource":%b}' % _DEEP),
+    ]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(_HEADS, st.lists(_ENTRIES, max_size=3), st.sampled_from([b"]}", b"] }", b"]", b"]}}", b'],"id":"x"}', b"]} "]))
+def test_entries_that_are_read_at_once_are_those_that_are_cut_one_by_one(
+    head: bytes, entries: list[bytes], end: bytes
+) -> None:
+    content = head + b",".join(entries) + end
+
+    def cut() -> Any:
+        try:
+            return bundle_of(content)
+        except InputError as exc:
+            return str(exc)
+
+    at_once = cut()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(versions, "_own_bundle", lambda _: None)
+        assert cut() == at_once
