@@ -12,7 +12,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Protocol
 
 from panachain.crypto import keys, umbral
 from panachain.crypto.commit import EnvelopeKey
@@ -59,6 +59,23 @@ _SMALL: Final = 1 << 20
 
 Lists = Callable[[Iterable[Sequence[bytes | None] | None]], Iterator[bytes | None]]
 """Makes lists of words ready to be sealed (`word_list.made_of`), each of its contents, in their order; None of None."""
+
+
+class BegunList(Protocol):
+    """A list of words that is being made elsewhere."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether `take` waits for nothing."""
+        ...
+
+    def take(self) -> bytes:
+        """Return the list, ready to be sealed, once."""
+        ...
+
+
+BeginLists = Callable[[Sequence[Sequence[bytes | None]]], Sequence[BegunList]]
+"""Begins to make lists of words of these contents, beside what this process does."""
 
 
 def lists_here(contents: Iterable[Sequence[bytes | None] | None]) -> Iterator[bytes | None]:
@@ -151,6 +168,21 @@ class _Group:
 
     sequence: int = 0
     """Of the storage transaction that published its records first; 0 for this one."""
+    is_complete: bool = False
+    """Whether nothing comes into it any more."""
+    published: list[PublishedRecord] | None = None
+    """Its records, once their headers are made."""
+    journal_records: list[JournalRecord] = field(default_factory=list)
+
+
+@dataclass
+class _Begun:
+    """A group of which all records came: what is made of it on other threads and by other processes."""
+
+    group: _Group
+    envelope: Future[bytes]
+    words: BegunList | None
+    """None where there are none."""
 
 
 class BatchBuilder:
@@ -167,6 +199,7 @@ class BatchBuilder:
         at: int,
         merging: Merging | None = None,
         lists: Lists = lists_here,
+        begin_lists: BeginLists | None = None,
     ) -> None:
         """Begin a batch.
 
@@ -179,6 +212,7 @@ class BatchBuilder:
             at: Unix seconds, written into each header.
             merging: what its manifest carries of earlier ones.
             lists: makes the lists of words.
+            begin_lists: begins to make some; without it nothing is finished before `finish`.
         """
         self._store = store
         self._hospital = hospital
@@ -187,6 +221,17 @@ class BatchBuilder:
         self._previous = previous
         self._at = at
         self._make_lists = lists
+        self._begin_lists = begin_lists
+        self._begun: deque[_Begun] = deque()
+        """What `finish_next` finishes, in the order in which it came: that of their rows."""
+        self._is_early = False
+        self._is_finishing = False
+        self._early: list[tuple[CID, bytes]] = []
+        """Blocks of what was finished before all contents were stored. They wait for those: which headers come to the
+        store between which contents would tell whose they are."""
+        self._early_held = 0
+        self._failure: Exception | None = None
+        """What kept something from being finished early."""
         self._groups: dict[tuple[Address, Category, int, bool, int], _Group] = {}
         self._full: list[_Group] = []
         self._rows = Rows(sequence)
@@ -249,7 +294,7 @@ class BatchBuilder:
         words, room = listed_words(record, bundle)
         # 1. One group, and so one fresh envelope key, for each patient, category and year, and each path.
         key = (pairing.patient, record.category, record.year, record.emergency, sequence)
-        if key in self._groups and self._groups[key].is_full(record, room):
+        if key in self._groups and (self._groups[key].is_complete or self._groups[key].is_full(record, room)):
             self._full.append(self._groups.pop(key))
         if key not in self._groups:
             path = pairing.path(record.category, record.year, emergency=record.emergency)
@@ -280,6 +325,42 @@ class BatchBuilder:
         self.plain_bytes += record.size
         # Some may wait, so that no core idles; not all, so that the memory stays bounded.
         self._collect_all(_WAITING)
+
+    def complete(self, patient: Address) -> None:
+        """Begin to finish what was added of a patient, of whom nothing is added any more."""
+        if self._begin_lists is None:
+            return
+        groups = [one for one in self._in_order() if one.pairing.patient == patient and not one.is_complete]
+        words = [[entry.words for entry in group.entries] for group in groups]
+        lists = iter(self._begin_lists([one for one in words if any(one)]))
+        for group, one in zip(groups, words, strict=True):
+            group.is_complete = True
+            envelope = self._pool.submit(_envelope, group)
+            self._begun.append(_Begun(group, envelope, next(lists) if any(one) else None))
+
+    def finish_next(self) -> bool:
+        """Finish one group that was begun, if all is there that it takes; return whether there was one."""
+        if self._is_early or self._is_finishing or not self._begun or self._early_held >= _FLUSH:
+            return False
+        begun = self._begun[0]
+        if not begun.envelope.done() or not (begun.words is None or begun.words.is_done):
+            return False
+        # One that failed is told where it is waited for.
+        while self._waiting and self._waiting[0][1].done() and self._waiting[0][1].exception() is None:
+            entry, future = self._waiting.popleft()
+            self._collect(entry, future.result())
+        if any(entry.sealed is None for entry in begun.group.entries):
+            return False
+        self._is_early = True
+        try:
+            self._finish_begun(self._begun.popleft())
+        except Exception as exc:
+            # Whoever takes it for a fault of the source that is being read must not go on: the batch lacks records.
+            self._failure = exc
+            raise
+        finally:
+            self._is_early = False
+        return True
 
     def move(
         self,
@@ -347,18 +428,27 @@ class BatchBuilder:
         """
         if not self.count:
             raise UsageError("a batch needs a record")
+        if self._failure is not None:
+            raise self._failure
+        # From here on in their order: what waits for a list mustn't finish another one meanwhile.
+        self._is_finishing = True
         # Headers state digests and CIDs of contents, so all contents are finished first.
         self._collect_all(0)
-        published: list[PublishedRecord] = []
-        journal_records: list[JournalRecord] = []
-        groups = [*self._full, *self._groups.values()]
+        for cid, data in self._early:
+            self._hold(cid, data)
+        self._early = []
+        while self._begun:
+            self._finish_begun(self._begun.popleft())
+        groups = [one for one in self._in_order() if one.published is None]
         # Most of what a small group takes, and done by the curve's library beside Python.
         envelopes = in_order(self._pool, _envelope, groups)
         # What they are found by; nothing for a statement, and for an image.
         contents = ([entry.words for entry in group.entries] for group in groups)
         lists = self._make_lists(one if any(one) else None for one in contents)
         for group, envelope, made in zip(groups, envelopes, lists, strict=True):
-            self._finish_group(group, envelope, made, published, journal_records)
+            self._finish_group(group, envelope, made)
+        published = [one for group in self._in_order() for one in group.published or ()]
+        journal_records = [one for group in self._in_order() for one in group.journal_records]
         # 6. The manifest, and the list that keeps all of it from garbage collection.
         root, blocks = manifest.build(
             self._rows.entries,
@@ -383,15 +473,18 @@ class BatchBuilder:
             tuple(self._words),
         )
 
-    def _finish_group(
-        self,
-        group: _Group,
-        envelope: bytes,
-        made_list: bytes | None,
-        published: list[PublishedRecord],
-        journal_records: list[JournalRecord],
-    ) -> None:
+    def _in_order(self) -> Iterator[_Group]:
+        """Yield all groups in the order of their rows."""
+        yield from self._full
+        yield from self._groups.values()
+
+    def _finish_begun(self, begun: _Begun) -> None:
+        made = None if begun.words is None else begun.words.take()
+        self._finish_group(begun.group, begun.envelope.result(), made)
+
+    def _finish_group(self, group: _Group, envelope: bytes, made_list: bytes | None) -> None:
         pairing = group.pairing
+        published = list[PublishedRecord]()
         # 3. The envelope: its key, masked and wrapped once to each lane of the path.
         envelope_cid = self._put(CID.of(RAW, envelope), envelope)
         # 4. The inventory: what lies under it.
@@ -437,13 +530,16 @@ class BatchBuilder:
             header_cid = self._put(CID.of(RAW, block), block)
             self._rows.add(locator_keys, header_cid)
             published.append(PublishedRecord(info.with_header(str(header_cid)), pairing.patient, sealed.size))
-            made = _journal_record(header_cid, pairing.patient, self._sequence, group.path, entry.source, entry.part)
-            if entry.resealed is not None:
-                made = replace(made, likeness=of_header(info))
-                self._moved.append(_resealed(entry.resealed, made, entry.gone))
-                continue
             # What is of no source can't be taken for a record of one.
-            journal_records.append(replace(made, likeness=of_header(info) if entry.source else b""))
+            likeness = of_header(info) if entry.source or entry.resealed is not None else b""
+            made = _journal_record(
+                header_cid, pairing.patient, self._sequence, group.path, entry.source, entry.part, likeness
+            )
+            if entry.resealed is not None:
+                self._moved.append(_resealed(entry.resealed, made, entry.gone))
+            else:
+                group.journal_records.append(made)
+        group.published = published
 
     def _put_inventory(self, segments: Iterable[bytes], words: CID | None) -> CID:
         cid = unixfs.build(segments, self._put)
@@ -468,12 +564,19 @@ class BatchBuilder:
         entry.sealed = replace(sealed, block=None)
 
     def _put(self, cid: CID, data: bytes) -> CID:
-        self._blocks.append((cid, data))
         self._cids.append(cid)
+        if self._is_early:
+            self._early.append((cid, data))
+            self._early_held += len(data)
+        else:
+            self._hold(cid, data)
+        return cid
+
+    def _hold(self, cid: CID, data: bytes) -> None:
+        self._blocks.append((cid, data))
         self._held += len(data)
         if self._held >= _FLUSH:
             self._flush()
-        return cid
 
     def _flush(self) -> None:
         # Sorted: the order of arrival mustn't tell which header belongs to which envelope.
@@ -583,7 +686,8 @@ def _journal_record(
     path: Sequence[tuple[Scope, HospitalLane]],
     source: bytes,
     part: int,
+    likeness: bytes = b"",
 ) -> JournalRecord:
     # The category/year lane: every path has one, and it is the narrowest.
     scope, lane = next((scope, lane) for scope, lane in path if "/" in scope.text)
-    return JournalRecord(str(header_cid), patient, sequence, scope.text, lane.generation, source, part)
+    return JournalRecord(str(header_cid), patient, sequence, scope.text, lane.generation, source, part, likeness)

@@ -1,11 +1,12 @@
 """Reading ahead: while an upload seals one source, further processes read the next ones.
 
 Whatever they answer, the upload would have worked out itself, and it does so where they answer nothing: results, their
-order and every error are the same with them and without, and on one core there are none. The upload never waits while
-there is something to read that nobody has begun: it reads that itself. They are started once there is enough to do,
-hold no key, get no secret (`reading_worker.py`), and end with the upload, however that ends. Never holds more of the
-sources ahead than `MOST_AHEAD`, and never waits longer than `PATIENCE`. Where none can be started, the upload reads by
-itself. Follows ADR 74.
+order and every error are the same with them and without, and on one core there are none. While an answer is waited
+for, the upload does what is left to do of earlier ones, then reads what nobody has begun, unless they would have read
+all of it before the upload is done with the rest. They are started once there is enough to do, hold no key, get no
+secret (`reading_worker.py`), and end with the upload, however that ends. Never holds more of the sources ahead than
+`MOST_AHEAD`, and never waits longer than `PATIENCE`. Where none can be started, the upload reads by itself. Follows
+ADR 74 and ADR 78.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -56,6 +58,8 @@ _COST: Final = 512
 """Bytes of a source that count besides its own: what takes as long to read."""
 _MOST_STARTS: Final = 16
 """Processes that are started for those that died; after them the upload reads by itself."""
+_GRACE: Final = 0.1
+"""Seconds that a process may take besides twice the time in which it should read what it has."""
 _GOODBYE: Final = 10.0
 """Seconds that a killed process, and a thread that reads from it, are waited for."""
 _KEPT: Final = ("PATH", "PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ")
@@ -77,9 +81,10 @@ class _State(Enum):
 class Job:
     """A question that a process may answer."""
 
-    def __init__(self, question: list[Any], size: int) -> None:
-        """Take the question, and how many bytes it is about."""
+    def __init__(self, question: list[Any], size: int, *, is_source: bool = True) -> None:
+        """Take the question, how many bytes it is about, and whether a source is to be read."""
         self.question: list[Any] = question
+        self.is_source = is_source
         self.size = size + _COST
         self.state = _State.WAITING
         self.answer: Any = None
@@ -87,6 +92,21 @@ class Job:
     def finish(self, found: Any) -> None:
         """Note the answer, and forget the question."""
         self.state, self.answer, self.question = _State.DONE, found, []
+
+
+class _Speed:
+    """How long a byte of what is to be done takes, as far as it is known."""
+
+    def __init__(self) -> None:
+        self._seconds, self._bytes = 0.0, 0
+
+    def add(self, size: int, seconds: float) -> None:
+        self._seconds, self._bytes = self._seconds + seconds, self._bytes + size
+
+    @property
+    def seconds(self) -> float | None:
+        """Of one byte; None if nothing was done yet."""
+        return self._seconds / self._bytes if self._bytes else None
 
 
 class Readers:
@@ -104,6 +124,15 @@ class Readers:
         self._running: list[_Process] = []
         self._offered = 0
         self._closed = False
+        self._reading, self._sealing = _Speed(), _Speed()
+        self._unsealed = 0
+        """Bytes of the sources ahead."""
+        self._in_answers = 0.0
+        """Seconds that answers took, without what was done meanwhile."""
+        self._news = 0
+        """Answers that came, and processes that ended."""
+        self.meanwhile: Callable[[], bool] = lambda: False
+        """Does a piece of what else there is to do, while an answer is waited for, and tells whether there was any."""
         self.started = 0
         """Processes that were started, or couldn't be."""
         self.answered = 0
@@ -114,6 +143,11 @@ class Readers:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def are_any(self) -> bool:
+        """Whether there may be any."""
+        return self._most > 0
 
     def close(self) -> None:
         """End all processes, whatever they do."""
@@ -153,53 +187,111 @@ class Readers:
             reading = None if made is None else source.reading()
             if made is not None and reading is not None:
                 source.ahead = _Handle(self, made, source, reading)
+            begun, waited = time.perf_counter(), self._in_answers
             yield source, beside
+            if made is not None:
+                took = time.perf_counter() - begun - (self._in_answers - waited)
+                self._sealing.add(made.size, max(took, 0.0))
             source.ahead = None
 
     def lists(self, contents: Iterable[Sequence[bytes | None] | None]) -> Iterator[bytes | None]:
         """Yield lists of words, ready to be sealed, as `publish.lists_here` does."""
 
         def job(one: Sequence[bytes | None] | None) -> Job | None:
-            return None if one is None else Job(to_list(one), sum(len(words or b"") for words in one))
+            return None if one is None else _list_job(one)
 
         for one, asked in self._ahead(contents, job):
-            found = None if asked is None else self.answer(asked)
             if one is None:
                 yield None
             else:
-                yield found if isinstance(found, bytes) else made_of(one)
+                yield made_of(one) if asked is None else _BegunList(self, asked, one).take()
+
+    def begin_lists(self, contents: Sequence[Sequence[bytes | None]]) -> list[_BegunList]:
+        """Begin to make lists of words, before the sources that nobody has begun to read."""
+        begun = [_BegunList(self, _list_job(one), one) for one in contents]
+        with self._condition:
+            # Behind those that were begun before.
+            place = next((place for place, job in enumerate(self._waiting) if job.is_source), len(self._waiting))
+            for one in reversed(begun):
+                if self._closed:
+                    one.job.finish(None)
+                else:
+                    self._waiting.insert(place, one.job)
+            self._condition.notify_all()
+        return begun
 
     def answer(self, job: Job) -> Any:
-        """Return the answer to a question, or None where nobody else has one; reads others while it is waited for."""
-        while True:
-            with self._condition:
-                if job.state is _State.WAITING:
-                    # Nobody began it, so whoever asks does.
-                    self._waiting.remove(job)
-                    job.finish(None)
-                if len(self._running) < self._most:
-                    # One that died.
-                    self._start()
-                if job.state is _State.DONE:
-                    found, job.answer = job.answer, None
-                    return found
-                other = self._waiting.popleft() if self._waiting else None
+        """Return the answer to a question, or None where nobody has one; does other things while it is waited for."""
+        begun, beside = time.perf_counter(), 0.0
+        try:
+            while True:
+                with self._condition:
+                    if len(self._running) < self._most:
+                        # One that died.
+                        self._start()
+                    if job.state is _State.DONE:
+                        found, job.answer = job.answer, None
+                        return found
+                since = time.perf_counter()
+                if self.meanwhile():
+                    beside += time.perf_counter() - since
+                    continue
+                with self._condition:
+                    other = self._next_here(job)
                 if other is not None:
-                    other.state = _State.TAKEN
-                elif not self._condition.wait_for(lambda: job.state is _State.DONE, PATIENCE):
-                    self._give_up(job)
-            if other is not None:
-                self._here(other)
+                    self._here(other)
+        finally:
+            self._in_answers += time.perf_counter() - begun - beside
+
+    def _next_here(self, job: Job) -> Job | None:
+        """Return what this process answers itself while it waits for an answer; None once anything came."""
+        if job.state is _State.DONE:
+            return None
+        # What nobody began and is needed now; or what is begun last.
+        other = job if job.state is _State.WAITING else next(iter(self._waiting), None)
+        if other is None or (other.is_source and job.is_source and self._is_read_in_time(other)):
+            is_begun, news = job.state is not _State.WAITING, self._news
+            waits = PATIENCE if is_begun else self._longest()
+            if self._condition.wait_for(lambda: job.state is _State.DONE or self._news != news, waits):
+                return None
+            if is_begun:
+                self._give_up(job)
+            if job.state is not _State.WAITING:
+                return None
+            # Whatever it is that the processes do, it isn't this.
+            other = job
+        self._waiting.remove(other)
+        other.state = _State.TAKEN
+        return other
+
+    def _is_read_in_time(self, job: Job) -> bool:
+        """Tell whether the processes will have read everything before this one is done with all that only it can do."""
+        running = sum(one.has_answered for one in self._running)
+        reading = self._reading.seconds
+        if not running or reading is None:
+            return False
+        sealing = reading if self._sealing.seconds is None else self._sealing.seconds
+        unread = sum(one.size for one in self._waiting) + self._under_way() - job.size
+        return sealing * self._unsealed + reading * job.size > reading * unread / running
+
+    def _under_way(self) -> int:
+        return sum(job.size for process in self._running for parcel in process.asked for job in parcel)
+
+    def _longest(self) -> float:
+        """Return how many seconds some answer may take to come, if the processes are as fast as before."""
+        return min(PATIENCE, _GRACE + 2 * self._under_way() * (self._reading.seconds or 0.0))
 
     def _here(self, job: Job) -> None:
         """Answer a question in this process."""
-        found = None
+        found, begun = None, time.perf_counter()
         try:
             found = answer(job.question)
         except Exception:  # noqa: BLE001, S110  # It comes again where it belongs: where its source is read.
             pass
         finally:
             with self._condition:
+                if job.is_source:
+                    self._reading.add(job.size, time.perf_counter() - begun)
                 job.finish(found)
 
     def _ahead(self, items: Iterable[_T], job_of: Callable[[_T], Job | None]) -> Iterator[tuple[_T, Job | None]]:
@@ -245,6 +337,7 @@ class Readers:
 
     def _offer(self, job: Job) -> None:
         with self._condition:
+            self._unsealed += job.size if job.is_source else 0
             if self._closed:
                 job.finish(None)
                 return
@@ -266,6 +359,7 @@ class Readers:
     def _drop(self, job: Job) -> None:
         """Forget a job that nobody asks for any more."""
         with self._condition:
+            self._unsealed -= job.size if job.is_source else 0
             if job.state is _State.WAITING:
                 self._waiting.remove(job)
                 job.finish(None)
@@ -295,6 +389,8 @@ class Readers:
                 size += job.size
                 parcel.append(job)
             process.asked.append(parcel)
+            if len(process.asked) == 1:
+                process.begun = time.perf_counter()
             return parcel
 
     def most_answer(self, process: _Process) -> int:
@@ -309,11 +405,17 @@ class Readers:
             if len(parcel) != len(answers):
                 return False
             process.asked.popleft()
+            now = time.perf_counter()
+            if process.has_answered and all(job.is_source for job in parcel):
+                self._reading.add(sum(job.size for job in parcel), now - process.begun)
+            # Its first answer may have waited for it to start.
+            process.begun, process.has_answered = now, True
             for job, found in zip(parcel, answers, strict=True):
                 # One that was given up needs none any more.
                 if job.state is _State.TAKEN:
                     job.finish(found)
                     self.answered += found is not None
+            self._news += 1
             self._condition.notify_all()
             return True
 
@@ -329,9 +431,27 @@ class Readers:
                     elif job.state is _State.TAKEN:
                         job.finish(None)
             process.asked.clear()
+            self._news += 1
             if process in self._running:
                 self._running.remove(process)
             self._condition.notify_all()
+
+
+class _BegunList:
+    """A list of words that a process may make."""
+
+    def __init__(self, readers: Readers, job: Job, words: Sequence[bytes | None]) -> None:
+        self._readers = readers
+        self.job = job
+        self._words = words
+
+    @property
+    def is_done(self) -> bool:
+        return self.job.state is _State.DONE
+
+    def take(self) -> bytes:
+        found = self._readers.answer(self.job)
+        return found if isinstance(found, bytes) else made_of(self._words)
 
 
 class _Handle:
@@ -366,6 +486,9 @@ class _Process:
     def __init__(self, readers: Readers) -> None:
         self._readers = readers
         self.asked: deque[list[Job]] = deque()
+        self.begun = 0.0
+        """When it began what it is at now."""
+        self.has_answered = False
         self.ended = False
         self._process = subprocess.Popen(
             [sys.executable or "", *_flags(), *COMMAND],
@@ -445,6 +568,10 @@ class _Process:
         finally:
             self.end()
             self._readers.lost(self)
+
+
+def _list_job(words: Sequence[bytes | None]) -> Job:
+    return Job(to_list(words), sum(len(one or b"") for one in words), is_source=False)
 
 
 def _piece(record: Sequence[Any], whole: bytes) -> tuple[Piece, ReadBefore | None]:

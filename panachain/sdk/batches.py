@@ -26,7 +26,7 @@ from panachain.records.journal import Batch, Journal
 from panachain.records.journal_erased import Erasing
 from panachain.records.journal_resources import KnownResource
 from panachain.records.journal_withdrawn import Withdrawing
-from panachain.records.publish import BatchBuilder, Lists, PreparedBatch, lists_here
+from panachain.records.publish import BatchBuilder, BeginLists, Lists, PreparedBatch, lists_here
 from panachain.sdk.network import Network
 from panachain.sdk.own_history import OwnHistory
 
@@ -73,11 +73,12 @@ class Batches:
         self.learn(patient)
         return self.journal.has_any(patient)
 
-    def begin(self, lists: Lists = lists_here) -> BatchBuilder:
+    def begin(self, lists: Lists = lists_here, begin_lists: BeginLists | None = None) -> BatchBuilder:
         """Return an empty batch that follows the hospital's newest one on chain.
 
         Args:
             lists: makes its lists of words.
+            begin_lists: as `BatchBuilder`.
 
         Raises:
             IntegrityError: the chain, as it is seen, has fewer batches than were mined of the journal's.
@@ -97,6 +98,7 @@ class Batches:
             at=int(self._network.clock()),
             merging=self.history.merging(self.journal, sequence),
             lists=lists,
+            begin_lists=begin_lists,
         )
 
     def send(

@@ -83,7 +83,8 @@ class Publishing:
             open_batches(self.network, self.hospital, self.seed, self.folder) as batches,
             Readers() as readers,
         ):
-            ahead = readers.sources(sources, _unread(batches), words=not self.dry_run)
+            found = tally.coming.found(sources)
+            ahead = readers.sources(found, _unread(batches), words=not self.dry_run)
             now = int(self.network.clock())
             if self.dry_run:
                 told = ahead if self.explain is None else explained(ahead, self.explain)
@@ -91,7 +92,10 @@ class Publishing:
             else:
                 batches.reconcile()
                 wait = self.network.config.jitter if self.jitter is None else duration(self.jitter, name="jitter")
-                Upload(batches, tally, persons, jitter=wait, now=now, lists=readers.lists).run(ahead)
+                begin = readers.begin_lists if readers.are_any else None
+                upload = Upload(batches, tally, persons, jitter=wait, now=now, lists=readers.lists, begin_lists=begin)
+                readers.meanwhile = upload.meanwhile
+                upload.run(ahead)
                 if self.verify:
                     tally.read_back = batches.history.read_back(batches.journal, tally.named)
         tally.check()

@@ -25,12 +25,13 @@ from panachain.records.jitter import Delay, delay
 from panachain.records.journal import Published
 from panachain.records.likeness import of_record
 from panachain.records.pairing import Pairing
-from panachain.records.publish import BatchBuilder, Lists, lists_here
+from panachain.records.publish import BatchBuilder, BeginLists, Lists, lists_here
 from panachain.records.sources import Source
 from panachain.records.split import MEDIA_TYPE
 from panachain.records.walk import spelled, unpublished
 from panachain.sdk.batches import Batches, SentBatch
 from panachain.sdk.changes import Changes
+from panachain.sdk.coming import Coming
 from panachain.sdk.kept_persons import KeptPersons, UnsureError
 from panachain.sdk.results.uploads import ReadBack, UploadReport
 
@@ -76,6 +77,8 @@ class Tally:
     read_back: ReadBack | None = None
     of_patients: Counter[Address] = field(default_factory=Counter)
     """New records of each patient."""
+    coming: Coming = field(default_factory=Coming)
+    """Of whom further sources come."""
 
     @property
     def records(self) -> list[RecordInfo]:
@@ -298,6 +301,7 @@ class Upload:
         now: int,
         delay: Delay = delay,
         lists: Lists = lists_here,
+        begin_lists: BeginLists | None = None,
     ) -> None:
         """Take what an upload needs.
 
@@ -309,6 +313,7 @@ class Upload:
             now: Unix seconds, one time for the whole round.
             delay: draws how long a record waits.
             lists: makes lists of words.
+            begin_lists: as `BatchBuilder`.
         """
         self._batches = batches
         self._journal = batches.journal
@@ -318,6 +323,7 @@ class Upload:
         self._now = now
         self._delay = delay
         self._lists = lists
+        self._begin_lists = begin_lists
         self._changes = Changes(batches.journal.resources, batches.resource_key)
         self._builder: BatchBuilder | None = None
         self._done: list[_Name] = []
@@ -332,6 +338,9 @@ class Upload:
     def run(self, sources: Iterable[tuple[Source, Pairing]]) -> None:
         """Publish sources, batch by batch.
 
+        Args:
+            sources: each with its pairing; they went through the tally's `coming`, or nothing is finished early.
+
         Raises:
             InputError: a file can't be read as what it claims to be, or nobody can tell which of two patients' files
                 is the wrong one; nothing of its batch was published.
@@ -340,7 +349,8 @@ class Upload:
         try:
             # 1. Find sources.
             has_any = self._batches.has_any
-            for source, pairing, known in _new(sources, self._batches, self._tally, self._persons, has_any):
+            passing = self._tally.coming.published(sources, self._complete)
+            for source, pairing, known in _new(passing, self._batches, self._tally, self._persons, has_any):
                 self._publish(source, pairing, known)
             self._send()
         except OSError as exc:
@@ -355,6 +365,15 @@ class Upload:
         finally:
             if self._builder is not None:
                 self._builder.close()
+
+    def meanwhile(self) -> bool:
+        """Do a piece of what is left to do of records that are sealed; return whether there was any."""
+        return self._builder is not None and self._builder.finish_next()
+
+    def _complete(self, patient: Address) -> None:
+        """Note that all that is in this upload of a patient was added."""
+        if self._builder is not None:
+            self._builder.complete(patient)
 
     def _publish(self, source: Source, pairing: Pairing, known: _Known) -> None:
         """Do steps 2 to 6 for one source."""
@@ -392,7 +411,7 @@ class Upload:
             if pairing.patient not in self._learned:
                 self._batches.learn(pairing.patient)
                 self._learned.add(pairing.patient)
-            self._builder = self._builder or self._batches.begin(self._lists)
+            self._builder = self._builder or self._batches.begin(self._lists, self._begin_lists)
             for record in new:
                 bundle = change.bundle if record is change.record else None
                 wordless = self._builder.wordless

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -18,13 +20,13 @@ from hypothesis import strategies as st
 from panachain.crypto import umbral
 from panachain.crypto.commit import EnvelopeKey
 from panachain.crypto.keys import Seed, address_of, hospital_key
-from panachain.errors import BlockNotFoundError, IntegrityError, PanaChainError, UsageError
+from panachain.errors import BlockNotFoundError, InputError, IntegrityError, PanaChainError, UsageError
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Address
 from panachain.model.records import FileContent, PlainRecord, RecordInfo
 from panachain.model.scope import Category, Scope
-from panachain.records import header, publish
+from panachain.records import header, publish, word_list
 from panachain.records import locate as locate_module
 from panachain.records.findings import Findings
 from panachain.records.locate import (
@@ -39,6 +41,7 @@ from panachain.records.locate import (
 from panachain.records.manifest import Manifest
 from panachain.records.pairing import Pairing, make_pairing
 from panachain.records.publish import BatchBuilder, PreparedBatch
+from panachain.records.split import MEDIA_TYPE
 from panachain.secp256k1 import ORDER
 from panachain.storage.embedded import EmbeddedStore
 
@@ -526,3 +529,107 @@ def test_nothing_that_is_stored_holds_plaintext(clinic: Clinic) -> None:
     stored = b"".join(path.read_bytes() for path in clinic.store.folder.rglob("*") if path.is_file())
     assert canary not in stored
     assert canary.hex().encode() not in stored
+
+
+class TestFinishingEarly:
+    """What is whole of one patient is finished while others' sources are read, and the batch is the same."""
+
+    class List:
+        """A list of words that somebody else makes."""
+
+        def __init__(self, words: Any) -> None:
+            self.is_done = True
+            self.words = words
+
+        def take(self) -> bytes:
+            return word_list.made_of(self.words)
+
+    def builder(self, clinic: Clinic) -> tuple[BatchBuilder, list[List]]:
+        begun: list[TestFinishingEarly.List] = []
+
+        def begin(contents: Any) -> list[TestFinishingEarly.List]:
+            begun.extend(self.List(one) for one in contents)
+            return begun[len(begun) - len(contents) :]
+
+        builder = clinic.builder()
+        builder._begin_lists = begin
+        return builder, begun
+
+    @staticmethod
+    def finish_all(builder: BatchBuilder) -> int:
+        until, count = time.monotonic() + 60, 0
+        while builder._begun and time.monotonic() < until:
+            count += builder.finish_next()
+        return count
+
+    def test_the_batch_is_the_same_and_nothing_reaches_the_store_sooner(
+        self, clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(publish, "_FLUSH", 1 << 15)
+        one, other = Seed.random(), Seed.random()
+        records = [(one, record(b"first")), (other, record(b"alien", VITALS)), (one, record(b"second", VITALS))]
+        records += [(one, record(b"third", part=1)), (other, record(os.urandom(5000)))]
+        builder, _ = self.builder(clinic)
+        for patient, plain in records[:4]:
+            builder.add(plain, clinic.pairing(patient))
+        builder.complete(address_of(one.account_key()))
+        before = {cid for cid, _, _ in clinic.store.sizes()}
+        assert self.finish_all(builder) == 2
+        assert {cid for cid, _, _ in clinic.store.sizes()} == before
+        assert not builder.finish_next()
+        builder.add(records[4][1], clinic.pairing(other))
+        batch = builder.finish()
+        builder.close()
+        clinic.manifests.append(batch.root.digest)
+        # As if nothing had been finished early: by patient, category and year, in the order in which they began.
+        told = [(item.patient, item.info.category, item.info.content_index) for item in batch.records]
+        mine, theirs = address_of(one.account_key()), address_of(other.account_key())
+        assert told == [(mine, LAB, 0), (mine, LAB, 1), (theirs, VITALS, 0), (mine, VITALS, 0), (theirs, LAB, 0)]
+        assert [entry.header for entry in batch.journal_records] == [item.info.header_cid for item in batch.records]
+        assert clinic.opened(one, Scope.all()) == [b"first", b"third", b"second"]
+        assert clinic.opened(other, Scope.of(VITALS)) == [b"alien"]
+
+    def test_what_comes_after_all_gets_an_envelope_of_its_own(self, clinic: Clinic) -> None:
+        patient = Seed.random()
+        builder, _ = self.builder(clinic)
+        builder.add(record(b"before"), clinic.pairing(patient))
+        builder.complete(address_of(patient.account_key()))
+        assert self.finish_all(builder) == 1
+        builder.add(record(b"behind"), clinic.pairing(patient))
+        batch = builder.finish()
+        builder.close()
+        clinic.manifests.append(batch.root.digest)
+        assert len({item.info.envelope_cid for item in batch.records}) == 2
+        assert clinic.opened(patient, Scope.all()) == [b"before", b"behind"]
+
+    def test_what_is_not_there_yet_is_waited_for_at_the_end_only(self, clinic: Clinic) -> None:
+        patient = Seed.random()
+        builder, begun = self.builder(clinic)
+        entry = {"resource": {"resourceType": "Observation", "id": "a", "code": {"text": "glucose"}}}
+        text = json.dumps({"resourceType": "Bundle", "type": "collection", "entry": [entry]}).encode()
+        for year in (2020, 2021):
+            builder.add(replace(record(text, year=year), media_type=MEDIA_TYPE), clinic.pairing(patient))
+        builder.complete(address_of(patient.account_key()))
+        begun[0].is_done = False
+        assert not builder.finish_next()
+        # Whoever waits for an answer does meanwhile what else there is to do: here that is nothing.
+        meanwhile, made = list[bool](), word_list.made_of(begun[0].words)
+        begun[0].take = lambda: meanwhile.append(builder.finish_next()) or made  # type: ignore[method-assign]
+        batch = builder.finish()
+        assert meanwhile == [False]
+        assert all(clinic.store.has_block(CID.parse(one.info.header_cid)) for one in batch.records)
+        builder.close()
+        assert (len(begun), len(batch.records)) == (2, 2)
+
+    def test_what_fails_ends_the_batch_whoever_hears_of_it(self, clinic: Clinic) -> None:
+        patient = Seed.random()
+        builder, _ = self.builder(clinic)
+        builder.add(record(b"first"), clinic.pairing(patient))
+        builder.complete(address_of(patient.account_key()))
+        builder._begun[0].envelope.result()
+        builder._finish_begun = Mock(side_effect=InputError("broken"))  # type: ignore[method-assign]
+        with pytest.raises(InputError, match="broken"):
+            builder.finish_next()
+        with pytest.raises(InputError, match="broken"):
+            builder.finish()
+        builder.close()

@@ -12,10 +12,12 @@ import sys
 import threading
 import time
 import zipfile
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import Mock
 
 import pytest
 
@@ -177,6 +179,19 @@ class TestTheSame:
         with Asking(1) as readers:
             assert list(readers.lists(lists)) == expected
             assert readers.answered > 20
+
+    def test_lists_that_are_begun_early_are_the_same_too(self, files: Path) -> None:
+        records = [
+            PlainRecord(Category.LABORATORY, 2024, MEDIA_TYPE, bundle(observation(number)), b"") for number in range(9)
+        ]
+        contents = [[words(one).packed, None] for one in records]
+        with Asking(1) as readers:
+            list(readers.sources(sources([files], PROFILES["default"]), everything))
+            begun = [*readers.begin_lists(contents[:4]), *readers.begin_lists(contents[4:])]
+            assert [one.take() for one in begun] == [word_list.made_of(one) for one in contents]
+            assert all(one.is_done for one in begun)
+        # After the end nobody else makes them.
+        assert [one.take() for one in readers.begin_lists(contents[:1])] == [word_list.made_of(contents[0])]
 
     def test_an_error_on_the_way_to_a_source_comes_in_its_place(self, files: Path) -> None:
         def torn() -> Iterator[tuple[Source, None]]:
@@ -415,6 +430,61 @@ class TestProcesses:
         with Asking(1) as readers:
             assert plan(self.running(readers, files)) == alone
             assert (readers.started > 1, readers.answered > 0) == (True, True)
+
+    def test_while_an_answer_is_waited_for_other_things_are_done_first(self, files: Path) -> None:
+        done = list[str]()
+        with Asking(1) as readers:
+            job = reading_ahead.Job([], 1)
+            job.state = reading_ahead._State.TAKEN
+
+            def meanwhile() -> bool:
+                done.append("piece")
+                if len(done) == 3:
+                    job.finish("answer")
+                return len(done) < 4
+
+            readers.meanwhile = meanwhile
+            assert Readers.answer(readers, job) == "answer"
+        assert done == ["piece"] * 3
+
+    @pytest.mark.parametrize(
+        ("sealing", "unsealed", "expected"),
+        [
+            # Slower to seal than to read: it never reads. Faster: it reads a share.
+            (2.0, 100, True),
+            (1.0, 100, True),
+            (0.1, 100, False),
+            # Of what is ahead most was read: the rest comes in time.
+            (0.1, 2000, True),
+        ],
+    )
+    def test_it_reads_only_what_they_would_not_have_read_in_time(
+        self, sealing: float, unsealed: int, expected: bool
+    ) -> None:
+        readers = Readers(1)
+        job = reading_ahead.Job([], 10 - reading_ahead._COST)
+        rest = reading_ahead.Job([], 90 - reading_ahead._COST)
+        readers._waiting.extend([job, rest])
+        readers._unsealed = unsealed
+        # Nobody has answered anything yet: one that starts slowly delays nothing.
+        assert not readers._is_read_in_time(job)
+        readers._running.append(Mock(has_answered=True, asked=deque()))
+        assert not readers._is_read_in_time(job)
+        readers._reading.add(1, 1.0)
+        assert readers._is_read_in_time(job)
+        readers._sealing.add(1, sealing)
+        assert readers._is_read_in_time(job) is expected
+        readers._running.clear()
+
+    def test_what_waits_behind_one_that_hangs_is_read_here(self, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(reading_ahead, "PATIENCE", 0.2)
+        monkeypatch.setattr(reading_ahead, "_GRACE", 0.05)
+        monkeypatch.setattr(Readers, "_is_read_in_time", lambda *_: True)
+        alone = plan(sources([files], PROFILES["default"]))
+        monkeypatch.setattr(reading_ahead, "COMMAND", ["-c", "import time; time.sleep(600)"])
+        with Readers(1) as readers:
+            assert plan(self.running(readers, files)) == alone
+            assert readers.answered == 0
 
     def test_one_that_hangs_is_ended_after_a_while(self, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(reading_ahead, "PATIENCE", 0.2)

@@ -16,11 +16,13 @@ import pytest
 
 from panachain.errors import AccessDeniedError, DiskError, InputError, PartlyDoneError, UsageError
 from panachain.ipld.cid import CID, RAW
+from panachain.model.actors import Address
 from panachain.model.records import PlainRecord
 from panachain.model.scope import UNDATED, Category, path_of
-from panachain.records import publish
+from panachain.records import publish, reading_ahead
 from panachain.records.classify import Classified
 from panachain.records.pairing import Pairing
+from panachain.records.publish import BatchBuilder
 from panachain.records.sensitivity import PROFILES
 from panachain.records.sources import find_sources
 from panachain.records.split import MEDIA_TYPE
@@ -104,6 +106,31 @@ class TestPublishing:
             CID(RAW, event.digest)
             for event in world.network.sidechain.identities.ever_paired(patient=world.patient.address)
         }
+
+    def test_with_processes_what_is_whole_is_finished_early_and_a_broken_file_stops_nothing(
+        self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(reading_ahead, "_WORTH", 0)
+        monkeypatch.setattr(reading_ahead, "most_processes", lambda: 1)
+        files(tmp_path, 3)
+        (tmp_path / "torn.json").write_text("{")
+        complete, early = BatchBuilder.complete, list[bool]()
+
+        def at_once(builder: BatchBuilder, patient: Address) -> None:
+            complete(builder, patient)
+            for begun in list(builder._begun):
+                begun.envelope.result()
+                if begun.words is not None:
+                    begun.words._readers.answer(begun.words.job)  # type: ignore[attr-defined]
+                early.append(builder.finish_next())
+
+        with patch.object(BatchBuilder, "complete", at_once), pytest.raises(PartlyDoneError) as caught:
+            world.hospital.upload_many([(tmp_path, world.patient.address)])
+        assert [one.what for one in caught.value.omissions] == [str(tmp_path / "torn.json")]
+        assert early
+        assert all(early)
+        assert len(list(world.patient.records())) == 3
+        assert world.hospital.upload_many([(tmp_path / "0.json", world.patient.address)], verify=True).skipped == 1
 
     def test_only_a_dry_run_is_explained(self, world: World, tmp_path: Path) -> None:
         files(tmp_path, 1)
