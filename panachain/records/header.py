@@ -19,14 +19,15 @@ lanes a path has, and nothing is found in them.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from panachain.crypto import box, kdf, labels, padding, umbral
 from panachain.crypto.commit import EnvelopeKey
+from panachain.crypto.signatures import Signatures
 from panachain.errors import IntegrityError
 from panachain.ethereum import checksum_address
 from panachain.ipld import dagcbor
@@ -36,10 +37,6 @@ from panachain.model.frozen import frozen
 from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
 from panachain.model.sizes import KEY_SIZE
-from panachain.storage.ahead import WORKERS
-
-if TYPE_CHECKING:
-    from concurrent.futures import Executor
 
 VERSION: Final = 3
 """Of a header."""
@@ -230,27 +227,27 @@ def open_header(
     return _read(dagcbor.decode(encoded), _Found(cid, hospital, locator_key, wrap_index, envelope_digest, signature))
 
 
-def open_headers(
+def begin_headers(
     blocks: Sequence[tuple[CID, bytes]],
     *,
     hospital: Address,
     locator_key: bytes,
     verifying_key: bytes,
+    signatures: Signatures,
     likely: int = 0,
-    pool: Executor | None = None,
-) -> list[Header | None]:
-    """Return what `open_header` returns for many headers, and None for each that it refuses.
+) -> Callable[[], list[Header | None]]:
+    """Begin to open many headers, and return what gives for each what `open_header` returns, or None if it refuses it.
 
-    In steps, each for all of them: so signatures, which take most of the time, are checked by several threads at once,
-    and Python, which one thread at a time can run, stands in no other's way.
+    In steps, each for all of them: so signatures, which take most of the time, are checked beside the rest, and Python,
+    which one thread at a time can run, stands in no other's way.
 
     Args:
         blocks: each header's CID, and the header, already checked against it.
         hospital: as `open_header`.
         locator_key: as `open_header`.
         verifying_key: as `open_header`.
+        signatures: checks them.
         likely: as `open_header`.
-        pool: its threads help with the signatures.
     """
     slot_key = kdf.deriver(locator_key, labels.HEADER_SLOT)
     signed: list[tuple[bytes, bytes]] = []
@@ -265,12 +262,20 @@ def open_headers(
         if len(signature) == umbral.SIGNATURE_SIZE:
             signed.append((_signed(encoded, envelope_digest), signature))
             unsealed.append((place, encoded, _Found(cid, hospital, locator_key, likely, envelope_digest, signature)))
-    headers: list[Header | None] = [None] * len(blocks)
     try:
-        fitting = _verified(verifying_key, signed, pool)
+        fitting = signatures.begin(verifying_key, signed)
     except IntegrityError:
         # The hospital's key isn't one.
-        return headers
+        return lambda: [None] * len(blocks)
+    return lambda: _signed_ones(unsealed, fitting(), len(blocks))
+
+
+def _signed_ones(
+    unsealed: Sequence[tuple[int, bytes, _Found]], fitting: Sequence[bool], count: int
+) -> list[Header | None]:
+    """Return those of some headers that their hospital signed, each in its place among `count`."""
+    headers: list[Header | None] = [None] * count
+    # As above: what isn't the hospital's is never parsed.
     for place, values, found in _decoded([one for one, fits in zip(unsealed, fitting, strict=True) if fits]):
         try:
             headers[place] = _read(values, found)
@@ -298,17 +303,6 @@ def _decoded(unsealed: Sequence[tuple[int, bytes, _Found]]) -> list[tuple[int, A
             cids.append(values[_CONTENT])
     spell(cids)
     return decoded
-
-
-def _verified(key: bytes, signed: Sequence[tuple[bytes, bytes]], pool: Executor | None) -> list[bool]:
-    """Tell which messages and signatures fit the hospital's key, with the help of a pool's threads."""
-    size = len(signed) if pool is None else -(-len(signed) // WORKERS)
-    parts = [signed[start : start + size] for start in range(0, len(signed), size or 1)]
-    helped = [pool.submit(umbral.verify_all, key, part) for part in parts[1:]] if pool is not None else []
-    found = umbral.verify_all(key, parts[0]) if parts else []
-    for part in helped:
-        found += part.result()
-    return found
 
 
 def open_header_of(

@@ -8,14 +8,14 @@ only. Follows design sections 7 and 8 (Open, steps 3, 4, 6 and 7), security rule
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Container, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from panachain.crypto import keys
 from panachain.crypto.commit import EnvelopeKey
+from panachain.crypto.signatures import WORTH, Signatures
 from panachain.errors import BlockNotFoundError, BlockOutOfReachError, IntegrityError, StoreUnavailableError
 from panachain.ipld.cid import CID, DAG_CBOR
 from panachain.model.actors import Address
@@ -24,7 +24,7 @@ from panachain.records import header, inventory
 from panachain.records.content import Content, content_context
 from panachain.records.findings import Findings, Strict
 from panachain.records.manifest import LEAF_ROWS, Manifest
-from panachain.storage.ahead import WORKERS, Coming
+from panachain.storage.ahead import Coming
 from panachain.storage.blocks import BlobStore, near
 
 _WINDOW: Final = 64
@@ -35,8 +35,8 @@ _FEW_ROWS: Final = 2 * LEAF_ROWS
 """Rows of a manifest that is read as a whole for that, at most."""
 _TOGETHER: Final = 512
 """Headers that are opened together."""
-_FEW: Final = 16
-"""Headers that aren't worth a thread: it takes as long to begin."""
+_AHEAD: Final = 16
+"""So many times as many wait for their signatures to be checked by another process: 16 MiB of them."""
 
 
 class Lane(Protocol):
@@ -205,22 +205,23 @@ def locate_all(
         BlockNotFoundError: a header is gone, and none of these lanes finds one that stands for it.
     """
     findings = findings or Strict()
-    walks = [_Walk(heads, lane) for lane in lanes]
-    complete = _search(walks, manifests, heads.hospital, findings)
-    found: list[list[header.Header]] = []
-    missing: dict[CID, StoreUnavailableError] = {}
-    for walk in walks:
-        opened = []
-        for cid, result in _opened(store, walk, patient):
-            if isinstance(result, BlockNotFoundError | BlockOutOfReachError):
-                # It may have been re-wrapped and deleted: whether another header stands for it is known once all lanes
-                # were read.
-                missing[cid] = result
-            elif isinstance(result, header.Header):
-                opened.append(result)
-            else:
-                findings.left_out(heads.hospital, f"record {cid}", result)
-        found.append(opened)
+    with Signatures() as signatures:
+        walks = [_Walk(heads, lane, signatures) for lane in lanes]
+        complete = _search(walks, manifests, heads.hospital, findings)
+        found: list[list[header.Header]] = []
+        missing: dict[CID, StoreUnavailableError] = {}
+        for walk in walks:
+            opened = []
+            for cid, result in _opened(store, walk, patient, signatures):
+                if isinstance(result, BlockNotFoundError | BlockOutOfReachError):
+                    # It may have been re-wrapped and deleted: whether another header stands for it is known once all
+                    # lanes were read.
+                    missing[cid] = result
+                elif isinstance(result, header.Header):
+                    opened.append(result)
+                else:
+                    findings.left_out(heads.hospital, f"record {cid}", result)
+            found.append(opened)
     # Over all lanes: after a rotation the old header was found by an old generation, and its successor is found by the
     # new one.
     replaced = {cid for opened in found for one in opened for cid in one.replaces}
@@ -251,9 +252,10 @@ def remaining(
 class _Walk:
     """The search for one lane's records through the manifests of one hospital."""
 
-    def __init__(self, heads: HospitalHeads, lane: Lane) -> None:
+    def __init__(self, heads: HospitalHeads, lane: Lane, signatures: Signatures | None = None) -> None:
         self.lane = lane
         self._heads = heads
+        self._signatures = signatures
         self._key = keys.hospital_key(lane.locator_key, heads.hospital)
         # Each once, also if its hospital lists it again; with the first storage transaction that it can be of.
         self._rows: dict[CID, int] = {}
@@ -282,6 +284,9 @@ class _Walk:
             if cid is not None:
                 self._rows.setdefault(cid, manifest.first)
                 number += 1
+                if number == WORTH and self._signatures is not None:
+                    # They will be so many at least.
+                    self._signatures.expect(number)
                 continue
             beyond = range(number + 1, number + 1 + _WINDOW) if everything else ()
             later = next((one for one in beyond if brief_id(one) in everything), None)
@@ -290,28 +295,35 @@ class _Walk:
             left_out = left_out or (number, later - 1)
             number = later
 
-    def open_all(
-        self, blocks: Sequence[tuple[CID, bytes]], patient: Address | None, pool: Executor | None
-    ) -> list[header.Header | IntegrityError]:
-        """Open headers, and check that each belongs into this lane; return why it doesn't for each that doesn't.
+    def begin(
+        self, blocks: Sequence[tuple[CID, bytes]], patient: Address | None, signatures: Signatures
+    ) -> Callable[[], list[header.Header | IntegrityError]]:
+        """Begin to open headers, and return what gives each that belongs into this lane, or why it doesn't.
 
-        Those that are as most are, are opened together, with a pool's help; each other one by itself.
+        Those that are as most are, are opened together; each other one by itself.
         """
         counting = [self._counting(cid) for cid, _ in blocks]
-        opened: list[header.Header | None] = [None] * len(blocks)
+        begun: list[tuple[list[int], Callable[[], list[header.Header | None]]]] = []
         for key in {mine[0] for mine in counting if mine}:
             places = [place for place, mine in enumerate(counting) if mine and mine[0] == key]
-            together = header.open_headers(
+            together = header.begin_headers(
                 [blocks[place] for place in places],
                 hospital=self._heads.hospital,
                 locator_key=self._key,
                 verifying_key=key,
+                signatures=signatures,
                 likely=self._likely,
-                pool=pool,
             )
-            for place, one in zip(places, together, strict=True):
-                opened[place] = one
-        return [self._result(cid, block, one, patient) for (cid, block), one in zip(blocks, opened, strict=True)]
+            begun.append((places, together))
+
+        def finish() -> list[header.Header | IntegrityError]:
+            opened: list[header.Header | None] = [None] * len(blocks)
+            for places, together in begun:
+                for place, one in zip(places, together(), strict=True):
+                    opened[place] = one
+            return [self._result(cid, block, one, patient) for (cid, block), one in zip(blocks, opened, strict=True)]
+
+        return finish
 
     def _result(
         self, cid: CID, block: bytes, opened: header.Header | None, patient: Address | None
@@ -396,27 +408,35 @@ _Opened = header.Header | StoreUnavailableError | IntegrityError
 """A header, or why there is none."""
 
 
-def _opened(store: BlobStore, walk: _Walk, patient: Address | None) -> Iterator[tuple[CID, _Opened]]:
-    """Yield each header that a walk found, oldest first, opened and checked; where there are many, by threads."""
+def _opened(
+    store: BlobStore, walk: _Walk, patient: Address | None, signatures: Signatures
+) -> Iterator[tuple[CID, _Opened]]:
+    """Yield each header that a walk found, oldest first, opened and checked; of many, signatures are checked beside."""
     rows = walk.rows
-    with _threads(len(rows)) as pool:
-        for start in range(0, len(rows), _TOGETHER):
-            piece = rows[start : start + _TOGETHER]
-            fetched = list(_fetched(store, piece))
-            blocks = [(cid, block) for cid, block in zip(piece, fetched, strict=True) if isinstance(block, bytes)]
-            results = iter(walk.open_all(blocks, patient, pool))
-            for cid, block in zip(piece, fetched, strict=True):
-                yield cid, next(results) if isinstance(block, bytes) else block
+    signatures.expect(len(rows))
+    begun: deque[Callable[[], list[tuple[CID, _Opened]]]] = deque()
+    for start in range(0, len(rows), _TOGETHER):
+        begun.append(_begun(store, walk, rows[start : start + _TOGETHER], patient, signatures))
+        if len(begun) > (_AHEAD if signatures.is_beside else 0):
+            yield from begun.popleft()()
+    while begun:
+        yield from begun.popleft()()
 
 
-@contextmanager
-def _threads(headers: int) -> Iterator[ThreadPoolExecutor | None]:
-    """Give threads that help with so many headers; None for few, which aren't worth a thread."""
-    if headers <= _FEW or WORKERS == 1:
-        yield None
-        return
-    with ThreadPoolExecutor(WORKERS - 1, thread_name_prefix="open") as pool:
-        yield pool
+def _begun(
+    store: BlobStore, walk: _Walk, piece: Sequence[CID], patient: Address | None, signatures: Signatures
+) -> Callable[[], list[tuple[CID, _Opened]]]:
+    """Begin to open some headers of a walk, and return what gives them."""
+    fetched = list(_fetched(store, piece))
+    blocks = [(cid, block) for cid, block in zip(piece, fetched, strict=True) if isinstance(block, bytes)]
+    finish = walk.begin(blocks, patient, signatures)
+
+    def finished() -> list[tuple[CID, _Opened]]:
+        results = iter(finish())
+        pairs = zip(piece, fetched, strict=True)
+        return [(cid, next(results) if isinstance(block, bytes) else block) for cid, block in pairs]
+
+    return finished
 
 
 def _fetched(store: BlobStore, cids: Sequence[CID]) -> Iterator[bytes | StoreUnavailableError | IntegrityError]:

@@ -23,6 +23,9 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
+from panachain.beside import KEPT as _KEPT
+from panachain.beside import cores as _cores
+from panachain.beside import flags as _flags
 from panachain.errors import IntegrityError
 from panachain.ipld import dagcbor
 from panachain.model.records import ReadBefore
@@ -62,8 +65,6 @@ _GRACE: Final = 0.1
 """Seconds that a process may take besides twice the time in which it should read what it has."""
 _GOODBYE: Final = 10.0
 """Seconds that a killed process, and a thread that reads from it, are waited for."""
-_KEPT: Final = ("PATH", "PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ")
-"""What of the environment a process gets: what finds Python and its modules. The rest may name secrets."""
 _ANSWER: Final = 16 << 20
 """Bytes that the answers to a parcel may have besides _SWELLS times what was asked: the words of a small PDF file."""
 _SWELLS: Final = 4
@@ -602,21 +603,6 @@ def _text(value: Any) -> str:
     return value
 
 
-def _flags() -> list[str]:
-    """Return what Python is told so that it finds modules where this one does."""
-    flags = sys.flags
-    known = (("-E", flags.ignore_environment), ("-s", flags.no_user_site), ("-S", flags.no_site))
-    # -P: no module is taken from the folder that somebody happens to work in.
-    return ["-P", *(flag for flag, is_set in known if is_set)]
-
-
 def most_processes() -> int:
     """Return how many processes read beside an upload on this machine, at most: one for each further core."""
     return min(_cores() - 1, MOST_PROCESSES)
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -7,7 +7,6 @@ import os
 import random
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from panachain.crypto import signatures as signatures_module
 from panachain.crypto import umbral
 from panachain.crypto.commit import EnvelopeKey
 from panachain.crypto.keys import Seed, address_of, hospital_key
+from panachain.crypto.signatures import Signatures
 from panachain.errors import BlockNotFoundError, InputError, IntegrityError, PanaChainError, UsageError
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, RAW
@@ -232,11 +233,16 @@ def test_a_record_whose_header_is_damaged_or_gone_costs_itself_only(clinic: Clin
     assert [(one.what, one.error) for one in findings.omissions] == [(f"record {first}", error)]
 
 
-def test_many_headers_are_opened_by_threads_in_their_order_and_a_bad_one_costs_itself(
-    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("worth", [1, 100])
+def test_many_headers_are_opened_in_their_order_and_a_bad_one_costs_itself(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch, worth: int
 ) -> None:
-    monkeypatch.setattr(locate_module, "_TOGETHER", 4)
-    monkeypatch.setattr(locate_module, "_FEW", 0)
+    monkeypatch.setattr(locate_module, "_TOGETHER", 2)
+    monkeypatch.setattr(locate_module, "_AHEAD", 2)
+    # With the help of another process, and of threads.
+    monkeypatch.setattr(locate_module, "WORTH", worth)
+    monkeypatch.setattr(signatures_module, "WORTH", worth)
+    monkeypatch.setattr(signatures_module, "_FEW", 0)
     patient = Seed.random()
     clinic.publish(*((patient, record(bytes([number]), part=number)) for number in range(9)))
     heads = HospitalHeads(clinic.address, clinic.seed.signer().public, tuple(clinic.manifests))
@@ -288,8 +294,8 @@ def sealed_headers(
     return made
 
 
-@pytest.mark.parametrize("threads", [None, 3])
-def test_headers_that_are_opened_together_are_those_that_open_alone(threads: int | None) -> None:
+@pytest.mark.parametrize("expected_ones", [0, 100, 10_000])
+def test_headers_that_are_opened_together_are_those_that_open_alone(expected_ones: int) -> None:
     hospital, keys = Seed.random(), [os.urandom(32) for _ in range(3)]
     signer, thief = hospital.signer(), Seed.random().signer()
     good = sealed_headers(hospital, keys, [signer] * 40)
@@ -322,21 +328,21 @@ def test_headers_that_are_opened_together_are_those_that_open_alone(threads: int
     expected = [alone(cid, block) for cid, block in blocks]
     # A flip in another lane's slot, or in one that nobody's key opens, shows at the CID and not here.
     assert 40 <= sum(one is not None for one in expected) < len(blocks) - 10
-    with ThreadPoolExecutor(threads or 1) as pool:
-        found = header.open_headers(
-            blocks,
-            hospital=address,
-            locator_key=keys[1],
-            verifying_key=signer.public,
-            pool=None if threads is None else pool,
-        )
+    # Checked here, by threads, or by another process.
+    with Signatures() as signatures:
+        signatures.expect(expected_ones)
+        found = header.begin_headers(
+            blocks, hospital=address, locator_key=keys[1], verifying_key=signer.public, signatures=signatures
+        )()
     assert found == expected
     for one in found:
         # With each field that its class has, and none besides.
         assert one is None or (header.Header(**vars(one)) == one and RecordInfo(**vars(one.info)) == one.info)
     # A key that is none fits nothing, and ends nothing.
     for key in (b"", b"\x05" * 33):
-        none = header.open_headers(blocks, hospital=address, locator_key=keys[1], verifying_key=key)
+        none = header.begin_headers(
+            blocks, hospital=address, locator_key=keys[1], verifying_key=key, signatures=Signatures()
+        )()
         assert none == [None] * len(blocks)
 
 
