@@ -23,6 +23,7 @@ from panachain.ipld.cid import CID, RAW
 from panachain.model.file_content import FileContent
 from panachain.storage.ahead import Coming
 from panachain.storage.blocks import BlobStore
+from panachain.storage.packs import pages
 
 HASHED: Final = 64 << 20
 """Bytes of plaintext up to which its SHA-256 is taken (ADR 7)."""
@@ -304,10 +305,10 @@ def _seal_file(content: FileContent, key: bytes, context: bytes, store: BlobStor
         def make(index: int, leaf: memoryview) -> None:
             start, stop = stream.span(index)
             stop = min(stop, total)
-            # One buffer for each thread: larger or fresh ones fault pages on every use.
+            # One buffer for each thread: fresh ones fault pages on every use. Twice the size makes it a huge page.
             if not hasattr(local, "buffer"):
-                local.buffer = bytearray(stream.SEGMENT_SIZE)
-            plain = memoryview(local.buffer)[: stop - start]
+                local.buffer = pages(2 * stream.SEGMENT_SIZE)
+            plain = local.buffer[: stop - start]
             source.fill(plain, start, total)
             sealer.seal_into(index, plain, leaf, last=stop == total)
 

@@ -624,7 +624,7 @@ class _Writer:
                     return
 
         # While some wait for the disk, others compute.
-        most = ahead.WORKERS + (-(-ahead.WORKERS // 2) if file is not None and file.direct else 0)
+        most = ahead.WORKERS * (2 if file is not None and file.direct else 1)
         workers = min(most, -(-len(sizes) // together))
         threads = [threading.Thread(target=work, name=f"leaves-{i}") for i in range(workers)]
         try:

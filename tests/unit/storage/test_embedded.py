@@ -8,9 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -621,10 +621,10 @@ class TestFolder:
         command = [sys.executable, "-c", program, str(tmp_path / "blocks")]
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[3])}
         writers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
-        time.sleep(1.5)
+        printed = [line.strip() for writer in writers if writer.stdout for line in islice(writer.stdout, 6)]
         for writer in writers:
             writer.send_signal(signal.SIGKILL)
-        printed = [line for writer in writers for line in writer.communicate(timeout=20)[0].splitlines()]
+        printed += [line for writer in writers for line in writer.communicate(timeout=20)[0].splitlines()]
         store = EmbeddedStore(tmp_path / "blocks")
         # The last line of a killed writer may be cut.
         whole = [line for line in printed if len(line) == 59]

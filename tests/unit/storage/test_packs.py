@@ -9,6 +9,7 @@ import threading
 from mmap import mmap
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -194,11 +195,11 @@ class TestLargeFile:
         monkeypatch.setattr(packs, "_STEP", PIECE)
         self.slow_room(monkeypatch, 0.0)
         pack = Pack(tmp_path / "a.pack")
-        file = LargeFile(pack, 3 * PIECE)
+        file = LargeFile(pack, 4 * PIECE)
         written = threading.Event()
 
         def write() -> None:
-            file.write(memoryview(mmap(-1, PIECE)), PIECE)
+            file.write(memoryview(mmap(-1, PIECE)), 2 * PIECE)
             written.set()
 
         thread = threading.Thread(target=write)
@@ -206,14 +207,14 @@ class TestLargeFile:
         asked: list[bool] = []
 
         def wanted() -> bool:
-            # Two steps are taken: the piece's own, and the one before it.
+            # The first step is there; two are taken: the piece's own, and the one before it.
             asked.append(written.is_set())
             return len(asked) < 3 or written.wait(TIMEOUT)
 
         file.make_room(wanted)
         thread.join()
         assert asked[:2] == [False, False]
-        assert pack.path.stat().st_size == 3 * PIECE
+        assert pack.path.stat().st_size == 4 * PIECE
         file.finish()
 
     def slow_room(self, monkeypatch: pytest.MonkeyPatch, seconds: float) -> list[tuple[int, int]]:
@@ -240,6 +241,16 @@ class TestLargeFile:
         _, file = self.fill(Pack(tmp_path / "a.pack"), 5 * PIECE + 1)
         assert steps == [(0, PIECE), (PIECE, 3 * PIECE), (4 * PIECE, PIECE + 1)]
         assert file.direct
+
+    def test_one_that_finds_no_room_leaves_nothing_open(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        pack = Pack(tmp_path / "a.pack")
+        descriptor = os.open(pack.path, os.O_WRONLY)
+        monkeypatch.setattr(packs, "_open_direct", lambda path: descriptor)
+        monkeypatch.setattr(packs.os, "posix_fallocate", Mock(side_effect=OSError(errno.ENOSPC, "no room")))
+        with pytest.raises(OSError, match="no room"):
+            LargeFile(pack, PIECE)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
 
     def test_where_room_is_work_each_piece_takes_its_own(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(packs, "_FIRST", PIECE)
