@@ -72,6 +72,8 @@ class TestRunTests:
         plain = ["-p", "no:cacheprovider", f"--rootdir={tmp_path}", "-c", "/dev/null"]
         monkeypatch.setattr(run_tests, "CONTRACTS", [*plain, str(tmp_path / "test_contracts.py")])
         monkeypatch.setattr(run_tests, "OTHERS", [*plain, str(tmp_path / "test_others.py")])
+        # And there are no workers to start.
+        monkeypatch.setattr(run_tests, "QUICK_WORKERS", "--quiet")
         monkeypatch.setattr(run_tests, "find_spec", lambda name: name)
 
         assert run_tests.main([]) == code
@@ -82,7 +84,7 @@ class TestRunTests:
     ) -> None:
         monkeypatch.setattr(run_tests, "find_spec", lambda name: None)
         assert run_tests.main(["--deep"]) == 0
-        assert commands == [[*run_tests.OTHERS, "-m", "deep"]]
+        assert commands == [[*run_tests.OTHERS, "--numprocesses=5", "-m", "deep"]]
         version = f"{sys.version_info[0]}.{sys.version_info[1]}"
         assert (
             f"ape has no packages for Python {version}: the tests of tests/contracts are left out"
