@@ -15,6 +15,7 @@ import pytest
 from scripts import run_tests, sum_tests
 from tests import skips
 
+pytestmark = pytest.mark.checkout
 ROOT = Path(__file__).resolve().parents[2]
 PASSED, FAILED = "3 passed, 1 skipped in 2.50s", "1 failed, 2 passed in 1.00s"
 
@@ -140,6 +141,7 @@ class TestCi:
             '  test) echo "$QUICK"; echo "$QUICK"; exit "${QUICK_CODE:-0}" ;;\n'
             '  "test tests/unit"*) echo "on $PANA_PYTHON in $PANA_VENV"; echo "$NEWER"; exit "${NEWER_CODE:-0}" ;;\n'
             '  lint) exit "${LINT_CODE:-0}" ;;\n'
+            '  "setup dev") echo "set up ${PANA_VENV:-.venv}" ;;\n'
             "esac",
         )
 
@@ -188,6 +190,8 @@ class TestCi:
         done = run(NEWER=line, NEWER_CODE=str(code))
         assert done.returncode == ends, done.stdout
         assert "on python3.13 in .venv-3.13" in done.stdout
+        # Its environment was made beside the long runs.
+        assert (tmp_path / ".cache/newer-setup.log").read_text() == "set up .venv-3.13\n"
         if line:
             said = done.stdout.splitlines()
             assert said[-3] == f"ci: the tests on Python 3.13 exited with {code}:"
