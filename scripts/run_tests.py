@@ -3,7 +3,8 @@
 
 Without arguments all tests that a change needs run: those of the contracts in a process of their own, since ape can't
 share its chain with workers, and beside it the others under pytest-xdist, a file at a time. Three workers keep two
-cores busy, because tests of whole networks wait for processes most of the time. Files come in the order of
+cores busy, and in the long runs five do, where tests of whole networks wait for blocks, processes and browsers for more
+than half of their time. Files come in the order of
 tests/collecting.py, which begins with the longest: by itself xdist begins with those of the most tests, so that a file
 with one test of minutes would be the last, and two workers would wait for it.
 Where ape doesn't run, which is from Python 3.13 on, the tests of contracts are left out, and it says so: everything
@@ -28,8 +29,10 @@ CONTRACTS: Final = ["tests/contracts"]
 # Without ape's plugin, which would look for a chain before each test.
 OTHERS: Final = [
     *("tests", "--ignore=tests/contracts", "-p", "no:ape_test"),
-    *("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder"),
+    *("--dist=loadfile", "--no-loadscope-reorder"),
 ]
+QUICK_WORKERS: Final = "--numprocesses=3"
+DEEP_WORKERS: Final = "--numprocesses=5"
 
 WITHOUT_APE: Final = (
     "ape has no packages for Python {}.{}: the tests of tests/contracts are left out, and run on Python 3.11 and 3.12. "
@@ -50,23 +53,25 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
-def run_all(*more: str) -> int:
+def run_all(workers: str, *more: str) -> int:
     """Run both halves side by side, print one after the other, and return the first code that isn't 0.
 
     Where ape isn't installed the half of the contracts is left out, with a sentence.
 
     Args:
+        workers: argument of pytest for the others.
         more: arguments of pytest for either half.
     """
+    others_command = pytest(*OTHERS, workers, *more)
     if find_spec("ape") is None:
         print(WITHOUT_APE.format(*sys.version_info), flush=True)
-        return subprocess.run(pytest(*OTHERS, *more), cwd=ROOT, env=environment(), check=False).returncode
+        return subprocess.run(others_command, cwd=ROOT, env=environment(), check=False).returncode
     with tempfile.TemporaryFile() as output:
         contracts = subprocess.Popen(
             pytest(*CONTRACTS, *more), cwd=ROOT, env=environment(), stdout=output, stderr=subprocess.STDOUT
         )
         try:
-            others = subprocess.run(pytest(*OTHERS, *more), cwd=ROOT, env=environment(), check=False).returncode
+            others = subprocess.run(others_command, cwd=ROOT, env=environment(), check=False).returncode
             code = contracts.wait()
         except BaseException:
             contracts.terminate()
@@ -81,11 +86,11 @@ def run_all(*more: str) -> int:
 def main(arguments: list[str]) -> int:
     """Run what the arguments name; return pytest's code, which is 5 when no test ran."""
     if not arguments:
-        return run_all()
+        return run_all(QUICK_WORKERS)
     more = [argument for argument in arguments if argument != "--deep"]
     deep = ["-m", "deep"] if len(more) < len(arguments) else []
     if deep and not more:
-        return run_all(*deep)
+        return run_all(DEEP_WORKERS, *deep)
     return subprocess.run(pytest(*deep, *more), cwd=ROOT, env=environment(), check=False).returncode
 
 

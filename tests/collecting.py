@@ -23,10 +23,11 @@ from _pytest.assertion import rewrite
 
 TESTS: Final = Path(__file__).resolve().parent
 LONGEST: Final = (
-    *("integration/test_benchmarks.py", "cli/test_mutants.py", "integration/test_blocks.py", "hostile/test_world.py"),
-    *("integration/test_nodes.py", "integration/test_network.py", "portal/chromium", "cli/test_wheel.py"),
-    *("integration/test_consent_benchmark.py", "integration/test_linkability.py", "integration/test_trip.py"),
-    *("integration/test_revocation.py", "faults/test_uploads.py", "integration", "docs", "faults"),
+    *("integration/test_benchmarks.py", "integration/test_flood_benchmark.py", "integration/test_blocks.py"),
+    *("faults/test_uploads.py", "integration/test_data.py", "integration/test_nodes.py", "cli/test_mutants.py"),
+    *("hostile/test_world.py", "integration/test_network.py", "integration/test_consent_benchmark.py"),
+    *("integration/test_linkability.py", "portal/chromium", "cli/test_wheel.py", "integration/test_trip.py"),
+    *("integration/test_revocation.py", "integration", "docs", "faults"),
 )
 """Files and folders of tests, from the longest on; the others come after them as they are named."""
 

@@ -8,6 +8,7 @@ import pytest
 
 from scripts.check_clocks import asserted_times, main
 
+pytestmark = pytest.mark.checkout
 HEAD = "import time\nfrom time import perf_counter as clock\ndef test(done):\n"
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from scripts.demo_page import page
 
+pytestmark = pytest.mark.checkout
 HEX = "0x52908400098527886E0F7030069857D2E4169EE7"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WIDTHS = (320, 360, 1280)

@@ -15,6 +15,7 @@ import pytest
 from scripts import run_tests, sum_tests
 from tests import skips
 
+pytestmark = pytest.mark.checkout
 ROOT = Path(__file__).resolve().parents[2]
 PASSED, FAILED = "3 passed, 1 skipped in 2.50s", "1 failed, 2 passed in 1.00s"
 
@@ -72,6 +73,8 @@ class TestRunTests:
         plain = ["-p", "no:cacheprovider", f"--rootdir={tmp_path}", "-c", "/dev/null"]
         monkeypatch.setattr(run_tests, "CONTRACTS", [*plain, str(tmp_path / "test_contracts.py")])
         monkeypatch.setattr(run_tests, "OTHERS", [*plain, str(tmp_path / "test_others.py")])
+        # And there are no workers to start.
+        monkeypatch.setattr(run_tests, "QUICK_WORKERS", "--quiet")
         monkeypatch.setattr(run_tests, "find_spec", lambda name: name)
 
         assert run_tests.main([]) == code
@@ -82,7 +85,7 @@ class TestRunTests:
     ) -> None:
         monkeypatch.setattr(run_tests, "find_spec", lambda name: None)
         assert run_tests.main(["--deep"]) == 0
-        assert commands == [[*run_tests.OTHERS, "-m", "deep"]]
+        assert commands == [[*run_tests.OTHERS, "--numprocesses=5", "-m", "deep"]]
         version = f"{sys.version_info[0]}.{sys.version_info[1]}"
         assert (
             f"ape has no packages for Python {version}: the tests of tests/contracts are left out"
@@ -138,6 +141,7 @@ class TestCi:
             '  test) echo "$QUICK"; echo "$QUICK"; exit "${QUICK_CODE:-0}" ;;\n'
             '  "test tests/unit"*) echo "on $PANA_PYTHON in $PANA_VENV"; echo "$NEWER"; exit "${NEWER_CODE:-0}" ;;\n'
             '  lint) exit "${LINT_CODE:-0}" ;;\n'
+            '  "setup dev") echo "set up ${PANA_VENV:-.venv}" ;;\n'
             "esac",
         )
 
@@ -186,6 +190,8 @@ class TestCi:
         done = run(NEWER=line, NEWER_CODE=str(code))
         assert done.returncode == ends, done.stdout
         assert "on python3.13 in .venv-3.13" in done.stdout
+        # Its environment was made beside the long runs.
+        assert (tmp_path / ".cache/newer-setup.log").read_text() == "set up .venv-3.13\n"
         if line:
             said = done.stdout.splitlines()
             assert said[-3] == f"ci: the tests on Python 3.13 exited with {code}:"

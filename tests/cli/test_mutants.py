@@ -15,6 +15,7 @@ import pytest
 from scripts import judge_mutants, mutate_python
 from scripts.mutate_python import GOAL, KILLED, SURVIVED, TIMED_OUT, Mutant, Result, mutants_of
 
+pytestmark = pytest.mark.checkout
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = b'''"""What it is for."""
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import pytest
 import panachain
 from scripts.check_secret_scalars import CURVE, faults
 
+pytestmark = pytest.mark.checkout
 PACKAGE = Path(panachain.__file__).parent
 SCHEME = "crypto/umbral/scheme.py"
 

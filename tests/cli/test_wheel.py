@@ -110,7 +110,7 @@ class Installed:
             env=inherited | variables,
             capture_output=True,
             text=True,
-            timeout=280,
+            timeout=600,
             check=False,
         )
         assert done.returncode == 0, done.stderr[-2000:]
@@ -199,7 +199,9 @@ class Installed:
             panachain("network", "check", "own.json")
 
 
+# Its first test installs everything, on a machine that runs other tests beside it.
 @pytest.mark.deep
+@pytest.mark.timeout(900)
 class TestInstalled(Installed):
     @pytest.fixture(scope="class")
     def python(self) -> str:
@@ -207,6 +209,7 @@ class TestInstalled(Installed):
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(900)
 class TestOnTheOtherPython(Installed):
     """With the newest other Python of those that the package is for, as far as this machine has one."""
 

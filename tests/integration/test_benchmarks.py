@@ -13,13 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from panachain.chain import anvil
-from panachain.errors import ConfigurationError
+from tests.integration.bench_runs import FOLDER, bench, check_rows, finished, has_anvil
 
 pytestmark = pytest.mark.timeout(700)
-LONGEST = 600
-"""Seconds for one program, on a machine that runs other tests beside it."""
-FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 ROWS = {
     "gas": ["store_1000", "grant_signed", "revoke_signed"],
     "recovery": ["restore: 40 records", "  left out", "rotate: 40 headers", "  contents that have another CID"],
@@ -45,41 +41,7 @@ ROWS = {
         ),
         *("steps  ", "lookup  ", "follow  ", "reorganisations cases 3, equal 3", "receipts  ", "gas  "),
     ],
-    "floods": ["no attack", "deposits of 512 lanes", "1,000 capsules", "refusals", "bodies that never come", "all of"],
 }
-
-
-def bench(name: str, *arguments: str, **variables: str) -> str:
-    command = [sys.executable, str(FOLDER / f"{name}.py"), *arguments]
-    return finished(command, **variables)
-
-
-def finished(command: list[str], **variables: str) -> str:
-    """Run a program that must succeed, and return what it printed; one that takes too long ends what it started."""
-    environment = os.environ | variables
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as running:
-        try:
-            printed, told = running.communicate(timeout=LONGEST)
-        except BaseException:
-            running.send_signal(signal.SIGINT)
-            try:
-                running.wait(30)
-            except subprocess.TimeoutExpired:
-                os.killpg(running.pid, signal.SIGKILL)
-            raise
-    assert running.returncode == 0, told[-2000:]
-    assert "Traceback" not in told
-    return printed
-
-
-def has_anvil() -> bool:
-    try:
-        anvil.find_anvil()
-    except ConfigurationError:
-        return False
-    return True
 
 
 @pytest.mark.parametrize(
@@ -95,18 +57,18 @@ def has_anvil() -> bool:
 def test_the_quick_way_prints_every_row(name: str) -> None:
     if not has_anvil():
         pytest.skip("there is no anvil on this machine")
-    check_rows(name, bench(name, "--quick"))
+    check_rows(ROWS[name], bench(name, "--quick"))
 
 
 @pytest.mark.deep
 def test_stores_are_measured_with_or_without_kubo() -> None:
-    check_rows("stores", bench("stores", "--quick"))
+    check_rows(ROWS["stores"], bench("stores", "--quick"))
 
 
 @pytest.mark.deep
 def test_what_is_sensitive_is_measured_with_or_without_the_shared_files() -> None:
     printed = bench("sensitivity", "--quick")
-    check_rows("sensitivity", printed)
+    check_rows(ROWS["sensitivity"], printed)
     closed = next(line for line in printed.splitlines() if line.startswith("unlabelled_bundles"))
     assert "percent 100.0, too_many 0" in closed
 
@@ -138,24 +100,6 @@ def test_what_grows_is_one_object_for_programs() -> None:
     assert [found["lookup"][lane]["records"] for lane in ("few", "many")] == [1, 1]
     assert found["reorganisations"] == {"cases": 3, "equal": 3, "deepest": 64}
     assert found["receipts"]["receipts"] == 200
-
-
-@pytest.mark.deep
-def test_honest_people_are_served_in_every_flood() -> None:
-    printed = bench("floods", "--quick", "--whole", "0")
-    check_rows("floods", printed)
-    assert "none of" not in printed
-
-
-@pytest.mark.deep
-def test_whole_grants_are_measured_where_there_is_a_chain() -> None:
-    if not has_anvil():
-        pytest.skip("there is no anvil on this machine")
-    printed = bench("floods", "--quick", "--only", "nobody", "all", "late", "--places", "shared")
-    before, _, whole = printed.partition("whole grant, shared")
-    assert "no attack" in before
-    for row in ("no attack", "all of them at three proxies", "all of them at two proxies, the third answers"):
-        assert any(one.startswith(row) and "(worst " in one for one in whole.splitlines()), row
 
 
 def chains_below(folder: Path) -> list[int]:
@@ -197,11 +141,6 @@ def test_a_benchmark_that_is_told_to_end_leaves_no_chain_behind(tmp_path: Path, 
     assert not left
 
 
-def check_rows(name: str, printed: str) -> None:
-    for row in ROWS[name]:
-        assert any(line.startswith(row) for line in printed.splitlines()), row
-
-
 LACKING = """
 import runpy, sys
 from panachain.chain import anvil
@@ -241,7 +180,7 @@ class TestStorage:
             (tmp_path / name).write_text("#!/bin/sh\nexit 1\n")
             (tmp_path / name).chmod(0o755)
         printed = bench("storage", "--quick", PATH=str(tmp_path), PANA_BENCH_PEERS=str(tmp_path / "peers"))
-        check_rows("storage", printed)
+        check_rows(ROWS["storage"], printed)
         # Of files on the disk, and in memory where there is room.
         assert printed.count("age isn't here") + printed.count("no room in") == 3
 

@@ -246,6 +246,7 @@ def makes_files_openly(path: Path) -> set[str]:
     return found
 
 
+@pytest.mark.checkout
 def test_nobody_else_makes_files_or_folders() -> None:
     modules = (path for path in PACKAGE.rglob("*.py") if path.name != "private_files.py")
     open_ones = {path.relative_to(PACKAGE).as_posix(): found for path in modules if (found := makes_files_openly(path))}

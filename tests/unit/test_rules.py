@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.checkout
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / "docs" / "security" / "rules.md").read_text()
 NAMED = re.findall(r"^- `([^`]+)`", DOCUMENT, re.MULTILINE)

@@ -159,6 +159,7 @@ class TestQuestions:
         assert rpc.asked == [("eth_getProof", ["0x1", ["0x" + "00" * 32], "0x5"])]
 
 
+@pytest.mark.checkout
 def test_nothing_outside_chain_names_a_method_of_a_node() -> None:
     # The gate's rules say which methods may pass, and the benchmarks' nodes answer some: none of them calls one.
     # The benchmark of following fills a chain of Anvil's with events that no program of ours would make.

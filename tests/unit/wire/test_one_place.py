@@ -6,8 +6,11 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import panachain
 
+pytestmark = pytest.mark.checkout
 PACKAGE = Path(panachain.__file__).parent
 CLIENTS = {"urllib.request", "urllib3", "requests", "aiohttp", "http.client", "ftplib", "websockets", "xmlrpc.client"}
 """Modules that open connections. httpx itself import-linter keeps to http_client.py."""
