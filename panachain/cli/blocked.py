@@ -30,11 +30,27 @@ def show_left_out(app: App, listing: object) -> None:
     if app.output.as_json:
         app.output.many(left_out, empty="")
         return
-    told = left_out if app.output.long else left_out[:_TOLD]
+    lacking = [one for one in left_out if not one.since]
+    told = lacking if app.output.long else lacking[:_TOLD]
     for one in told:
         app.output.warn(str(one))
-    if rest := len(left_out) - len(told):
+    if rest := len(lacking) - len(told):
         app.output.warn(f"and {rest} more are left out; --long names them all")
+    if moved := [one for one in left_out if one.since]:
+        app.output.say(_moved(moved))
+
+
+def _moved(found: Sequence[LeftOut]) -> str:
+    """Say once of which records earlier openings can't be told any more, and since when they are."""
+    if len(found) == 1:
+        those, place, they = f"Record {words.short(found[0].item)} was", "the place where it was before is", "it"
+    else:
+        those, place, they = f"{len(found)} of the records were", "the places where these were before are", "these"
+    return (
+        f"{those} moved to other lanes, and {place} deleted: all openings from"
+        f" {words.when(max(one.since for one in found))} on are told here. Who opened {they} earlier stands in the"
+        " whole log, which doesn't say which records an opening was of: panachain log."
+    )
 
 
 def things(left_out: Sequence[LeftOut]) -> str:

@@ -468,7 +468,8 @@ def access(record: str) -> None:
     """Show who can read record ID, by which policy and until when, and who did.
 
     Whoever opened the part that it lies in could read it. What somebody opened before, they keep. Ends with 3 if a
-    grant can't be read, a proxy told nothing, or the record was moved and earlier openings can't be found.
+    grant can't be read or a proxy told nothing. Of a record that was moved and whose earlier place is deleted, openings
+    are told from that time on, and it is said which that is.
     """
     app = current()
     app.command = "records access"
@@ -476,13 +477,13 @@ def access(record: str) -> None:
         with app.output.progress("log") as progress:
             found = patient.auditing.access(record, progress=progress)
         _show_access(app, found)
-    if found.left_out:
+    if found.unasked:
         from panachain.cli.blocked import things
 
-        unread = sum(one.kind == "policy" for one in found.left_out)
+        unread = sum(one.kind == "policy" for one in found.unasked)
         grants = f"{words.count(unread, 'grant')} can't be read, and may be to anybody; " if unread else ""
         raise PartlyDoneError(
-            f"this isn't the whole answer: {grants}{things(found.left_out)} couldn't be read or asked",
+            f"this isn't the whole answer: {grants}{things(found.unasked)} couldn't be read or asked",
             hint="the same command again, when proxies and stores answer; panachain doctor shows which don't",
         )
 
@@ -496,7 +497,8 @@ def _show_access(app: App, found: RecordAccess) -> None:
         return
     # Before the lists: nobody takes one for whole that isn't.
     show_left_out(app, found)
-    whole = "" if not found.left_out else ", as far as could be read and asked"
+    whole = "" if not found.unasked else ", as far as could be read and asked"
+    ever = whole if found.unasked or not found.left_out else " since it was moved"
     app.output.heading("Who can read it")
     app.output.many(
         found.policies,
@@ -505,7 +507,7 @@ def _show_access(app: App, found: RecordAccess) -> None:
         titles={"grantee": "who"},
     )
     app.output.heading("Who opened what it lies in")
-    show_readings(app.output, found.readings, empty=f"Nobody has{whole}.", without=("what",))
+    show_readings(app.output, found.readings, empty=f"Nobody has{ever}.", without=("what",))
 
 
 records.add_command(list_)

@@ -589,7 +589,9 @@ def log(
         chosen = app.policy(patient, policy) if policy else None
         with app.output.progress("log") as progress:
             entries = patient.receipts(chosen, records=records, progress=progress)
-        whole = ", as far as could be read and asked" if entries.left_out or any(one.reason for one in entries) else ""
+        lacks = any(not one.since for one in entries.left_out) or any(one.reason for one in entries)
+        moved = " since it was moved" if entries.left_out else ""
+        whole = ", as far as could be read and asked" if lacks else moved
         nobody = f"Nobody has opened what that lies in{whole}." if records else f"Nobody has read anything{whole}."
         # Before the lines: nobody takes a log for whole that isn't.
         for entry in {(entry.proxy, entry.kind): entry for entry in entries if entry.reason}.values():

@@ -124,9 +124,9 @@ def _trace_record(app: App, plaintext: bytes) -> None:
         show_left_out(app, lacking)
     for sentence in _verdict(suspects):
         app.output.say(sentence)
-    if not suspects.is_whole:
+    if suspects.unasked:
         raise PartlyDoneError(
-            f"this isn't the whole answer: {things(suspects.left_out)} couldn't be read or asked, and whoever opened"
+            f"this isn't the whole answer: {things(suspects.unasked)} couldn't be read or asked, and whoever opened"
             " it there isn't named",
             hint="the same command again, when proxies and stores answer; panachain doctor shows which don't",
         )

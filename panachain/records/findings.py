@@ -18,6 +18,7 @@ from panachain.errors import (
     Omission,
     PanaChainError,
     TooLargeError,
+    alone,
 )
 
 UNREADABLE: Final = (IntegrityError, BlockNotFoundError, BlockOutOfReachError)
@@ -54,6 +55,8 @@ class Findings:
             self.left_out(hospital, what, exc)
 
     def _add(self, where: list[Omission], found: Omission) -> None:
+        # A hospital may have thousands of broken ones: the frames that an error came through hold what was read.
+        alone(found.error)
         if str(found) not in self._said:
             self._said.add(str(found))
             where.append(found)

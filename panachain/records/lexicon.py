@@ -8,6 +8,7 @@ hospital shows makes a difference to its own records only. Pure. Follows docs/sp
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
@@ -31,8 +32,11 @@ MOST_FORMS: Final = 500
 """Forms of one word at one hospital: no language has so many, but stemmers shorten made-up words to one without end."""
 ENOUGH: Final = 4
 """Different words of a language's commonest ones that show that something is written in it."""
-_WORD_MEMORY: Final = 120
-"""Bytes of one word, and of its place among the forms of one language."""
+_PLACE_MEMORY: Final = 128
+"""Bytes of one word's place in a set, beside its letters: of sets that have just grown."""
+_FORM_MEMORY: Final = 320
+"""Bytes of one word's place among the forms of one language, beside what it is shortened to: in a dictionary that has
+just grown, with a list of its own."""
 
 _ENGLISH: Final = "en"
 _SCRIPTS: Final = (
@@ -97,6 +101,8 @@ class Lexicon:
         """Begin with no word."""
         self._named: frozenset[str] = frozenset()
         self._words: set[str] = set()
+        self._latin = self._others = 0
+        self._latin_size = self._others_size = 0
         self._said: dict[str, int] = defaultdict(int)
         self._forms: dict[str, dict[str, list[str]]] = {}
         self._found: dict[str, list[str]] = {}
@@ -125,6 +131,12 @@ class Lexicon:
                 if len(self._words) + len(new) > MOST_WORDS:
                     raise IntegrityError(f"a hospital's lists have more than {MOST_WORDS:,} different words")
         self._words |= new
+        for word in new:
+            # Python takes up to four bytes for each letter, by the script of the word.
+            if ord(word[0]) <= _LATIN:
+                self._latin, self._latin_size = self._latin + 1, self._latin_size + sys.getsizeof(word)
+            else:
+                self._others, self._others_size = self._others + 1, self._others_size + sys.getsizeof(word)
         for language, count in words.languages().items():
             # What is no language of ours makes no difference, and takes no room.
             if language in LANGUAGES:
@@ -135,8 +147,14 @@ class Lexicon:
 
     @property
     def memory(self) -> int:
-        """Bytes that it takes once words were looked for in it, about."""
-        return _WORD_MEMORY * len(self._words) * (1 + max(len(self._forms), len(self.languages)))
+        """Bytes that it takes at most once words were looked for in it."""
+        words = _PLACE_MEMORY * len(self._words) + self._latin_size + self._others_size
+        # What a word is shortened to is hardly ever longer than the word.
+        latin = (_FORM_MEMORY * self._latin + self._latin_size) * max(
+            sum(algorithm in _ALGORITHMS for algorithm in self._forms), len(self.languages)
+        )
+        # Of other scripts each has one stemmer at most.
+        return words + latin + _FORM_MEMORY * self._others + self._others_size
 
     @property
     def languages(self) -> tuple[str, ...]:

@@ -235,6 +235,25 @@ def locate_all(
     return [[one for one in opened if one.info.header_cid not in gone] for opened in found]
 
 
+def stored_last(heads: HospitalHeads, manifests: Sequence[Manifest | None], lane: Lane, record: CID) -> int | None:
+    """Return the sequence of the storage transaction by which a header of a lane was there at the latest, or None.
+
+    Of a manifest that stands for several transactions only its own is known: an earlier one may have been it.
+
+    Args:
+        heads: the hospital.
+        manifests: from `open_manifests`.
+        lane: in which the header is.
+        record: the header.
+    """
+    for manifest in filter(None, manifests):
+        walk = _Walk(heads, lane)
+        walk.follow(manifest, frozenset())
+        if record in walk.rows:
+            return manifest.sequence
+    return None
+
+
 def remaining(
     store: BlobStore, heads: HospitalHeads, manifests: Sequence[Manifest | None], lanes: Sequence[Lane]
 ) -> list[CID]:

@@ -7,6 +7,7 @@ isn't asked here. Pure: fetches nothing. Follows docs/spec/search.md (What is lo
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -41,13 +42,46 @@ class Phrase:
 
     words: tuple[str, ...]
 
-    def find(self, words: WordList, lexicon: Lexicon) -> Entries:
+    def find(self, words: WordList, lexicon: Lexicon, work: Work) -> Entries:
         """Return the entries that have it."""
-        found = _anywhere(words, lexicon.forms(self.words[0]))
+        found = _anywhere(words, lexicon.forms(self.words[0]), work)
         # One word after the other: what is held is never more than what two of them have.
         for one in self.words[1:]:
-            found = _behind(found, _anywhere(words, lexicon.forms(one))) if found else {}
+            found = _behind(found, _anywhere(words, lexicon.forms(one), work)) if found else {}
         return _entries(found)
+
+
+class Work:
+    """What a search may still do, in steps: a word that is looked up in a list, or a place or a number that is read."""
+
+    def __init__(self, most: int) -> None:
+        """Begin with nothing done.
+
+        Args:
+            most: steps.
+        """
+        self.most = most
+        self.done = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all of it is done."""
+        return self.done > self.most
+
+    def spend(self, steps: int) -> None:
+        """Count steps.
+
+        Raises:
+            TooLargeError: these were too many.
+        """
+        self.done += steps
+        if self.is_over:
+            raise TooLargeError(
+                f"the search takes more than {self.most:,} steps there; what was found before counts",
+                size=self.done,
+                limit=self.most,
+                hint="rarer words, or more of them, take fewer steps",
+            )
 
 
 @dataclass(frozen=True)
@@ -56,20 +90,24 @@ class Beginning:
 
     prefix: str
 
-    def find(self, words: WordList, lexicon: Lexicon) -> Entries:
+    def find(self, words: WordList, lexicon: Lexicon, work: Work) -> Entries:
         """Return the entries that have such a word, or another form of one.
 
         Raises:
             TooLargeError: too many words begin like this, or are forms of these.
         """
         beginning = words.beginning(self.prefix)
+        work.spend(len(beginning))
         self._check(len(beginning))
         forms = lexicon.all_forms(beginning, MOST_BEGINNINGS)
         # Again: few words may have many forms.
         self._check(len(forms))
         found: Entries = {}
+        work.spend(len(forms))
         for one in sorted(words.among(forms)):
-            found |= _entries(words.places(one))
+            places = words.places(one)
+            work.spend(_count(places))
+            found |= _entries(places)
         return found
 
     def _check(self, count: int) -> None:
@@ -92,7 +130,7 @@ class Compared:
     unit: str
     """Normalised; empty for any."""
 
-    def find(self, words: WordList, lexicon: Lexicon) -> Entries:
+    def find(self, words: WordList, lexicon: Lexicon, work: Work) -> Entries:
         """Return the entries that have such a number.
 
         Raises:
@@ -100,11 +138,14 @@ class Compared:
         """
         codes: set[str] | None = None
         for one in self.words:
-            called = {code for form in words.among(lexicon.forms(one)) for code in words.called(form)}
+            forms = lexicon.forms(one)
+            called = {code for form in words.among(forms) for code in words.called(form)}
+            work.spend(len(forms) + len(called))
             codes = called if codes is None else codes & called
         found: Entries = {}
         for code in sorted(codes or ()):
             for number, values in words.values(code).items():
+                work.spend(len(values))
                 for value in values:
                     if self._fits(value):
                         found.setdefault((number, value.place), []).append(value)
@@ -172,23 +213,25 @@ class Query:
             for word in () if isinstance(clause, Beginning) else clause.words:
                 lexicon.forms(word)
 
-    def find(self, words: WordList, lexicon: Lexicon | None = None) -> Entries:
+    def find(self, words: WordList, lexicon: Lexicon | None = None, work: Work | None = None) -> Entries:
         """Return the entries of an envelope that have all of it, whether or not they count.
 
         Args:
             words: the envelope's list.
             lexicon: which words are forms of one another; None takes what this list alone shows.
+            work: what may be done for it; None for any.
 
         Raises:
             IntegrityError: the list isn't what it must be.
-            TooLargeError: too many words begin as it says, or are forms of one word.
+            TooLargeError: too many words begin as it says, or are forms of one word; or it is too much work.
         """
+        work = work or Work(sys.maxsize)
         if lexicon is None:
             lexicon = Lexicon()
             lexicon.add(words)
         found: Entries | None = None
         for clause in self.clauses:
-            here = clause.find(words, lexicon)
+            here = clause.find(words, lexicon, work)
             if found is not None:
                 here = {key: values + here[key] for key, values in found.items() if key in here}
             found = here
@@ -219,11 +262,14 @@ def _clause(word: str) -> Clause:
     return Phrase(found)
 
 
-def _anywhere(words: WordList, forms: Sequence[str]) -> Places:
+def _anywhere(words: WordList, forms: Sequence[str], work: Work) -> Places:
     """Return where any of some words is."""
     found: Places = {}
+    work.spend(len(forms))
     for form in words.among(forms):
-        for index, entries in words.places(form).items():
+        places = words.places(form)
+        work.spend(_count(places))
+        for index, entries in places.items():
             mine = found.setdefault(index, {})
             for place, positions in entries.items():
                 mine.setdefault(place, []).extend(positions)
@@ -241,6 +287,10 @@ def _behind(first: Places, second: Places) -> Places:
             if here := {at + 1 for at in positions}.intersection(others.get(place, ())):
                 found.setdefault(index, {})[place] = list(here)
     return found
+
+
+def _count(places: Places) -> int:
+    return sum(len(positions) for entries in places.values() for positions in entries.values())
 
 
 def _entries(places: Places) -> Entries:

@@ -205,6 +205,10 @@ class Source:
         profile = None if self._matcher is None else self._matcher.profile
         return Reading(self.path.name, self._content, self._category, profile)
 
+    def without_bytes(self) -> Source:
+        """Return what names the source, without anything that was read of it: to tell of it later."""
+        return replace(self, _content=None, ahead=None, error=None)
+
     @property
     def on_disk(self) -> int:
         """Bytes of the files that were named which are this source."""

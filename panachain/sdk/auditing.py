@@ -62,6 +62,11 @@ class RecordAccess:
     """What the answer lacks: policies in force that can't be read, which may be to anybody; proxies that told nothing
     or what can't be believed; and the record itself, if earlier openings can't be found."""
 
+    @property
+    def unasked(self) -> tuple[LeftOut, ...]:
+        """What of `left_out` may still be told by who asks again: a record's openings before it moved never are."""
+        return tuple(one for one in self.left_out if not one.since)
+
     def to_json(self) -> dict[str, object]:
         """Return it as JSON, schema `panachain/record-access/1`."""
         return {
@@ -129,6 +134,11 @@ class Suspects:
     def is_whole(self) -> bool:
         """Whether everything was read and asked that could name somebody."""
         return not self.left_out
+
+    @property
+    def unasked(self) -> tuple[LeftOut, ...]:
+        """What of `left_out` may still name somebody for who asks again; see `RecordAccess.unasked`."""
+        return tuple(one for one in self.left_out if not one.since)
 
 
 class Audited(Protocol):

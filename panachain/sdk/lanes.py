@@ -28,7 +28,7 @@ from panachain.model.transactions import PairingEvent
 from panachain.records import rewrap
 from panachain.records.findings import LEFT_OUT, Findings, Strict
 from panachain.records.header import SLOTS, Header, seal_envelope, wrap_at
-from panachain.records.locate import HospitalHeads, Named, Sought, locate_all, open_manifests, remaining
+from panachain.records.locate import HospitalHeads, Named, Sought, locate_all, open_manifests, remaining, stored_last
 from panachain.records.pairing import FIRST, Pairing, hospital_lane, make_pairing, open_pairing, seal_pairing
 from panachain.records.statements import Statement
 from panachain.sdk.kept_headers import KeptHeaders
@@ -452,7 +452,8 @@ class OwnLanes:
         """Return the capsules of the envelopes that some records lie in: of all lanes, withdrawn records too.
 
         Those of the envelopes that a record lay in before it was moved to other lanes count, as far as the store has
-        them still; `left_out` names the records of which it lost one.
+        them still; `left_out` names the records of which one is gone, and where that stays so, since when all are
+        known.
 
         Args:
             record_ids: CIDs of headers.
@@ -463,28 +464,52 @@ class OwnLanes:
         """
         wanted, findings = set(record_ids), Findings()
         envelopes: dict[str, None] = {}
-        earlier: dict[str, set[str | None]] = {}
+        moved: list[_Moved] = []
         for own in self.headers(findings):
             # What stands for them is among the headers: these are left only until their hospital deleted them.
-            old = {one.info.header_cid: one.info.envelope_cid for lane in own.named.lanes for one in lane.opened}
+            old = {one.info.header_cid: one for lane in own.named.lanes for one in lane.opened}
             for found in own.headers:
                 if found.info.header_cid in wanted:
                     wanted.discard(found.info.header_cid)
                     envelopes[found.info.envelope_cid] = None
-                    earlier[found.info.header_cid] = {old.get(str(cid)) for cid in found.replaces}
+                    moved.append(_Moved(own, found, [old.get(str(cid)) for cid in found.replaces]))
         if wanted:
             raise no_record(min(wanted), findings)
         blocks = {cid: self._network.store.get_block(CID.parse(cid)) for cid in envelopes}
         left_out = []
-        for record, before in earlier.items():
-            for cid in before:
-                if cid is not None and cid not in blocks:
-                    with suppress(BlockNotFoundError):
-                        blocks[cid] = self._network.store.get_block(CID.parse(cid))
-            if not before <= blocks.keys():
-                left_out.append(LeftOut("record", record, _MOVED))
+        for one in moved:
+            for cid in {before.info.envelope_cid for before in one.before if before is not None} - blocks.keys():
+                with suppress(BlockNotFoundError):
+                    blocks[cid] = self._network.store.get_block(CID.parse(cid))
+            known = [before for before in one.before if before and before.info.envelope_cid in blocks]
+            if len(known) < len(one.before):
+                # A header that is there may get its envelope back, and what couldn't be read may be one.
+                stays = one.before.count(None) == len(one.before) - len(known) and not findings.omissions
+                since = self._moved_at(one, [*known, one.record]) if stays else 0
+                left_out.append(LeftOut("record", one.record.info.header_cid, _MOVED, since=since))
         capsules = [umbral.capsule_of(wrap_at(block, place)) for block in blocks.values() for place in range(SLOTS)]
         return Listing(capsules, left_out)
+
+    def _moved_at(self, one: _Moved, known: Sequence[Header]) -> int:
+        """Return the time from which on all openings of a record that moved can be told, Unix seconds.
+
+        Args:
+            one: the record.
+            known: its headers whose envelopes are known.
+        """
+        heads = one.own.heads
+        manifests = open_manifests(self._network.store, heads, Findings())
+        stored = []
+        for header in known:
+            cid = CID.parse(header.info.header_cid)
+            lane = next((rows.lane for rows in one.own.named.lanes if cid in rows.named), None)
+            sequence = None if lane is None else stored_last(heads, manifests, lane, cid)
+            if sequence is not None:
+                stored.append(sequence)
+        if not stored:
+            return 0
+        event = self._network.stored_by(heads.hospital)[min(stored) - 1]
+        return self._network.mainchain.source.block(event.block).time
 
     def records_by_capsule(self, findings: Findings) -> dict[bytes, tuple[str, ...]]:
         """Return which records lie in the envelope of each capsule of all lanes: CIDs of headers, withdrawn ones too.
@@ -546,6 +571,16 @@ class OwnLanes:
             keys |= unmasked(mine, messages, pepper, findings)
             headers += mine
         return OwnHeaders(heads, tuple(headers), keys, findings, named)
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """A record whose openings are sought, with what it was before it moved."""
+
+    own: OwnHeaders
+    record: Header
+    before: list[Header | None]
+    """The headers that it stands for; None for one that is gone."""
 
 
 _MOVED: Final = "it was moved to other lanes, and who opened it before can't be told by its name any more"

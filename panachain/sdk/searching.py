@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from panachain.errors import IntegrityError, PanaChainError, UsageError
+from panachain.errors import IntegrityError, PanaChainError, TooLargeError, UsageError
 from panachain.ipld.cid import CID, DAG_CBOR
 from panachain.model.actors import Address
 from panachain.model.records import STATEMENT
@@ -26,7 +26,7 @@ from panachain.records.header import Header
 from panachain.records.lexicon import Lexicon, tags_of
 from panachain.records.locate import HospitalHeads
 from panachain.records.record_words import Value
-from panachain.records.search import Query
+from panachain.records.search import Query, Work
 from panachain.records.word_list import WordList
 from panachain.sdk.opening import Checked, Opening
 from panachain.sdk.results.searches import FoundRecord, SearchProof, SearchResult
@@ -39,6 +39,10 @@ _MOST_VALUES: Final = 20
 """Numbers that are named of a record."""
 MOST_OF_HOSPITAL: Final = 256 << 20
 """Bytes that the lists of one hospital may take in one search; what it has more is left out, and named."""
+MOST_OF_SEARCH: Final = 1 << 30
+"""Bytes that the lists of all hospitals may take together in one search; each has its share, and what others leave."""
+MOST_WORK: Final = 50_000_000
+"""Steps of one search (`records/search.py`); each hospital has its share, and what others leave."""
 _TERM: Final = 16
 """Bytes that a term counts for beside its own: each costs time, however short it is."""
 _LIST: Final = 16 << 10
@@ -64,8 +68,9 @@ class _Envelope:
 class _Budget:
     """What one hospital's lists may cost a search: one that has more than any patient needs stops no other one."""
 
-    def __init__(self) -> None:
-        self._left = MOST_OF_HOSPITAL
+    def __init__(self, most: int) -> None:
+        """Begin with nothing opened; `most` is how many bytes may be."""
+        self._most = self._left = most
         self._passed = 0
         self.refused: list[PanaChainError] = []
         """What no further search would change: the lists are the same for as long as the hospital publishes nothing."""
@@ -96,10 +101,15 @@ class _Budget:
             raise
         return words
 
+    @property
+    def spent(self) -> int:
+        """Bytes that its lists took, or would have taken: never more than it was given."""
+        return min(self._most, self._most - self._left)
+
     def tell(self, hospital: Address, findings: Findings) -> None:
         """Name what was passed over."""
         if self._passed:
-            error = IntegrityError(f"its lists of words take more than {MOST_OF_HOSPITAL:,} bytes, or can't be read")
+            error = IntegrityError(f"its lists of words take more than {self._most:,} bytes, or can't be read")
             self.refused.append(error)
             findings.left_out(hospital, f"words of {self._passed:,} more envelopes", error)
 
@@ -147,15 +157,25 @@ class Searchable:
         hospitals: dict[Address, list[_Envelope]] = defaultdict(list)
         for one in envelopes:
             hospitals[one.hospital].append(one)
-        for hospital, mine in hospitals.items():
+        # Small ones first, and to each its share of what is left: one that costs much takes nothing from the others.
+        ordered = sorted(hospitals.items(), key=lambda item: (sum(one.words.terms for one in item[1]), item[0]))
+        left = MOST_WORK
+        for waiting, (hospital, mine) in zip(range(len(ordered), 0, -1), ordered, strict=True):
+            work = Work(left // waiting)
             # One lexicon for the query: which words are forms of what is looked for is found once, not for each list.
             lexicon = mine[0].lexicon.naming(languages)
             with told.alone(hospital, f"words of {sum(len(one.members) for one in mine)} records"):
                 query.learn(lexicon)
-                for one in mine:
+                for number, one in enumerate(mine, start=1):
                     # A list that says nonsense of one word may be right about others.
                     with told.alone(hospital, f"words of {len(one.members)} records"):
-                        records += self._answering(one, query, lexicon)
+                        records += self._answering(one, query, lexicon, work)
+                    if work.is_over and number < len(mine):
+                        others = sum(len(each.members) for each in mine[number:])
+                        error = TooLargeError("they weren't looked through", size=work.done, limit=work.most)
+                        told.left_out(hospital, f"words of {others:,} more records", error)
+                        break
+            left -= min(work.done, work.most)
         names = {category.value for category in categories}
         chosen = [
             one
@@ -191,47 +211,60 @@ class Searchable:
         envelopes: list[_Envelope] = []
         seen: set[str] = set()
         counts: dict[Address, list[int]] = defaultdict(lambda: [0, 0, 0])
-        budgets: dict[Address, _Budget] = defaultdict(_Budget)
+        budgets: list[tuple[Address, _Budget]] = []
         lexicons: dict[Address, Lexicon] = defaultdict(Lexicon)
         life = self.opening.life
-        for checked in self.found:
-            for cid, members in checked.envelopes.items():
-                new = [one for one in members if one.info.header_cid not in seen and one.info.media_type != STATEMENT]
-                seen |= {one.info.header_cid for one in new}
-                if not new:
-                    continue
-                hospital, listed = new[0].info.hospital, checked.inventories[cid].words
-                with checked.findings.alone(hospital, f"words of envelope {cid}"):
-                    count = counts[hospital]
-                    if listed is None:
-                        # Published before there were lists, or images alone.
-                        mute = len(new)
-                    else:
-                        words = budgets[hospital].open(checked, cid, listed, lexicons[hospital])
-                        if words is None:
-                            continue
-                        mute = sum(one.info.content_index in words.mute for one in new)
-                        there = {
-                            one.info.content_index: one
-                            for one in new
-                            if life.withdrawal(hospital, one.info.content_cid) is None
-                        }
-                        envelopes.append(_Envelope(hospital, words, lexicons[hospital], there))
-                    counts[hospital] = [count[0] + 1, count[1] + len(new), count[2] + mute]
-        for hospital, budget in budgets.items():
+        of: dict[Address, list[Checked]] = defaultdict(list)
+        for one in self.found:
+            for member in one.headers[:1]:
+                of[member.info.hospital].append(one)
+        # As in a search: small ones first, and to each its share.
+        sizes = {hospital: sum(len(one.envelopes) for one in mine) for hospital, mine in of.items()}
+        left = MOST_OF_SEARCH
+        for number, hospital in enumerate(sorted(of, key=lambda one: (sizes[one], one))):
+            budget = _Budget(min(MOST_OF_HOSPITAL, left // (len(of) - number)))
+            for checked in of[hospital]:
+                for cid, members in checked.envelopes.items():
+                    new = [
+                        one for one in members if one.info.header_cid not in seen and one.info.media_type != STATEMENT
+                    ]
+                    seen |= {one.info.header_cid for one in new}
+                    if not new:
+                        continue
+                    listed = checked.inventories[cid].words
+                    with checked.findings.alone(hospital, f"words of envelope {cid}"):
+                        count = counts[hospital]
+                        if listed is None:
+                            # Published before there were lists, or images alone.
+                            mute = len(new)
+                        else:
+                            words = budget.open(checked, cid, listed, lexicons[hospital])
+                            if words is None:
+                                continue
+                            mute = sum(one.info.content_index in words.mute for one in new)
+                            there = {
+                                one.info.content_index: one
+                                for one in new
+                                if life.withdrawal(hospital, one.info.content_cid) is None
+                            }
+                            envelopes.append(_Envelope(hospital, words, lexicons[hospital], there))
+                        counts[hospital] = [count[0] + 1, count[1] + len(new), count[2] + mute]
+            left -= budget.spent
+            budgets.append((hospital, budget))
+        for hospital, budget in budgets:
             budget.tell(hospital, self.opening.findings)
             self._refused.extend(budget.refused)
         return envelopes, tuple(_proof(heads, *counts[heads.hospital]) for heads in self.heads), lexicons
 
-    def _answering(self, envelope: _Envelope, query: Query, lexicon: Lexicon) -> list[FoundRecord]:
+    def _answering(self, envelope: _Envelope, query: Query, lexicon: Lexicon, work: Work) -> list[FoundRecord]:
         """Return the records of an envelope that answer a query.
 
         Raises:
             IntegrityError: its list isn't what it must be.
-            TooLargeError: too many of its words begin as the query says.
+            TooLargeError: too many of its words begin as the query says, or it is too much work.
         """
         entries: dict[int, dict[int, list[Value]]] = defaultdict(dict)
-        for (index, place), values in query.find(envelope.words, lexicon).items():
+        for (index, place), values in query.find(envelope.words, lexicon, work).items():
             if index in envelope.members:
                 entries[index][place] = values
         answering = []
@@ -337,12 +370,17 @@ class KeptSearchables:
             return None
         # Put behind all others: it is what was asked for last.
         self._kept[key] = (before, found)
+        # Searches in other languages made it grow since it was kept.
+        self._trim()
         return found
 
     def keep(self, key: object, found: Searchable) -> None:
         """Keep what can be searched, and let go what was asked for longest ago where it would be too much."""
         self._kept.pop(key, None)
         self._kept[key] = (tuple(found.heads), found)
+        self._trim()
+
+    def _trim(self) -> None:
         sizes = {one: kept.memory for one, (_, kept) in self._kept.items()}
         for one in list(self._kept):
             if sum(sizes.values()) <= self._most:

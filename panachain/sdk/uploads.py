@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from panachain.errors import DiskError, InputError, IntegrityError, Omission
+from panachain.errors import DiskError, InputError, IntegrityError, Omission, alone
 from panachain.model.actors import Address
 from panachain.model.progress import Progress
 from panachain.model.records import PlainRecord, RecordInfo
@@ -125,7 +125,8 @@ class Tally:
         """
         if self.strict:
             raise unpublished(source.path, error)
-        self.unread.append((source, error))
+        # A folder may be full of them: neither keeps its bytes, nor the frames that they went through.
+        self.unread.append((source.without_bytes(), alone(error)))
 
     def check(self) -> None:
         """Check that there is anything to tell.

@@ -165,5 +165,34 @@ def test_what_could_not_be_read_may_be_who_can_read_a_record(run: Run, twin: Twi
     assert [one["kind"] for one in json.loads(line)["left_out"]] == ["policy", "proxy"]
 
 
+MOVED = LeftOut("record", "bafkreione", "it was moved", since=1_750_000_000)
+
+
+def test_a_record_that_moved_is_told_of_once_and_fails_nothing(run: Run, twin: Twin, leaked: Path) -> None:
+    holds(twin)
+    twin.answers["log"] = Listed(Listing([READING], [MOVED]))
+    outcome = run("trace", "--record", str(leaked))
+    assert outcome.code == 0, outcome.err
+    assert said(outcome).count("moved to other lanes") == 1
+    assert "all openings from 15 Jun 2025" in said(outcome)
+    # Nobody is cleared by what can't be told.
+    twin.answers["log"] = Listed(Listing([], [MOVED]))
+    outcome = run("trace", "--record", str(leaked))
+    assert (outcome.code, "If nobody else opened it, it leaked" in said(outcome)) == (0, True)
+    twin.answers["log"] = Listed(Listing([], [MOVED, SILENT]))
+    outcome = run("trace", "--record", str(leaked))
+    assert outcome.code == 3
+    assert "1 proxy couldn't be read or asked" in said(outcome)
+
+    found = RecordAccess("bafkreione", WHO.address, "laboratory", 2025, (), (), (MOVED,))
+    twin.auditing = SimpleNamespace(access=lambda *_, **__: found)  # type: ignore[attr-defined]
+    outcome = run("records", "access", "bafkreione")
+    shown = " ".join((outcome.out + outcome.err).split())
+    assert (outcome.code, "Nobody can." in shown, "Nobody has since it was moved." in shown) == (0, True, True)
+    assert shown.count("moved to other lanes") == 1
+    (line,) = run("records", "access", "bafkreione", "--json").out.splitlines()
+    assert [one["since"] for one in json.loads(line)["left_out"]] == ["2025-06-15T15:06:40Z"]
+
+
 def test_only_a_registrar_suspends(run: Run, leaked: Path) -> None:
     assert run("suspend", WHO.handle, "--yes").code == 2

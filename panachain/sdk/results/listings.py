@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from panachain.sdk.times import iso
+
 Item = TypeVar("Item")
 
 
@@ -34,6 +36,9 @@ class LeftOut:
     """The account that sent it, where that is known: `block` takes it."""
     over: bool = False
     """Whether it is a policy that opens nothing any more: what nobody can read of it changes nothing."""
+    since: int = 0
+    """Of a record that was moved and whose earlier place is gone for good: the time from which on all is told of it,
+    Unix seconds. Asking again brings no more. 0 where it may."""
 
     def __str__(self) -> str:
         """Return it as one line."""
@@ -48,6 +53,7 @@ class LeftOut:
             "item": self.item,
             "sender": self.sender,
             "reason": self.reason,
+            **({"since": iso(self.since)} if self.since else {}),
         }
 
 

@@ -22,6 +22,17 @@ def test_a_failure_of_one_part_is_kept_with_whose_it_is(error: Exception) -> Non
     assert findings.notices == []
 
 
+def test_what_is_left_out_keeps_nothing_that_was_read() -> None:
+    findings = Findings()
+    with findings.alone(HOSPITAL, "record bafy"):
+        try:
+            raise ValueError(bytearray(1000))
+        except ValueError as exc:
+            raise IntegrityError("torn") from exc
+    error = findings.omissions[0].error
+    assert (error.__traceback__, error.__cause__, error.__context__) == (None, None, None)
+
+
 @pytest.mark.parametrize("error", [AccessDeniedError("revoked"), OSError("disk"), KeyboardInterrupt()])
 def test_what_is_no_hospitals_fault_passes_through(error: BaseException) -> None:
     findings = Findings()

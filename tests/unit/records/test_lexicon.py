@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from itertools import product
 
 import pytest
@@ -160,6 +162,40 @@ def test_forms_are_found_once_for_all_lists_of_a_query(monkeypatch: pytest.Monke
     # Another query's lexicon finds them anew: its reader may name other languages.
     query.find(listed("pain"), found.naming({"de"}))
     assert asked
+
+
+@pytest.mark.parametrize(
+    ("first", "letters"),
+    [(0x61, 26), (0x430, 26), (0x3B3, 15), (0x915, 35), (0x5D0, 27), (0x10330, 16)],
+    ids=["latin", "cyrillic", "greek", "devanagari", "hebrew", "gothic"],
+)
+@pytest.mark.parametrize("length", [3, 12, 64])
+@pytest.mark.parametrize("named", [(), tuple(LANGUAGES)])
+def test_what_it_takes_is_never_more_than_it_says(
+    first: int, letters: int, length: int, named: tuple[str, ...]
+) -> None:
+    """Whatever the script: Python takes up to four bytes for each letter."""
+    words = {
+        "".join(chr(first + (number * (place + 3) + place) % letters) for place in range(length))
+        for number in range(700)
+    }
+    found = lexicon(*words, languages=("de", "fr"))
+    reader = found.naming(named)
+    for one in sorted(words)[:50]:
+        # Made-up words may have more forms than any language.
+        with suppress(TooLargeError):
+            reader.forms(one)
+    seen: dict[int, int] = {}
+    for word in found._words:
+        seen[id(word)] = sys.getsizeof(word)
+    for by_stem in found._forms.values():
+        seen[id(by_stem)] = sys.getsizeof(by_stem)
+        for stem, alike in by_stem.items():
+            seen[id(stem)], seen[id(alike)] = sys.getsizeof(stem), sys.getsizeof(alike)
+    true = sum(seen.values()) + sys.getsizeof(found._words)
+    assert true <= found.memory
+    # Nor is it so much more that what is kept would be let go for nothing.
+    assert found.memory <= 6 * true
 
 
 def test_languages_without_forms_take_no_room() -> None:

@@ -11,6 +11,7 @@ import pytest
 from panachain.errors import PartlyDoneError, PolicyUnknownError, StoreUnavailableError, UnknownActorError
 from panachain.ipld.cid import CID
 from panachain.model.actors import PolicyId
+from panachain.records.findings import Findings
 from panachain.sdk import auditing as module
 from panachain.sdk.auditing import Suspects
 from panachain.sdk.opening import Opening
@@ -18,6 +19,7 @@ from panachain.sdk.patient import Patient
 from panachain.sdk.readings import Reading
 from panachain.sdk.results.listings import LeftOut
 from panachain.sdk.results.records import OpenedRecord
+from panachain.sdk.times import iso
 from tests.twin.world import PROXIES, World
 from tests.unit.sdk.helpers import again, grant, opened, upload
 
@@ -185,11 +187,42 @@ class TestARecordThatMoved:
         assert list(log) == []
         assert [(one.kind, one.item) for one in log.left_out] == [("record", record)]
         assert "who opened it before can't be told" in log.left_out[0].reason
+        # Nothing brings it back: it is said from when on all is told, and nobody is asked again for it.
+        (event,) = world.network.stored_by(world.hospital.address)[-1:]
+        since = world.network.mainchain.source.block(event.block).time
+        assert (log.left_out[0].since, Suspects.of(log, log.left_out).unasked) == (since, ())
+        access = world.patient.auditing.access(record)
+        assert (access.unasked, [one.since for one in access.left_out]) == ((), [since])
+        assert access.to_json()["left_out"][0]["since"] == iso(since)  # type: ignore[index]
         assert [one.kind for one in world.patient.receipts(records=[record]).left_out] == ["record"]
         assert not Suspects.of(log, log.left_out).is_whole
+        # Whoever opens it now is named beside that.
+        made = grant(world)
+        opened(world, made.policy_id)
+        world.wait()
+        assert [one.requester for one in world.patient.log(records=[record])] == [world.clinician.address]
+        world.patient.revoke(made.policy_id)
         # Of all openings together nothing is lacking.
         every = world.patient.log()
-        assert (len(list(every)), every.left_out) == (1, ())
+        assert (len(list(every)), every.left_out) == (2, ())
+
+    def test_whose_earlier_place_may_come_back_is_asked_for_again(self, world: World) -> None:
+        record = self.moved(world, deleted=False)
+        store = world.network.store
+        lanes = [rows for own in world.patient._lanes.headers(Findings()) for rows in own.named.lanes]
+        old = [one for rows in lanes for one in rows.opened if one.info.header_cid != record]
+        block = store.get_block(CID.parse(old[0].info.envelope_cid))
+        store.delete_block(CID.parse(old[0].info.envelope_cid))
+        (lacks,) = world.patient.log(records=[record]).left_out
+        assert (lacks.item, lacks.since) == (record, 0)
+        # Neither is it known where something else couldn't be read: that may be it.
+        store.put_block(CID.parse(old[0].info.envelope_cid), block)
+        store.delete_block(CID.parse(old[0].info.header_cid))
+        upload(world, category="vitals")
+        (other,) = [one for one in world.patient.records() if one.info.category.value == "vitals"]
+        store.delete_block(CID.parse(other.info.header_cid))
+        lacking = [one.since for one in again(world).log(records=[record]).left_out if one.kind == "record"]
+        assert lacking == [0]
 
 
 def test_only_confirmed_openings_name_people() -> None:

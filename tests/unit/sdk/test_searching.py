@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from panachain.crypto.compress import compress
 from panachain.errors import AccessDeniedError, IntegrityError, UsageError
 from panachain.ipld.cid import CID
 from panachain.records import lexicon, word_list
+from panachain.records.search import Query, Work
 from panachain.sdk import searching
 from panachain.sdk.results.searches import SearchResult
 from panachain.sdk.searching import KeptSearchables
@@ -270,6 +272,46 @@ class TestLies:
         monkeypatch.setattr(searching, "MOST_OF_HOSPITAL", 2 * searching._LIST)
         (omission,) = found(world, "fasting").omissions
         assert omission.what == "words of 2 more envelopes"
+
+    def test_all_hospitals_together_have_a_bound_and_each_has_its_share(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        publish(world, lab(1, "fasting"))
+        for number in range(4):
+            publish(world, lab(number, "fasting"), where="clinic")
+        # The small one takes one of three lists, and leaves two for the other.
+        monkeypatch.setattr(searching, "MOST_OF_SEARCH", 3 * searching._LIST)
+        for who in ("patient", "clinician"):
+            result = found(world, "fasting", who=who)
+            assert sorted(one.hospital == world.clinic.address for one in result.records) == [False, True, True]
+            (omission,) = result.omissions
+            assert (omission.hospital, omission.what) == (world.clinic.address, "words of 2 more envelopes")
+
+    @pytest.mark.parametrize("typed", ["fasting", '"fasting glucose"', "fas*", "glucose>1"])
+    def test_what_was_found_counts_when_a_search_is_too_much_work(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, typed: str
+    ) -> None:
+        publish(world, lab(1, "fasting glucose", 5.0))
+        for number in range(5):
+            publish(world, lab(number, f"fasting glucose {'fasting ' * 20}", 5.0), where="clinic")
+        whole = found(world, typed)
+        assert (whole.total, whole.omissions) == (6, ())
+        # Enough for the first one, and for some of the other.
+        work = Work(sys.maxsize)
+        one = world.patient._lanes.searchable(world.patient.records(), world.patient._kept_headers)
+        monkeypatch.setattr(searching, "Work", lambda _most: work)
+        one.search(Query.of_line(typed))
+        monkeypatch.setattr(searching, "Work", Work)
+        monkeypatch.setattr(searching, "MOST_WORK", work.done // 2)
+        result = found(world, typed)
+        assert 0 < result.total < 6
+        assert world.hospital.address in {record.hospital for record in result.records}
+        assert {omission.hospital for omission in result.omissions} == {world.clinic.address}
+        assert "more than" in str(result.omissions[0].error)
+        assert "what was found before counts" in str(result.omissions[0].error)
+        assert "rarer words" in result.omissions[0].error.hint
+        told = sum(int(omission.what.split()[2]) for omission in result.omissions)
+        assert told + result.total == 6
 
     def test_another_envelopes_list_does_not_open(self, world: World) -> None:
         publish(world, lab(1, "here"))

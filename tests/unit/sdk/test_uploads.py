@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import zipfile
@@ -9,6 +10,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Any, ClassVar
 from unittest.mock import patch
 
@@ -47,6 +49,19 @@ def files(folder: Path, count: int, category: str = "laboratory") -> Path:
 def upload(world: World, folder: Path, **more: Any) -> UploadReport:
     report: UploadReport = world.hospital.upload([folder], world.patient.address, **more)
     return report
+
+
+def held(root: object) -> list[object]:
+    """Return everything that is kept in memory by something, but for what the program is made of."""
+    seen: dict[int, object] = {}
+    waiting: list[object] = [root]
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen or isinstance(one, type | ModuleType | FunctionType):
+            continue
+        seen[id(one)] = one
+        waiting += gc.get_referents(one)
+    return list(seen.values())
 
 
 class TestPublishing:
@@ -275,6 +290,23 @@ class TestLeavingOut:
         assert [path.rpartition("/")[2] for path, _ in report.passed_over] == ["README.txt", "export.zip!INDEX.HTM"]
         assert (len(report.records), len(list(world.patient.records()))) == (3, 3)
         assert caught.value.exit_code == 3
+
+    @pytest.mark.parametrize("name", ["torn.ndjson", "torn.json", "torn.xml"])
+    def test_what_cannot_be_read_keeps_no_memory(
+        self, world: World, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A folder of a million broken files takes their names, and not their bytes."""
+        content = b"{" + b"torn " * 4000
+        start = b"<Bundle xmlns='http://hl7.org/fhir'>" if name == "torn.xml" else b""
+        (tmp_path / name).write_bytes(start + content)
+        found: list[Tally] = []
+        monkeypatch.setattr(Tally, "check", lambda tally: found.append(tally))
+        with pytest.raises(PartlyDoneError):
+            upload(world, files(tmp_path, 1))
+        (tally,) = found
+        assert tally.unread
+        large = [one for one in held(tally.unread) if isinstance(one, bytes | str | bytearray) and len(one) > 10_000]
+        assert large == []
 
     def test_what_is_no_record_is_refused_by_strict(self, world: World, tmp_path: Path) -> None:
         with zipfile.ZipFile(tmp_path / "xdm.zip", "w") as archive:
