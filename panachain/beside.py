@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,12 +18,14 @@ if TYPE_CHECKING:
 
 KEPT: Final = ("PATH", "PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ")
 """What of the environment a process gets: what finds Python and its modules. The rest may name secrets."""
+GOODBYE: Final = 10.0
+"""Seconds that a killed process is waited for."""
 ROOT: Final = Path(__file__).absolute().parents[1]
 """Where this package lies."""
 
 
-def command(module: str) -> list[str]:
-    """Return what runs a module's `main`: of the very package that this one is of, however that was found.
+def command(module: str) -> tuple[str, ...]:
+    """Return what Python is told to run a module's `main`: of the very package that this one is of, wherever it lies.
 
     All else is found as always.
     """
@@ -29,7 +33,7 @@ def command(module: str) -> list[str]:
         "import sys; sys.path.insert(0, sys.argv[1]); import panachain; del sys.path[0]; "
         f"from {module} import main; main()"
     )
-    return [sys.executable or "", *flags(), "-c", program, str(ROOT)]
+    return "-c", program, str(ROOT)
 
 
 def flags() -> list[str]:
@@ -40,11 +44,11 @@ def flags() -> list[str]:
     return ["-P", *(flag for flag, is_set in known if is_set)]
 
 
-def start(asked: list[str]) -> subprocess.Popen[bytes]:
-    """Start a process, with pipes as its standard input and output.
+def start(asked: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start Python, with pipes as its standard input and output.
 
     Args:
-        asked: the program and its arguments.
+        asked: what it is told besides its flags: a `command` and arguments.
 
     Raises:
         OSError, subprocess.SubprocessError, MemoryError: this machine has none left.
@@ -53,13 +57,32 @@ def start(asked: list[str]) -> subprocess.Popen[bytes]:
     import subprocess
 
     return subprocess.Popen(
-        asked,
+        [sys.executable or "", *flags(), *asked],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env={name: os.environ[name] for name in KEPT if name in os.environ},
         start_new_session=True,
     )
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process at once, which has nothing to lose, and wait for that."""
+    import subprocess
+
+    process.kill()
+    # One that hangs in the system itself ends some time later, and says nothing any more.
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(GOODBYE)
+
+
+def close(process: subprocess.Popen[bytes]) -> None:
+    """Close the pipes to a process that ended."""
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            # What was written and is still here goes nowhere any more.
+            with suppress(OSError):
+                pipe.close()
 
 
 def cores() -> int:

@@ -59,6 +59,7 @@ class App:
     after: str = ""
     """What to do after a failure that brings no hint of its own."""
     _passphrases: dict[str, str] = field(default_factory=dict, repr=False)
+    _early: Callable[[], None] | None = None
 
     @cached_property
     def config(self) -> Config:
@@ -154,6 +155,9 @@ class App:
         profile = self.profile(*roles)
         # Before anything is done: a damaged address book mustn't be noticed when a result is to be shown.
         names = Names(self.home)
+        # Before there is a secret, and once it is sure who acts.
+        if self._early is not None:
+            self._early()
         secret = self._unlocking(profile)
         from panachain.sdk import open_actor
 
@@ -169,6 +173,15 @@ class App:
                 yield actor
             finally:
                 names.registry = None
+
+    @contextmanager
+    def early(self, begin: Callable[[], None]) -> Iterator[None]:
+        """Have something begin that needs no key, as soon as `acting` knows who acts, before anything is unlocked."""
+        self._early = begin
+        try:
+            yield
+        finally:
+            self._early = None
 
     def _unlocking(self, profile: Profile) -> DataKey | Unlocking:
         """Return what opens a profile; a passphrase begins to, while the modules load that act."""

@@ -111,7 +111,7 @@ def upload(
     """
     from panachain.cli import classify
     from panachain.model.scope import Category
-    from panachain.sdk.results.uploads import UploadReport
+    from panachain.records.reading_start import Spare
 
     app, rows = current(), list[dict[str, object]]()
     if explain and not dry_run:
@@ -128,8 +128,15 @@ def upload(
         if not path.exists() and not path.is_symlink():
             raise UsageError(f"{str(path)!a}: there is no such file or folder")
     kind = Category.parse(category[0]) if category else None
-    with app.acting(Role.HOSPITAL) as hospital, app.output.progress("upload") as progress:
+    with (
+        # They load while the key store is opened. Whatever fails from then on ends them.
+        Spare() as spare,
+        app.early(lambda: spare.start(path for path, _ in assigned)),
+        app.acting(Role.HOSPITAL) as hospital,
+        app.output.progress("upload") as progress,
+    ):
         how: dict[str, Any] = {
+            "spare": spare,
             "category": kind,
             "dry_run": dry_run,
             "jitter": jitter,
@@ -138,6 +145,9 @@ def upload(
             "explain": (lambda path, one: rows.append(classify.row(path, one))) if explain else None,
             "progress": progress,
         }
+        # Loaded behind these processes' start.
+        from panachain.sdk.results.uploads import UploadReport
+
         report, partly = as_far_as_done(
             UploadReport,
             lambda: (

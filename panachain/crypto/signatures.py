@@ -39,9 +39,8 @@ _UNDER_WAY: Final = 4
 """Parcels that were asked and not answered: so many bytes fit into a pipe, and nobody waits to write them."""
 _PATIENCE: Final = 30.0
 """Seconds that an answer is waited for once there is nothing else to check."""
-_GOODBYE: Final = 10.0
-"""Seconds that a killed process is waited for."""
 _READ: Final = 1 << 16
+_COMMAND: Final = beside.command("panachain.crypto.signature_worker")
 
 
 class _Parcel:
@@ -76,7 +75,7 @@ class Signatures:
                 self._is_started = True
                 # Where the machine has none left, all is checked here.
                 with suppress(OSError, MemoryError):
-                    self._process = beside.start([*beside.command("panachain.crypto.signature_worker"), VERSION])
+                    self._process = beside.start([*_COMMAND, VERSION])
         elif count > _FEW and _THREADS > 1 and self._pool is None:
             self._pool = ThreadPoolExecutor(_THREADS - 1, thread_name_prefix="check")
 
@@ -190,14 +189,5 @@ class Signatures:
         self._answer = b""
         if process is None:
             return
-        process.kill()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                # What was written and is still here goes nowhere any more.
-                with suppress(OSError):
-                    pipe.close()
-        import subprocess
-
-        # One that hangs in the system itself ends some time later.
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_GOODBYE)
+        beside.end(process)
+        beside.close(process)

@@ -7,7 +7,8 @@ our formats, so both directions refuse them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from panachain.errors import IntegrityError, UsageError
@@ -22,6 +23,8 @@ _CID_SIZE: Final = 36
 """Bytes of a CID's binary form."""
 _INTEGERS: Final = {0x18: (1, 24), 0x19: (2, 1 << 8), 0x1A: (4, 1 << 16), 0x1B: (8, 1 << 32)}
 """First bytes of longer integers: how many bytes follow, and the least number that isn't written shorter."""
+_FEW: Final = 16
+"""Keys of a map whose order is remembered."""
 _OTHER: Final = 0xFF
 """A first byte that nothing begins with here."""
 
@@ -97,7 +100,9 @@ def _int(value: int, out: bytearray) -> None:
 
 def _bytes(value: bytes, out: bytearray) -> None:
     size = len(value)
-    if 24 <= size < 256:
+    if size < 24:
+        out.append(0x40 | size)
+    elif size < 256:
         # A digest, a key, a signature: most of what we write.
         out.append(0x58)
         out.append(size)
@@ -108,7 +113,11 @@ def _bytes(value: bytes, out: bytearray) -> None:
 
 def _str(value: str, out: bytearray) -> None:
     text = value.encode()
-    _head(3, len(text), out)
+    size = len(text)
+    if size < 24:
+        out.append(0x60 | size)
+    else:
+        _head(3, size, out)
     out += text
 
 
@@ -119,16 +128,19 @@ def _link(value: CID, out: bytearray) -> None:
 
 def _list(value: Sequence[Any], out: bytearray) -> None:
     _head(4, len(value), out)
+    known = _WRITERS.get
     for item in value:
-        _encode(item, out)
+        # As `_encode` does, without a call for each item.
+        (known(type(item)) or _encode)(item, out)
 
 
 def _dict(value: dict[Any, Any], out: bytearray) -> None:
     _head(5, len(value), out)
-    for size, raw, key in sorted([(*_key_order(key), key) for key in value]):
-        _head(3, size, out)
-        out += raw
-        _encode(value[key], out)
+    known = _WRITERS.get
+    for begun, key in _few_keys(tuple(value)) if len(value) <= _FEW else _keys(value):
+        out += begun
+        item = value[key]
+        (known(type(item)) or _encode)(item, out)
 
 
 _LINK: Final = b"\xd8\x2a\x58\x25\0"
@@ -145,6 +157,20 @@ _WRITERS: Final[dict[type, Callable[[Any, bytearray], None]]] = {
     tuple: _list,
     dict: _dict,
 }
+
+
+def _keys(keys: Iterable[Any]) -> list[tuple[bytes, Any]]:
+    """Return the keys of a map in their order, each encoded before itself."""
+    found = []
+    for size, raw, key in sorted([(*_key_order(key), key) for key in keys]):
+        head = bytearray()
+        _head(3, size, head)
+        found.append((bytes(head) + raw, key))
+    return found
+
+
+# What we write are nodes of a few forms, again and again.
+_few_keys: Final = lru_cache(maxsize=256)(_keys)
 
 
 def _key_order(key: Any) -> tuple[int, bytes]:

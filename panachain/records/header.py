@@ -61,6 +61,8 @@ _CONTENT: Final = 8
 """The content's CID among them."""
 _FIVE: Final = b"\x85"
 """What a list of five items begins with (RFC 8949, section 3.1)."""
+_SIXTEEN: Final = b"\x90"
+"""And one of as many as there are fields."""
 _LAST_YEAR: Final = 9999
 """That a date can have (RFC 3339): another one could be shown nowhere."""
 _LAST_SECOND: Final = 253_402_300_799
@@ -150,6 +152,7 @@ def seal_header(
     signer: umbral.Signer,
     replaces: Sequence[CID] = (),
     epoch: int | None = None,
+    slot_keys: Sequence[Callable[[bytes], bytes]] | None = None,
 ) -> bytes:
     """Return the header block of one record.
 
@@ -163,42 +166,51 @@ def seal_header(
         signer: the hospital's, whose public key stands in the ActorRegistry.
         replaces: the headers of the same record before it was re-wrapped, oldest first.
         epoch: of the envelope; None for that of the content, `info.generation`.
+        slot_keys: `slot_keys` of each of the locator keys, for whoever makes many headers.
     """
     header_key = os.urandom(KEY_SIZE)
     envelope_digest = _envelope_digest(info.envelope_cid)
     # Random, and not from what names the record: two headers of one lane must have nothing in common.
     salt = os.urandom(SALT_SIZE)
-    sealed_slots = [
-        box.aead_one(_slot_key(locator_key, salt), header_key + envelope_digest, labels.HEADER_SLOT)
-        for locator_key in locator_keys
-    ]
+    made = [_slot_key(one, salt) for one in locator_keys] if slot_keys is None else [key(salt) for key in slot_keys]
+    sealed_slots = [box.aead_one(key, header_key + envelope_digest, labels.HEADER_SLOT) for key in made]
     # A sealed slot looks like random bytes, so unused ones can't be told from those of lanes.
     sealed_slots += [os.urandom(SLOT_SIZE) for _ in range(SLOTS - len(locator_keys))]
-    fields = dagcbor.encode(
-        [
-            bytes.fromhex(info.hospital[2:]),
-            bytes.fromhex(patient[2:]),
-            info.category.value,
-            info.year,
-            info.media_type,
-            info.size,
-            info.digest,
-            info.stored_at,
-            CID.parse(info.content_cid),
-            info.content_index,
-            info.generation,
-            commitment,
-            inventory,
-            head,
-            list(replaces),
-            info.generation if epoch is None else epoch,
-        ]
+    # What most headers of an envelope share is encoded once, with the head of a list of all fields before it.
+    own = [info.size, info.digest, info.stored_at, CID.parse(info.content_cid), info.content_index]
+    epoch = info.generation if epoch is None else epoch
+    fields = b"".join(
+        (
+            _beginning(info.hospital, patient, info.category.value, info.year, info.media_type),
+            dagcbor.encode(own)[1:],
+            _end(info.generation, commitment, inventory, head, tuple(replaces), epoch),
+        )
     )
     # The envelope is signed too but not repeated in the fields: it is in the slots, where a reader without the lane
     # can't see which headers share one.
     signature = signer.sign(_signed(fields, envelope_digest))
     sealed_body = box.aead_one(header_key, padding.pad(signature + fields, BODY_SIZE), labels.HEADER_BODY)
     return bytes([VERSION]) + salt + b"".join(sealed_slots) + sealed_body
+
+
+def slot_keys(locator_key: bytes) -> Callable[[bytes], bytes]:
+    """Return what makes a locator key's key of a slot from a header's salt: for many headers."""
+    return kdf.deriver(locator_key, labels.HEADER_SLOT)
+
+
+@lru_cache(maxsize=16)
+def _beginning(hospital: Address, patient: Address, category: str, year: int, media_type: str) -> bytes:
+    """Return how the fields of a header begin."""
+    first = [bytes.fromhex(hospital[2:]), bytes.fromhex(patient[2:]), category, year, media_type]
+    return _SIXTEEN + dagcbor.encode(first)[1:]
+
+
+@lru_cache(maxsize=16)
+def _end(
+    generation: int, commitment: bytes, inventory: CID | None, head: bytes, replaces: tuple[CID, ...], epoch: int
+) -> bytes:
+    """Return how the fields of a header end."""
+    return dagcbor.encode([generation, commitment, inventory, head, list(replaces), epoch])[1:]
 
 
 def open_header(

@@ -359,6 +359,14 @@ class Journal:
         row = self._db.execute("SELECT 1 FROM source WHERE patient = ? AND source = ?", (patient, source)).fetchone()
         return row is not None
 
+    def has_source(self, patient: Address) -> bool:
+        """Tell whether anything is known of any source of a patient: published, or in a batch."""
+        asked = (
+            f"SELECT EXISTS (SELECT 1 FROM {table} WHERE patient = ?)"  # noqa: S608
+            for table in ("source", "record", "unfinished")
+        )
+        return any(self._db.execute(one, (patient,)).fetchone()[0] for one in asked)
+
     def published(self, patient: Address, source: bytes) -> Published:
         """Return what is in batches of a source for this patient."""
         rows = self._db.execute(

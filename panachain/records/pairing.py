@@ -247,15 +247,20 @@ class _PackedLanes(Mapping[Scope, HospitalLane]):
         self._each = 2 + len(years)
         self._last_year = last_year
         self._packed = packed
+        self._cut: dict[Scope, HospitalLane] = {}
+        """Those that were asked for: most are asked for again with each record."""
         self._covered, rest = divmod(len(packed) - 2 * _LANE_SIZE, self._each * _LANE_SIZE)
         if self._covered < 1 or rest:
             raise IntegrityError(f"pairing of {len(packed)} bytes of lanes, which isn't a whole number of categories")
 
     def __getitem__(self, scope: Scope) -> HospitalLane:
+        if (known := self._cut.get(scope)) is not None:
+            return known
         start = _LANE_SIZE * self._position(scope)
         cuts = start, start + PUBLIC_SIZE, start + PUBLIC_SIZE + KEY_SIZE, start + _LANE_SIZE
         public, locator_key, pepper = (self._packed[begin:end] for begin, end in pairwise(cuts))
-        return HospitalLane(public, locator_key, pepper, self._generations.current(scope))
+        lane = self._cut[scope] = HospitalLane(public, locator_key, pepper, self._generations.current(scope))
+        return lane
 
     def __iter__(self) -> Iterator[Scope]:
         return _scopes(self._last_year, self._covered)

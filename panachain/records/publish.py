@@ -51,6 +51,8 @@ _WAITING: Final = 64
 """Records that wait to be sealed at most: what bounds the memory."""
 _MOST_ROWS: Final = 50_000
 """Resources of one envelope after which the next record gets another one."""
+_MANY: Final = 3
+"""Records of a lane, or of an envelope, from which on it is worth it to hash a lane's key once for all."""
 _TINY: Final = 1 << 13
 """Bytes up to which sealing a record isn't worth another thread."""
 _SMALL: Final = 1 << 20
@@ -501,6 +503,7 @@ class BatchBuilder:
             listed = inventory.seal(items, group.key, sequence=sequence, lists=lists, words=words)
             inventory_cid = self._put_inventory(listed, words)
         locator_keys = [lane.locator_key for _, lane in group.path]
+        slot_keys = [header.slot_keys(one) for one in locator_keys] if len(contents) >= _MANY else None
         for index, (entry, sealed) in enumerate(contents):
             # 5. The header of each record, under one brief ID for each lane.
             info = RecordInfo(
@@ -526,6 +529,7 @@ class BatchBuilder:
                 locator_keys=locator_keys,
                 signer=self._signer,
                 replaces=entry.replaces,
+                slot_keys=slot_keys,
             )
             header_cid = self._put(CID.of(RAW, block), block)
             self._rows.add(locator_keys, header_cid)
@@ -561,7 +565,7 @@ class BatchBuilder:
             self._cids.append(sealed.cid)
         else:
             self._put(sealed.cid, sealed.block)
-        entry.sealed = replace(sealed, block=None)
+        entry.sealed = Sealed(sealed.cid, sealed.size, sealed.digest, sealed.head, None)
 
     def _put(self, cid: CID, data: bytes) -> CID:
         self._cids.append(cid)
@@ -647,6 +651,8 @@ class Rows:
     def __init__(self, sequence: int) -> None:
         self._sequence = sequence
         self._following: dict[bytes, int] = defaultdict(int)
+        self._ids: dict[bytes, Callable[[int], bytes]] = {}
+        """What makes the brief IDs of lanes with several records."""
         self.entries: dict[bytes, CID] = {}
 
     def add(self, locator_keys: Sequence[bytes], header_cid: CID) -> None:
@@ -666,7 +672,13 @@ class Rows:
     def _next(self, locator_key: bytes, header_cid: CID) -> None:
         number = self._following[locator_key]
         self._following[locator_key] += 1
-        self.entries[keys.brief_id(locator_key, self._sequence, number)] = header_cid
+        if number < _MANY:
+            made = keys.brief_id(locator_key, self._sequence, number)
+        else:
+            if locator_key not in self._ids:
+                self._ids[locator_key] = keys.brief_ids(locator_key, self._sequence)
+            made = self._ids[locator_key](number)
+        self.entries[made] = header_cid
 
     def _fill(self, header_cid: CID, lanes: int) -> None:
         for _ in range(header.SLOTS - lanes):

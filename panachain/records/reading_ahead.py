@@ -11,48 +11,32 @@ ADR 74 and ADR 78.
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from enum import Enum, auto
-from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
-from panachain.beside import KEPT as _KEPT
-from panachain.beside import cores as _cores
-from panachain.beside import flags as _flags
+from panachain.beside import GOODBYE, end, start
 from panachain.errors import IntegrityError
 from panachain.ipld import dagcbor
 from panachain.model.records import ReadBefore
 from panachain.model.scope import Category
+from panachain.records.reading_start import COMMAND, WORTH, Spare, most_processes
 from panachain.records.reading_worker import HEAD, answer, to_list, to_parcel, to_read
 from panachain.records.sources import Reading, Source
 from panachain.records.split import Piece
 from panachain.records.version_list import from_told
 from panachain.records.word_list import made_of, room_of
 
-PROGRAM: Final = (
-    "import sys; sys.path.insert(0, sys.argv[1]); import panachain; del sys.path[0]; "
-    "from panachain.records.reading_worker import main; main()"
-)
-"""What Python runs: the worker of the very package that this one is of, however that was found; all else is found as
-always."""
-COMMAND: Final = ["-c", PROGRAM, str(Path(__file__).absolute().parents[2])]
 MOST_AHEAD: Final = 32 << 20
 """Bytes of sources that are ahead of the one that is sealed, unless a single one is larger."""
 MOST_JOBS: Final = 256
 """Sources that are ahead, however small."""
 PATIENCE: Final = 300.0
 """Seconds that an answer is waited for once there is nothing else to do; then its process is ended."""
-MOST_PROCESSES: Final = 4
-"""More of them would wait for the one that seals."""
-_WORTH: Final = 1 << 20
-"""Bytes to read from which on a process is worth its start, which takes as long as reading half of them."""
 _PARCEL: Final = 1 << 18
 """Bytes that are asked at once: each question and each answer wakes a thread of a busy process."""
 _UNDER_WAY: Final = 2
@@ -63,8 +47,6 @@ _MOST_STARTS: Final = 16
 """Processes that are started for those that died; after them the upload reads by itself."""
 _GRACE: Final = 0.1
 """Seconds that a process may take besides twice the time in which it should read what it has."""
-_GOODBYE: Final = 10.0
-"""Seconds that a killed process, and a thread that reads from it, are waited for."""
 _ANSWER: Final = 16 << 20
 """Bytes that the answers to a parcel may have besides _SWELLS times what was asked: the words of a small PDF file."""
 _SWELLS: Final = 4
@@ -113,12 +95,14 @@ class _Speed:
 class Readers:
     """The processes of one upload; they end with `close`."""
 
-    def __init__(self, processes: int | None = None) -> None:
+    def __init__(self, processes: int | None = None, *, spare: Spare | None = None) -> None:
         """Start none yet.
 
         Args:
             processes: how many there may be beside this one; by default one for each further core.
+            spare: some that were started before, which are taken first.
         """
+        self.spare = Spare() if spare is None else spare
         self._most = most_processes() if processes is None else processes
         self._condition = threading.Condition()
         self._waiting: deque[Job] = deque()
@@ -347,7 +331,7 @@ class Readers:
 
     def _start(self) -> None:
         """Start what processes are missing, if there is enough to do for them."""
-        is_worth_it = self._offered >= _WORTH and len(self._waiting) > 1 and not self._closed
+        is_worth_it = self._offered >= WORTH and len(self._waiting) > 1 and not self._closed
         missing = self._most - len(self._running) if is_worth_it else 0
         for _ in range(min(missing, self._most + _MOST_STARTS - self.started)):
             self.started += 1
@@ -491,14 +475,7 @@ class _Process:
         """When it began what it is at now."""
         self.has_answered = False
         self.ended = False
-        self._process = subprocess.Popen(
-            [sys.executable or "", *_flags(), *COMMAND],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={name: os.environ[name] for name in _KEPT if name in os.environ},
-            start_new_session=True,
-        )
+        self._process = readers.spare.take() or start(COMMAND)
         if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("a process without pipes")
         self._threads = [
@@ -532,16 +509,13 @@ class _Process:
 
     def end(self) -> None:
         """End it, and wait for that."""
-        self._process.kill()
-        # One that hangs in the system itself ends some time later, and says nothing any more.
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_GOODBYE)
+        end(self._process)
 
     def join(self) -> None:
         """Wait for its end, and for that of its threads."""
         self.end()
         for thread in self._threads:
-            thread.join(_GOODBYE)
+            thread.join(GOODBYE)
 
     def _ask(self, pipe: IO[bytes]) -> None:
         try:
@@ -601,8 +575,3 @@ def _text(value: Any) -> str:
     if type(value) is not str:
         raise TypeError
     return value
-
-
-def most_processes() -> int:
-    """Return how many processes read beside an upload on this machine, at most: one for each further core."""
-    return min(_cores() - 1, MOST_PROCESSES)

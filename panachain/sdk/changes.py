@@ -182,7 +182,9 @@ class Changes:
                 return Change(None)
             self._kept = None
             return Change(record, [shell])
-        asked = [wishes.names.get(name_of(entry.version)) for entry in bundle.entries]
+        asked: list[Category | None] = [None] * len(bundle.entries)
+        if wishes.names:
+            asked = [wishes.names.get(name_of(entry.version)) for entry in bundle.entries]
         places = [scope if one is None or _is_opening(record, one) else _scope(record, one) for one in asked]
         found = [
             self._known(entry.version, patient, at, record.source)
@@ -192,7 +194,7 @@ class Changes:
         stays: list[int] = []
         known, erased, resources = 0, 0, list[KnownResource]()
         for place, (entry, one) in enumerate(zip(bundle.entries, found, strict=True)):
-            if name_of(entry.version) in wishes.erased and entry.version.state != DELETED:
+            if wishes.erased and name_of(entry.version) in wishes.erased and entry.version.state != DELETED:
                 erased += 1
                 continue
             # What the patient opened stays where they put it, for as long as it is what they saw.
@@ -299,6 +301,8 @@ class Changes:
     def _same(self, one: KnownResource) -> list[KnownResource]:
         """Return all versions of a resource that are published or in the batch, in their order."""
         published = self._journal.of(one.patient, one.name) + self._filled[one.patient].get(one.name, [])
+        if not published:
+            return published
         return [published[place] for place in same_server([other.base for other in published], one.base)]
 
     def published(self, resources: Sequence[KnownResource]) -> None:
@@ -333,7 +337,9 @@ class Changes:
     def _is_known(self, one: KnownResource, *, anywhere: bool = False) -> bool:
         published = self._journal.of(one.patient, one.name) + self._filled[one.patient].get(one.name, [])
         # A source that says something twice is published as it is.
-        return is_known(one, [other for other in published if other.source != one.source], anywhere=anywhere)
+        return bool(published) and is_known(
+            one, [other for other in published if other.source != one.source], anywhere=anywhere
+        )
 
     def _is_wanted(self, record: PlainRecord) -> bool:
         """Tell whether a Bundle that comes before an attachment still names it."""

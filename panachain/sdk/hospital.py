@@ -32,6 +32,7 @@ from panachain.sdk.withdrawals import Withdrawals
 from panachain.sdk.words import category_of, reason_of
 
 if TYPE_CHECKING:
+    from panachain.records.reading_start import Spare
     from panachain.sdk.hospital_erasures import HospitalErasures
     from panachain.sdk.hospital_overview import HospitalOverview
     from panachain.sdk.report_pdf import Report
@@ -114,6 +115,7 @@ class Hospital(HospitalRouting):
         explain: Explain | None = None,
         copies: Mapping[Path, bytes] = NO_COPIES,
         progress: Progress | None = None,
+        spare: Spare | None = None,
     ) -> UploadReport:
         """Publish files and folders of any number of patients, in as few storage transactions as hold them.
 
@@ -134,6 +136,7 @@ class Hospital(HospitalRouting):
             copies: the SHA-256 of files that were copied to where they lie, by their paths without links: a large one
                 is known by it instead of by its place, so that it is published once however often it is copied.
             progress: told how many bytes and records were read.
+            spare: processes to read beside it that load already, of whoever knows that there will be much to read.
 
         Raises:
             InputError: no file can be read as what it claims to be; with `strict`, the first that can't: nothing of
@@ -144,7 +147,7 @@ class Hospital(HospitalRouting):
             UsageError: there is nothing to publish, `verify` with `dry_run`, or `explain` without it.
             IntegrityError: `verify` finds that a record can't be read.
         """
-        publishing = self._publishing(dry_run=dry_run, jitter=jitter, verify=verify, explain=explain)
+        publishing = self._publishing(dry_run=dry_run, jitter=jitter, verify=verify, explain=explain, spare=spare)
         kind = None if category is None else category_of(category)
         names = list(dict.fromkeys(patient for _, patient in assigned))
         patients = self.network.resolver.resolve_many(names, Role.PATIENT)

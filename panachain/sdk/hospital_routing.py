@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from panachain.model.progress import Progress
 from panachain.model.scope import Category
@@ -25,6 +25,9 @@ from panachain.sdk.results.uploads import Proposal, UploadReport
 from panachain.sdk.routing import Reading, propose, publish_each
 from panachain.sdk.uploads import Explain, Tally, size_of
 from panachain.sdk.words import category_of
+
+if TYPE_CHECKING:
+    from panachain.records.reading_start import Spare
 
 
 class HospitalRouting(ActorSession):
@@ -43,6 +46,7 @@ class HospitalRouting(ActorSession):
         explain: Explain | None = None,
         copies: Mapping[Path, bytes] = NO_COPIES,
         progress: Progress | None = None,
+        spare: Spare | None = None,
     ) -> UploadReport:
         """Publish what files hold of many patients, such as a bulk export, to the patient whom each resource is about.
 
@@ -60,13 +64,14 @@ class HospitalRouting(ActorSession):
             explain: as `upload_many`.
             copies: as `upload_many`.
             progress: told how many bytes and records were read.
+            spare: processes to read beside it that load already, of whoever knows that there will be much to read.
 
         Raises:
             PartlyDoneError: something was left out; all else was published: `result` is the report.
             UsageError: a name means nobody in the files, or several.
             InputError: nothing could be published.
         """
-        publishing = self._publishing(dry_run=dry_run, jitter=jitter, verify=verify, explain=explain)
+        publishing = self._publishing(dry_run=dry_run, jitter=jitter, verify=verify, explain=explain, spare=spare)
         places = [Path(path) for path in paths]
         tally = Tally(progress, size_of(places), strict=strict)
         persons = KeptPersons(self.profile.folder, self._seed)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from panachain.crypto.keys import Seed
 from panachain.errors import NothingToDoError, Omission, PartlyDoneError, UsageError
@@ -22,6 +23,9 @@ from panachain.sdk.network import Network
 from panachain.sdk.results.uploads import UploadReport
 from panachain.sdk.times import duration
 from panachain.sdk.uploads import Explain, Tally, Upload, explained, read_only
+
+if TYPE_CHECKING:
+    from panachain.records.reading_start import Spare
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class Publishing:
     verify: bool = False
     explain: Explain | None = None
     """In a dry run told where each resource goes and why."""
+    spare: Spare | None = None
+    """Processes that were started to read beside it."""
 
     def __post_init__(self) -> None:
         """Refuse what doesn't go together.
@@ -81,7 +87,7 @@ class Publishing:
 
         with (
             open_batches(self.network, self.hospital, self.seed, self.folder) as batches,
-            Readers() as readers,
+            Readers(spare=self.spare) as readers,
         ):
             found = tally.coming.found(sources)
             ahead = readers.sources(found, _unread(batches), words=not self.dry_run)

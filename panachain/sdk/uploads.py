@@ -19,7 +19,7 @@ from panachain.errors import DiskError, InputError, IntegrityError, Omission, al
 from panachain.model.actors import Address
 from panachain.model.progress import Progress
 from panachain.model.records import PlainRecord, RecordInfo
-from panachain.model.scope import UNDATED
+from panachain.model.scope import UNDATED, Category
 from panachain.records.classify import Classified
 from panachain.records.jitter import Delay, delay
 from panachain.records.journal import Published
@@ -36,6 +36,7 @@ from panachain.sdk.kept_persons import KeptPersons, UnsureError
 from panachain.sdk.results.uploads import ReadBack, UploadReport
 
 _NO_RECORD: Final = "leave it out, or the option --strict; if it is one, name the file itself"
+_NOTHING: Final = Published(frozenset(), {}, frozenset())
 _Name = tuple[Address, bytes]
 """A patient, and what identifies a source."""
 
@@ -333,6 +334,8 @@ class Upload:
         """Patients whose records the journal knows, whichever machine published them."""
         self._claimed: set[Address] = set()
         """Those of them of whom it knows for each record from which source it is."""
+        self._sealable: set[tuple[Address, Category, int, bool]] = set()
+        """What their patients have lanes for."""
         self._gone: set[Address] = set()
         """Patients of whom a record goes in this round."""
 
@@ -437,7 +440,11 @@ class Upload:
         """
         try:
             for record in records:
-                pairing.path(record.category, record.year, emergency=record.emergency)
+                # A folder of documents asks this of each of thousands.
+                asked = (pairing.patient, record.category, record.year, record.emergency)
+                if asked not in self._sealable:
+                    pairing.path(record.category, record.year, emergency=record.emergency)
+                    self._sealable.add(asked)
         except IntegrityError as exc:
             self._tally.leave_out(source, InputError(f"it can't be sealed to its patient's lanes: {exc}"))
             return False
@@ -486,12 +493,17 @@ def _new(
 ) -> Iterator[tuple[Source, Pairing, _Known]]:
     """Yield the sources that aren't published yet, each with what of it is; `has_any` tells of whom anything is."""
     seen: set[_Name] = set()
+    # Of whom the journal knew nothing at first: all that it knows of them since is of sources that were seen.
+    are_new: dict[Address, bool] = {}
     for source, pairing in sources:
         name = (pairing.patient, source.identity)
         tally.named[name] = None
-        known = _Known(batches.journal.published(*name))
+        if pairing.patient not in are_new:
+            are_new[pairing.patient] = not batches.journal.has_source(pairing.patient)
+        is_new = are_new[pairing.patient]
+        known = _Known(_NOTHING if is_new else batches.journal.published(*name))
         # The same file named twice in one call counts once as well.
-        if name in seen or batches.journal.source_done(*name):
+        if name in seen or (not is_new and batches.journal.source_done(*name)):
             # One of which every record was erased since was published all the same.
             tally.skip(source.on_disk, len(known) or 1)
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import subprocess
+import sys
 
 import pytest
 
@@ -33,6 +34,6 @@ def test_one_process_answers_each_question_in_its_turn() -> None:
         key, some = chance.choice([SIGNER, other]).public, chance.sample(signed, chance.randrange(9))
         asked.append(question(key, some))
         expected += umbral.verify_all(key, some)
-    command = [*beside.command("panachain.crypto.signature_worker"), panachain.__version__]
-    done = subprocess.run(command, input=b"".join(asked), capture_output=True, check=True, timeout=60)
+    told = [*beside.flags(), *beside.command("panachain.crypto.signature_worker"), panachain.__version__]
+    done = subprocess.run([sys.executable, *told], input=b"".join(asked), capture_output=True, check=True, timeout=60)
     assert (done.stdout, done.stderr) == (bytes(expected), b"")

@@ -639,3 +639,25 @@ class TestFinishingEarly:
         with pytest.raises(InputError, match="broken"):
             builder.finish()
         builder.close()
+
+
+def test_fields_of_a_header_in_parts_are_those_of_one_list() -> None:
+    hospital, patient = Address("0x" + "12" * 20), Address("0x" + "ab" * 20)
+    for inventory, head, replaces in ((None, b"", ()), (CID.of(RAW, b"list"), os.urandom(40), (CID.of(RAW, b"old"),))):
+        first = [bytes.fromhex(hospital[2:]), bytes.fromhex(patient[2:]), "laboratory", 2024, "application/pdf"]
+        own = [5, os.urandom(32), 1_700_000_000, CID.of(RAW, b"content"), 7]
+        commitment = os.urandom(32)
+        parts = (
+            header._beginning(hospital, patient, "laboratory", 2024, "application/pdf"),
+            dagcbor.encode(own)[1:],
+            header._end(300, commitment, inventory, head, replaces, 301),
+        )
+        whole = [*first, *own, 300, commitment, inventory, head, list(replaces), 301]
+        assert (len(whole), b"".join(parts)) == (header._FIELDS, dagcbor.encode(whole))
+
+
+def test_many_records_of_one_envelope_are_found_as_few_are(clinic: Clinic) -> None:
+    patient = Seed.random()
+    clinic.publish(*((patient, record(b"%d" % number, part=number)) for number in range(7)))
+    for scope in (Scope.all(), Scope.of(LAB), Scope.of(LAB, 2020)):
+        assert clinic.opened(patient, scope) == [b"%d" % number for number in range(7)]

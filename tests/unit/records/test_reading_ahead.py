@@ -26,7 +26,7 @@ from panachain.errors import InputError
 from panachain.ipld import dagcbor
 from panachain.model.records import PlainRecord
 from panachain.model.scope import Category
-from panachain.records import reading_ahead, reading_worker, word_list
+from panachain.records import reading_ahead, reading_start, reading_worker, word_list
 from panachain.records.listed_words import ListedWords, listed_words
 from panachain.records.reading_ahead import Readers
 from panachain.records.sensitivity import PROFILES, Profile
@@ -52,7 +52,7 @@ class Asking(Readers):
 
 @pytest.fixture(autouse=True)
 def _worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading_ahead, "_WORTH", 0)
+    monkeypatch.setattr(reading_ahead, "WORTH", 0)
 
 
 def observation(number: int, text: str = "glucose") -> dict[str, Any]:
@@ -231,15 +231,15 @@ class TestWhenItIsWorthIt:
             assert readers.started == 0
 
     def test_one_core_starts_nothing(self, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(reading_ahead, "_cores", lambda: 1)
+        monkeypatch.setattr(reading_start, "_cores", lambda: 1)
         with Readers() as readers:
             plan(readers.sources(sources([files], PROFILES["default"]), everything))
             assert readers.started == 0
 
     def test_there_is_one_for_each_further_core_up_to_a_number(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for cores, expected in ((1, 0), (2, 1), (4, 3), (64, reading_ahead.MOST_PROCESSES)):
-            monkeypatch.setattr(reading_ahead, "_cores", lambda cores=cores: cores)
-            assert reading_ahead.most_processes() == expected
+        for cores, expected in ((1, 0), (2, 1), (4, 3), (64, reading_start.MOST_PROCESSES)):
+            monkeypatch.setattr(reading_start, "_cores", lambda cores=cores: cores)
+            assert reading_start.most_processes() == expected
 
     def test_repeating_a_finished_upload_holds_one_source_at_a_time(self, tmp_path: Path) -> None:
         size = 0
@@ -330,7 +330,7 @@ class TestProcesses:
             return what == failing and tried.count(what) > from_on
 
         def process(command: list[str], **more: Any) -> Any:
-            if reading_ahead.PROGRAM not in command:
+            if reading_start.PROGRAM not in command:
                 return popen(command, **more)
             if fails("process"):
                 raise BlockingIOError(errno.EAGAIN, "no process is left")
@@ -410,7 +410,7 @@ class TestProcesses:
     def test_each_finds_modules_where_this_one_does(self) -> None:
         program = (
             "import sys; sys.path.insert(0, sys.argv[1]);"
-            "from panachain.records import reading_ahead; print(*reading_ahead._flags())"
+            "from panachain.records import reading_start; print(*reading_start.flags())"
         )
         root = str(Path(panachain.__file__).parents[1])
         for flag, expected in (("-I", "-P -E -s"), ("-s", "-P -s")):
@@ -528,9 +528,9 @@ class TestProcesses:
             limits = dict(line.split("  ", 1) for line in (place / "limits").read_text().splitlines())
             opened = {str(one.readlink()).partition(":")[0] for one in (place / "fd").iterdir()}
             plan(seen)
-        assert {one.partition("=")[0] for one in environment.split("\0") if one} <= set(reading_ahead._KEPT)
-        assert command.split("\0")[1:-1] == ["-P", *reading_ahead._flags()[1:], *reading_ahead.COMMAND]
-        assert reading_ahead.COMMAND[1:] == [reading_ahead.PROGRAM, str(Path(panachain.__file__).parents[1])]
+        assert {one.partition("=")[0] for one in environment.split("\0") if one} <= set(reading_start.KEPT)
+        assert command.split("\0")[1:-1] == ["-P", *reading_start.flags()[1:], *reading_start.COMMAND]
+        assert list(reading_start.COMMAND[1:]) == [reading_start.PROGRAM, str(Path(panachain.__file__).parents[1])]
         assert limits["Max file size"].split()[:2] == limits["Max core file size"].split()[:2] == ["0", "0"]
         assert limits["Max address space"].split()[0] == str(2 << 30)
         assert opened <= {"pipe", "/dev/null"}
@@ -538,7 +538,7 @@ class TestProcesses:
     def test_none_is_left_of_an_upload_that_is_killed(self, files: Path) -> None:
         program = (
             "import sys; from pathlib import Path; from panachain.records import reading_ahead as r;"
-            "from panachain.records.sources import find_sources; r._WORTH = 0; readers = r.Readers(1);"
+            "from panachain.records.sources import find_sources; r.WORTH = 0; readers = r.Readers(1);"
             "found = readers.sources(((one, 0) for one in find_sources([Path(sys.argv[1])])), lambda *_: True);"
             "next(found); print(readers._running[0].pid, flush=True); sys.stdin.read()"
         )

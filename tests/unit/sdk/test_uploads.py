@@ -125,7 +125,7 @@ class TestPublishing:
     def test_with_processes_what_is_whole_is_finished_early_and_a_broken_file_stops_nothing(
         self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(reading_ahead, "_WORTH", 0)
+        monkeypatch.setattr(reading_ahead, "WORTH", 0)
         monkeypatch.setattr(reading_ahead, "most_processes", lambda: 1)
         files(tmp_path, 3)
         (tmp_path / "torn.json").write_text("{")
