@@ -6,8 +6,11 @@ import hmac
 from collections.abc import Callable
 from typing import Final
 
-_BLOCK: Final = 32
-"""Bytes of SHA-256's output."""
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+_SHA256: Final = SHA256()
 
 
 def derive(key: bytes, label: bytes, context: bytes = b"") -> bytes:
@@ -42,11 +45,7 @@ def numbered_deriver(key: bytes, label: bytes) -> Callable[[int], bytes]:
 
 def hmacs(key: bytes, beginning: bytes) -> Callable[[bytes], bytes]:
     """Return HMAC-SHA256 of one key and of messages with one beginning, which takes the rest: for many of them."""
-    # Imported here, as below: what seals a file needs neither.
-    from cryptography.hazmat.primitives.hashes import SHA256
-    from cryptography.hazmat.primitives.hmac import HMAC
-
-    begun = HMAC(key, SHA256())
+    begun = HMAC(key, _SHA256)
     begun.update(beginning)
 
     def mac(rest: bytes) -> bytes:
@@ -60,17 +59,7 @@ def hmacs(key: bytes, beginning: bytes) -> Callable[[bytes], bytes]:
 
 def hkdf(key: bytes, *, salt: bytes, info: bytes, size: int) -> bytes:
     """Return HKDF-SHA256, RFC 5869, of `size` bytes."""
-    if not 0 < size <= 2 * _BLOCK:
-        from cryptography.hazmat.primitives.hashes import SHA256
-        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-        return HKDF(SHA256(), size, salt, info).derive(key)
-    # Extract, and one or two blocks of Expand: what almost all take, at a third of that object's cost.
-    extracted = hmac.digest(salt, key, "sha256")
-    first = hmac.digest(extracted, info + b"\x01", "sha256")
-    if size <= _BLOCK:
-        return first[:size]
-    return (first + hmac.digest(extracted, first + info + b"\x02", "sha256"))[:size]
+    return HKDF(_SHA256, size, salt, info).derive(key)
 
 
 def _length_prefixed(label: bytes) -> bytes:

@@ -70,13 +70,12 @@ class Signatures:
 
     def expect(self, count: int) -> None:
         """Start what is worth it for so many signatures; it takes a while until it helps."""
-        if count >= WORTH and beside.cores() > 1:
-            if not self._is_started:
-                self._is_started = True
-                # Where the machine has none left, all is checked here.
-                with suppress(OSError, MemoryError):
-                    self._process = beside.start([*_COMMAND, VERSION])
-        elif count > _FEW and _THREADS > 1 and self._pool is None:
+        if count >= WORTH and beside.cores() > 1 and not self._is_started:
+            self._is_started = True
+            # Where the machine has none left, all is checked here.
+            with suppress(OSError, MemoryError):
+                self._process = beside.start([*_COMMAND, VERSION])
+        if count > _FEW and _THREADS > 1 and self._process is None and self._pool is None:
             self._pool = ThreadPoolExecutor(_THREADS - 1, thread_name_prefix="check")
 
     def close(self) -> None:

@@ -59,6 +59,23 @@ def decode(data: bytes, *, limit: int = MAX_SIZE) -> Any:
     return value
 
 
+def decode_items(data: bytes, count: int) -> list[Any]:
+    """Return the items of a list whose head was taken off.
+
+    Args:
+        data: their encodings, one after the other.
+        count: how many they are.
+
+    Raises:
+        IntegrityError: as `decode` of the list.
+    """
+    reader = _Reader(data)
+    items = reader.list_of(count, 1)
+    if reader.position != len(data):
+        raise IntegrityError(f"dag-cbor: {len(data) - reader.position} bytes are left over")
+    return items
+
+
 def _head(major: int, number: int, out: bytearray) -> None:
     if number < 24:
         out.append(major << 5 | number)
@@ -215,14 +232,14 @@ class _Reader:
         if major == 4:
             # A list of n items has at least n bytes: refuse a bomb before it is built.
             self._need(number)
-            return self._list(number, depth + 1)
+            return self.list_of(number, depth + 1)
         if major == 5:
             return self._map(number, depth)
         if major == 6:
             return self._cid(number)
         return self._simple(number)
 
-    def _list(self, count: int, depth: int) -> list[Any]:
+    def list_of(self, count: int, depth: int) -> list[Any]:
         """Read a list's items, `depth` deep: what most are at once; all else, and all that is wrong, by `value`."""
         if count and depth > MAX_DEPTH:
             raise IntegrityError(f"dag-cbor is nested deeper than {MAX_DEPTH}")
@@ -253,7 +270,7 @@ class _Reader:
                 # A list in a list, as the rows of a table are; it has a byte for each item at least.
                 self.position = position + 1
                 self._need(first - 0x80)
-                items.append(self._list(first - 0x80, depth + 1))
+                items.append(self.list_of(first - 0x80, depth + 1))
                 position = self.position
                 continue
             elif 0x60 <= first < 0x78:

@@ -59,10 +59,8 @@ _OWN: Final = slice(5, 10)
 """Those that each header has for itself: size, digest, time, content, index."""
 _CONTENT: Final = 8
 """The content's CID among them."""
-_FIVE: Final = b"\x85"
-"""What a list of five items begins with (RFC 8949, section 3.1)."""
 _SIXTEEN: Final = b"\x90"
-"""And one of as many as there are fields."""
+"""What a list of as many items as there are fields begins with (RFC 8949, section 3.1)."""
 _LAST_YEAR: Final = 9999
 """That a date can have (RFC 3339): another one could be shown nowhere."""
 _LAST_SECOND: Final = 253_402_300_799
@@ -393,7 +391,7 @@ class _Fields:
             # There is one encoding of each value: so five fields between the others' bytes are the five between them.
             own = encoded[len(beginning) : len(encoded) - len(end)]
             try:
-                return [*self._first, *dagcbor.decode(_FIVE + own), *self._last]
+                return [*self._first, *dagcbor.decode_items(own, _OWN.stop - _OWN.start), *self._last]
             except IntegrityError:
                 return dagcbor.decode(encoded)
         values = dagcbor.decode(encoded)

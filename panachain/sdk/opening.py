@@ -17,6 +17,7 @@ from panachain.crypto.commit import EnvelopeKey
 from panachain.errors import IntegrityError, Omission, PanaChainError, PartlyDoneError, TooLargeError, UsageError
 from panachain.ipld.cid import CID
 from panachain.model.actors import Address
+from panachain.model.frozen import frozen
 from panachain.model.progress import Progress
 from panachain.model.records import STATEMENT, Past, Reason, RecordInfo
 from panachain.model.scope import Category
@@ -477,7 +478,18 @@ def open_checked(
             if info.media_type == MEDIA_TYPE:
                 attachments = _Attachments(checked.store, checked.envelopes[cid], checked.keys[cid], allowance)
             listed = checked.inventories[cid].lists.get(info.content_index)
-            record = OpenedRecord(info, known[hospital], content, found.signature, attachments, listed)
+            record = frozen(
+                OpenedRecord,
+                info=info,
+                provenance=known[hospital],
+                source=content,
+                signature=found.signature,
+                attachments=attachments,
+                listed=listed,
+                places=None,
+                past=(),
+                also_from=(),
+            )
             chosen = record if current is None else current.of(record, checked)
             if chosen is None:
                 continue

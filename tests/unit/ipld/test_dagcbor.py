@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -105,3 +106,37 @@ def test_dag_cbor_agrees_with_the_fixtures_of_ipld() -> None:
             ):
                 with pytest.raises(IntegrityError):
                     dagcbor.decode(bytes.fromhex(case["hex"]))
+
+
+@given(st.lists(values, max_size=8), st.binary(max_size=3), st.integers(0, 9))
+def test_items_without_their_head_are_those_of_the_list(items: list[Any], more: bytes, count: int) -> None:
+    encoded = dagcbor.encode(items)[1:]
+    assert dagcbor.decode_items(encoded, len(items)) == items
+
+    def said(decode: Callable[[], Any]) -> str:
+        try:
+            return repr(decode())
+        except IntegrityError as exc:
+            return str(exc)
+
+    # Also where they are others than they were said to be.
+    whole = said(lambda: dagcbor.decode(bytes([0x80 + count]) + encoded + more))
+    assert said(lambda: dagcbor.decode_items(encoded + more, count)) == whole
+
+
+@pytest.mark.parametrize("depth", [14, 15, 16, 17])
+def test_lists_in_lists_are_followed_as_deep_as_any_value(depth: int) -> None:
+    encoded = b"\x81" * depth + b"\0"
+    if depth <= dagcbor.MAX_DEPTH:
+        assert dagcbor.encode(dagcbor.decode(encoded)) == encoded
+    else:
+        with pytest.raises(IntegrityError, match="nested deeper"):
+            dagcbor.decode(encoded)
+
+
+@pytest.mark.parametrize(
+    "encoded", [b"\x82\x80", b"\x81\x97", b"\x81\x81", b"\x81\x58", b"\x81\x58\x20\0", b"\x81\x1a\xff"]
+)
+def test_lists_that_end_too_early_are_refused(encoded: bytes) -> None:
+    with pytest.raises(IntegrityError, match="ends too early"):
+        dagcbor.decode(encoded)

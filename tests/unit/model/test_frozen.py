@@ -11,6 +11,7 @@ from panachain.model.frozen import frozen
 from panachain.model.records import RecordInfo
 from panachain.model.scope import Category
 from panachain.records.header import Header
+from panachain.sdk.results.records import OpenedRecord
 
 HOSPITAL = Address("0x" + "1" * 40)
 INFO = RecordInfo(
@@ -27,7 +28,7 @@ def test_a_value_that_is_made_at_once_is_one_of_its_class() -> None:
         made.size = 6  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("kind", [RecordInfo, Header])
+@pytest.mark.parametrize("kind", [RecordInfo, Header, OpenedRecord])
 def test_kinds_that_are_made_at_once_do_nothing_in_between(kind: type) -> None:
     assert not hasattr(kind, "__post_init__")
     assert not hasattr(kind, "__slots__")
