@@ -208,10 +208,11 @@ class LargeFile:
                 self.direct = False
             else:
                 data, offset = data[whole:], offset + whole
-        # Through the cache a system admits one at a time. Whoever waits for that here leaves the core to others.
-        with self._turn:
-            write_all(self._pack.descriptor, data, offset)
-        self._early.add(len(data))
+        if data:
+            # Through the cache a system admits one at a time. Whoever waits for that here leaves the core to others.
+            with self._turn:
+                write_all(self._pack.descriptor, data, offset)
+            self._early.add(len(data))
 
     def finish(self) -> None:
         """End what was begun for the file; its last bytes are written."""
