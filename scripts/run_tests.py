@@ -3,10 +3,9 @@
 
 Without arguments all tests that a change needs run: those of the contracts in a process of their own, since ape can't
 share its chain with workers, and beside it the others under pytest-xdist, a file at a time. Three workers keep two
-cores busy, and in the long runs five do, where tests of whole networks wait for blocks, processes and browsers for more
-than half of their time. Files come in the order of
-tests/collecting.py, which begins with the longest: by itself xdist begins with those of the most tests, so that a file
-with one test of minutes would be the last, and two workers would wait for it.
+cores busy, and in the long runs four do, where tests of whole networks wait for blocks, processes and browsers. Files
+come in the order of tests/collecting.py, which begins with the longest: by itself xdist begins with those of the most
+tests, so that a file with one test of minutes would be the last, and all other workers would wait for it.
 Where ape doesn't run, which is from Python 3.13 on, the tests of contracts are left out, and it says so: everything
 else needs no ape.
 With `--deep` the long runs, and only them, the same way. With other arguments pytest runs once, with them.
@@ -32,7 +31,7 @@ OTHERS: Final = [
     *("--dist=loadfile", "--no-loadscope-reorder"),
 ]
 QUICK_WORKERS: Final = "--numprocesses=3"
-DEEP_WORKERS: Final = "--numprocesses=5"
+DEEP_WORKERS: Final = "--numprocesses=4"
 
 WITHOUT_APE: Final = (
     "ape has no packages for Python {}.{}: the tests of tests/contracts are left out, and run on Python 3.11 and 3.12. "

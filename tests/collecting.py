@@ -23,8 +23,10 @@ from _pytest.assertion import rewrite
 
 TESTS: Final = Path(__file__).resolve().parent
 LONGEST: Final = (
-    *("integration/test_benchmarks.py", "integration/test_flood_benchmark.py", "integration/test_blocks.py"),
-    *("faults/test_uploads.py", "integration/test_data.py", "integration/test_nodes.py", "cli/test_mutants.py"),
+    *("integration/test_benchmarks.py", "integration/test_blocks.py", "portal/chromium/test_pages.py"),
+    *("portal/chromium/test_story.py", "integration/test_flood_benchmark.py", "faults/test_uploads.py"),
+    *("docs/test_tutorial.py", "integration/test_kubo_swarm.py", "integration/test_proxy_postgres.py"),
+    *("integration/test_data.py", "integration/test_nodes.py", "cli/test_mutants.py"),
     *("hostile/test_world.py", "integration/test_network.py", "integration/test_consent_benchmark.py"),
     *("integration/test_linkability.py", "portal/chromium", "cli/test_wheel.py", "integration/test_trip.py"),
     *("integration/test_revocation.py", "integration", "docs", "faults"),

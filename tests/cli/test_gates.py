@@ -85,7 +85,7 @@ class TestRunTests:
     ) -> None:
         monkeypatch.setattr(run_tests, "find_spec", lambda name: None)
         assert run_tests.main(["--deep"]) == 0
-        assert commands == [[*run_tests.OTHERS, "--numprocesses=5", "-m", "deep"]]
+        assert commands == [[*run_tests.OTHERS, "--numprocesses=4", "-m", "deep"]]
         version = f"{sys.version_info[0]}.{sys.version_info[1]}"
         assert (
             f"ape has no packages for Python {version}: the tests of tests/contracts are left out"

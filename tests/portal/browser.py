@@ -37,7 +37,11 @@ PAGE_LIMIT: Final = 150_000
 Scheme = Literal["light", "dark"]
 _AXE: Final = ROOT / "tools/node_modules/axe-core/axe.min.js"
 # All of its rules, those of best practice too, and the one of WCAG 2.2 that is off by default.
-_ASK_AXE: Final = "axe.run(document, {resultTypes: ['violations'], rules: {'target-size': {enabled: true}}})"
+_ASK_AXE: Final = """how => axe.run(document, {resultTypes: ['violations'], ...how}).then(found => found.violations)"""
+_ALL: Final = {"rules": {"target-size": {"enabled": True}}}
+COLOUR_RULES: Final = ("color-contrast", "link-in-text-block")
+"""The rules of axe-core that look at colours, as far as they are on."""
+_COLOURS: Final = {"runOnly": {"type": "rule", "values": list(COLOUR_RULES)}}
 
 
 @dataclass
@@ -86,13 +90,20 @@ class Window:
             for size in [request.sizes()]
         )
 
-    def violations(self, page: Page | None = None) -> list[str]:
-        """Return what axe-core finds on the page as it stands, a line for each element."""
+    def violations(self, page: Page | None = None, *, colours_only: bool = False) -> list[str]:
+        """Return what axe-core finds on the page as it stands, a line for each element.
+
+        Args:
+            page: another one than the window's first.
+            colours_only: ask `COLOUR_RULES` alone, where all others were asked in other colours.
+        """
         found: list[str] = []
         for frame in (page or self.page).frames:
-            # Evaluated by the browser's own debugger, so that the page's policy stays as strict as it is.
-            frame.evaluate(_AXE.read_text("utf-8"))
-            for one in frame.evaluate(_ASK_AXE)["violations"]:
+            # Evaluated by the browser's own debugger, so that the page's policy stays as strict as it is; once in each
+            # document, since that takes as long as half of what it is asked for.
+            if frame.evaluate("typeof axe") == "undefined":
+                frame.evaluate(_AXE.read_text("utf-8"))
+            for one in frame.evaluate(_ASK_AXE, _COLOURS if colours_only else _ALL):
                 what = f"{one['id']} ({one['impact']}): {one['help']}"
                 found += [f"{what}: {node['html'][:200]}: {node['failureSummary'][:300]}" for node in one["nodes"]]
         return found

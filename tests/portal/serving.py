@@ -40,6 +40,7 @@ PASSPHRASE: Final = "four words of nobody"
 _PATIENCE: Final = 60.0
 _NAME: Final = re.compile(r"0x[0-9a-fA-F]+|(?![a-z]+\b)[\w-]{12,}|\d+")
 """What differs from one thing to the next in a path; a long word of ours isn't one."""
+_LINKS: Final = "links => links.map(one => [one.getAttribute('href'), one.textContent])"
 
 
 @dataclass
@@ -112,9 +113,10 @@ def walk(window: Window, portal: Portal) -> Iterator[str]:
             seen.add(_kind(path))
         window.page.locator("section.job").wait_for(state="detached")
         yield path
-        for link in window.page.locator("a[href^='/']:not([download])").all():
-            path = str(link.get_attribute("href")).partition("#")[0]
-            todo.append((path, _kind(path, str(link.text_content()))))
+        # All at once: two questions for each of a page's sixty links took as long as the page itself.
+        for href, text in window.page.eval_on_selector_all("a[href^='/']:not([download])", _LINKS):
+            path = href.partition("#")[0]
+            todo.append((path, _kind(path, text)))
 
 
 def open_records(window: Window, portal: Portal) -> None:

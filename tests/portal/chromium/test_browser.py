@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.portal.browser import NARROW, NEEDS_CHROMIUM, Chromium
+from tests.portal.browser import COLOUR_RULES, NARROW, NEEDS_CHROMIUM, Chromium
 from tests.portal.elsewhere import Site, site
 from tests.portal.person import Person
 
@@ -62,6 +62,21 @@ def test_axe_finds_what_is_wrong_and_nothing_on_a_good_page(chromium: Chromium, 
         found = " ".join(window.violations())
     assert "label (critical)" in found
     assert "color-contrast (serious)" in found
+
+
+def test_of_colours_alone_axe_finds_what_is_wrong_in_them_and_asks_all_rules_that_look_at_them(
+    chromium: Chromium, pages: Site
+) -> None:
+    with chromium.window() as window:
+        window.page.goto(shown(pages, "<input><p style='color:#ccc;background:#fff'>Pale words.</p>"))
+        whole = window.violations()
+        (found,) = window.violations(colours_only=True)
+        assert found.startswith("color-contrast (serious)")
+        # Asked once more, it finds the same: nothing is left of the time before.
+        assert found in whole == window.violations()
+        of_colours = window.page.evaluate("axe.getRules(['cat.color']).map(one => one.ruleId)")
+    # The one of level AAA is off by default.
+    assert sorted(of_colours) == sorted([*COLOUR_RULES, "color-contrast-enhanced"])
 
 
 def test_finds_what_scrolls_sideways(chromium: Chromium, pages: Site) -> None:

@@ -28,6 +28,22 @@ def test_the_copy_of_htmx_is_that_of_npm() -> None:
     assert (STATIC / "htmx.LICENSE.txt").read_bytes() == (NPM / "LICENSE").read_bytes()
 
 
+def test_dark_pages_differ_in_nothing_but_colours() -> None:
+    """So tests in a browser ask of them only what looks at colours."""
+    sheets = [STATIC / "portal.css", HERE.parent / "viewer/viewer.css"]
+    for sheet in sheets:
+        _, *dark = re.split(r"@media\s*\(prefers-color-scheme:\s*dark\)\s*", sheet.read_text("utf-8"))
+        assert len(dark) == 1, sheet
+        colours = r"\{\s*:root\s*\{(\s*--[\w-]+:\s*#[0-9a-f]{3,6};?)+\s*\}\s*\}"
+        assert re.match(colours, dark[0]), sheet
+    # And nothing else asks which colours somebody wants.
+    asking = re.compile(r"prefers-color-scheme|matchMedia|light-dark\(")
+    files = [one for place in (HERE, HERE.parent / "viewer") for one in place.rglob("*") if one.is_file()]
+    texts = [one for one in files if one.suffix in {".css", ".html", ".js", ".svg", ".py"}]
+    assert len(texts) > 50
+    assert [one for one in texts if one not in sheets and asking.search(one.read_text("utf-8"))] == []
+
+
 _PAGE = """
 const told = [], heard = {}, sent = [];
 let now = 0, busy = null, tick = null, channel = null;
