@@ -40,6 +40,8 @@ def policy_words(policy: Mapping[str, object]) -> Mapping[str, object]:
     """Return what people read of a policy beside its fields: its state in one cell."""
     state = words.STATES.get(str(policy.get("status")), str(policy.get("status")))
     notes = []
+    if isinstance(delay := policy.get("emergency_delay"), int):
+        notes.append(f"in an emergency, {delay // 60} min after the second signature" if delay else "in an emergency")
     if stage := str(policy.get("stage") or ""):
         notes.append(revocation.stage(stage))
     if lacking := policy.get("lacking"):

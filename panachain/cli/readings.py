@@ -22,6 +22,8 @@ _OTHERWISE: Final = {
     "granted_to": "names another grantee",
     "purpose": "names another purpose",
 }
+_STANDING: Final = {"emergency": ["in an emergency"], "outside": ["not of the group"]}
+"""Beside members: these are as whom it was granted to."""
 _MOST: Final = 10
 """Disagreements that are told one by one."""
 
@@ -45,6 +47,12 @@ def show_readings(output: Output, readings: Iterable[Reading], *, empty: str, wi
         also=lambda reading: {"outcome": reading_words(reading), "person": reader_words(output, reading)},
         titles={"outcome": "did", "person": "who", "organisation": "of"},
     )
+    if served := [reading for reading in found if reading.standing == "outside" and reading.permitted]:
+        output.warn(
+            f"{words.count(len(served), 'opening')} was served to somebody to whom it wasn't granted and who wasn't in"
+            " the group then, as the sidechain tells: honest proxies refuse that. The first is of"
+            f" {words.when(served[0].at)}"
+        )
     # After the lines: one proxy's own word about who read what, which the others contradict.
     for line in disagreements([reading.to_json() for reading in found if reading.dissents]):
         output.warn(line)
@@ -78,9 +86,10 @@ def reading_words(reading: Mapping[str, object]) -> str:
 
 
 def reader_words(output: Output, reading: Mapping[str, object]) -> str:
-    """Return who read: the name, and the role that the registry has."""
+    """Return who read: the name, the role that the registry has, and whether it was for others than them."""
     name = output.text("who", reading.get("who"))
-    return f"{name}, {reading['role']}" if reading.get("role") else name
+    told = [name, str(reading["role"])] if reading.get("role") else [name]
+    return ", ".join([*told, *_STANDING.get(str(reading.get("standing")), ())])
 
 
 def disagreements(readings: Sequence[Mapping[str, object]]) -> list[str]:

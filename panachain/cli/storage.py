@@ -18,7 +18,7 @@ import click
 from panachain.cli.app import App, LazyGroup, command, current
 from panachain.cli.values import Moment
 from panachain.cli.words import size
-from panachain.errors import IntegrityError, PartlyDoneError, UsageError
+from panachain.errors import DiskError, IntegrityError, PartlyDoneError, UsageError
 from panachain.model.actors import Role
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def repair(cids: tuple[str, ...]) -> None:
 
     Begins at what any node pins and what the chains name, or at the CIDs that are given, and follows links. Every
     byte is read. A missing or damaged block is written anew from a node that has it; what nobody has is named, with
-    the policy, hospital, patient, request or group that needs it.
+    the policy, hospital, patient, request or group that needs it. What was erased and is there again, because a backup
+    was put back, is counted: by the store's notes, and by the journals of this machine's hospitals.
     """
     from panachain.sdk import storage as stores
     from panachain.sdk.named_blocks import counted
@@ -91,7 +92,7 @@ def repair(cids: tuple[str, ...]) -> None:
         named = _named(app, store) if not roots else None
         if named is not None:
             roots = [*stores.pinned(store), *named.roots]
-        report = stores.repair(store, roots, progress=progress)
+        report = stores.repair(store, roots, erased=_erased(app), progress=progress)
     absent = () if named is None else named.of(report.lost)
     if app.output.as_json:
         app.output.one(report.to_json() | {"named": [one.to_json() for one in absent]})
@@ -119,7 +120,8 @@ def repair(cids: tuple[str, ...]) -> None:
             f"every node has every block, and {keeping[0].name} still has {keeping[0].erased} blocks that were erased:"
             " no other node was given them",
             hint="`panachain --profile HOSPITAL erase --finish` completes an erasure; a store that was away meanwhile"
-            " is emptied, and filled again by the same command",
+            " is emptied, and filled again by the same command; one that was put back from a backup is moved to a new"
+            " one without them: panachain storage move",
         )
     app.output.say("Every node has every block.")
 
@@ -332,6 +334,22 @@ def _print(app: App, fields: dict[str, object]) -> None:
         # For people, how many.
         fields = fields | {name: len(value) for name, value in fields.items() if isinstance(value, list)}
     app.output.one(fields)
+
+
+def _erased(app: App) -> list[CID]:
+    """Return what the journals of this machine's hospitals know to be erased."""
+    from panachain.sdk import storage as stores
+    from panachain.sdk.profiles import list_profiles
+
+    found: list[CID] = []
+    for profile in list_profiles(app.home):
+        if profile.role is Role.HOSPITAL:
+            try:
+                found += stores.journal_erased(profile.folder)
+            except DiskError as exc:
+                # Without it the store's own notes count.
+                app.output.warn(f"what {profile.name} erased isn't compared with the store: {exc}")
+    return found
 
 
 def _named(app: App, store: BlobStore) -> NamedBlocks | None:

@@ -5,7 +5,7 @@ Never asks a node: `panachain/chain` reads and writes these. Follows design sect
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -172,10 +172,23 @@ class Emergency:
             counted: returns from when on a delay counts, Unix seconds; called only where there is one.
 
         Returns:
-            0 for at once: two chains' clocks differ by seconds. None: it isn't for this patient's emergencies.
+            0 for at once: two chains' clocks differ by seconds. The emergency's end, where what waits doesn't open in
+            it. None: it isn't for this patient's emergencies.
         """
         delay = delay_of(self.patient, grantee)
-        return counted(self) + delay if delay else delay
+        return min(counted(self) + delay, self.expires_at) if delay else delay
+
+
+def opens_first(
+    emergencies: Iterable[Emergency], grantee: Address, *, counted: Callable[[Emergency], int]
+) -> int | None:
+    """Return from when on the first of some emergencies opens what was granted to an account; see `Emergency.opens_at`.
+
+    One in which it opens comes before one in which it doesn't.
+    """
+    times = ((one.opens_at(grantee, counted=counted), one.expires_at) for one in emergencies)
+    found = [(time >= end, time) for time, end in times if time is not None]
+    return min(found)[1] if found else None
 
 
 @dataclass(frozen=True)

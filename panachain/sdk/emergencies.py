@@ -420,11 +420,17 @@ class BreakGlass(_AtWork):
             if not refused:
                 self._told.pop(found.emergency_id, None)
             return opening
+        if usable and (next_at := self._next(found, usable, now)):
+            raise OutOfScopeError(
+                f"emergency {found.emergency_id} opens something at {iso(next_at)}, and nothing before: the patient's"
+                " wish",
+                hint="the same again then",
+            )
         if usable:
             raise OutOfScopeError(
-                f"emergency {found.emergency_id} opens something at {iso(self._next(found, usable, now))}, and nothing "
-                "before: the patient's wish",
-                hint="the same again then",
+                f"emergency {found.emergency_id} opens nothing before it is over, at {iso(found.expires_at)}: what it"
+                " opens waits, by the patient's wish, and too many proxies know of it for too short a time",
+                hint="where it is still needed then: panachain emergency request begins another one",
             )
         raise AccessDeniedError(
             "the patient lets no emergency desk of yours open anything: they prepared none, or vetoed it",
@@ -457,13 +463,14 @@ class BreakGlass(_AtWork):
         """Return when more opens, by the chain, or as proxies said that let wait what the chain would open; else 0.
 
         What proxies refused stays refused until it opened: once the time that they told is over, it may be in a minute.
+        What would open when the emergency is over doesn't open in it.
         """
         times = [found.cosigned_at + delay for delay, _ in usable]
         told = self._told.get(found.emergency_id)
         # Of what was taken back meanwhile nothing waits.
         if told is not None and any(delay and found.cosigned_at + delay <= now for delay, _ in usable):
             times.append(max(told, now + _AGAIN))
-        return min((time for time in times if time > now), default=0)
+        return min((time for time in times if now < time < found.expires_at), default=0)
 
     def _usable(self, found: Emergency) -> list[tuple[int, PolicyId]]:
         """Return the policies that this practitioner's desks have for a patient's emergencies, with their delays."""

@@ -20,7 +20,7 @@ from panachain.crypto.hpke import SealingKey
 from panachain.crypto.keys import Seed, address_of
 from panachain.errors import ConfigurationError, DiskError, IntegrityError, PolicyUnknownError
 from panachain.ipld.cid import CID, RAW
-from panachain.model.actors import PolicyId
+from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import SEALED, OnChainPolicy, PolicyStatus, Terms
 from panachain.model.progress import Progress
 from panachain.model.scope import Generations
@@ -110,6 +110,11 @@ class OwnPolicies:
         """Terms that this session opened and verified, by number and by the digest that the chain has: they never
         change."""
         self._known_ids: dict[int, PolicyId] = {}
+
+    @property
+    def patient(self) -> Address:
+        """Whose these are."""
+        return Address(address_of(self._seed.account_key()))
 
     def __iter__(self) -> Iterator[OwnPolicy]:
         """Yield all policies, oldest first.
@@ -327,4 +332,5 @@ def policy_view(terms: Terms, policy: OnChainPolicy) -> PolicyView:
         proxies=len(terms.proxies),
         terms_cid=str(CID(RAW, policy.terms)),
         disclosed=policy.disclosure != SEALED,
+        emergency_delay=terms.emergency_delay,
     )

@@ -25,6 +25,7 @@ from panachain.sdk.readings import Reading, readings
 from panachain.sdk.receipt_reading import PolicyLog, ReceiptReading
 from panachain.sdk.results.listings import LeftOut, Listed, Listing
 from panachain.sdk.results.log import LIED, SILENT, LogEntry, LogProof
+from panachain.sdk.standing import Standing
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ class ReadLog:
         return Listed(Listing(self.named(readings(told)), [*told.left_out, *_faulty(told)]))
 
     def named(self, found: Iterable[Reading]) -> list[Reading]:
-        """Return readings with what this machine calls the people, and their roles and organisations.
+        """Return readings with what this machine calls the people, their roles and organisations, and their standing.
 
         The registry says these as they are now; where it can't be asked, they stay empty.
         """
@@ -125,6 +126,12 @@ class ReadLog:
         except PanaChainError as exc:
             # Who asked is in what the proxies signed: that counts without what a registry adds to it.
             _LOG.warning("roles and organisations of who read aren't known now: %s", exc)
+        standing = Standing(self._network.sidechain, self._policies.patient)
+        told = dict[int, str]()
+        try:
+            told = {id(reading): standing.of(reading) for reading in several}
+        except PanaChainError as exc:
+            _LOG.warning("whether those who read were members then isn't known now: %s", exc)
         names.learn([*asked, *(actor.organisation for actor in known.values() if actor.organisation)])
         named = []
         for reading in several:
@@ -137,6 +144,7 @@ class ReadLog:
                     role=actor.role.value if actor is not None else "",
                     organisation=house or "",
                     organisation_name=names.of(house, Role.HOSPITAL) if house else "",
+                    standing=told.get(id(reading), ""),
                 )
             )
         return named

@@ -122,6 +122,10 @@ class Reading:
     """How many proxies the policy has; 0 where it isn't known."""
     silent: tuple[Address, ...] = ()
     """Proxies of the policy that lied or told nothing when they were asked: they may know of it, too."""
+    standing: str = ""
+    """In what capacity they asked for what was granted to others, as the sidechain tells of that time: `member` of
+    the group, `emergency` (they broke the glass), `outside` (neither). Empty for whom it was granted to, and where the
+    sidechain couldn't be asked."""
     records: tuple[str, ...] = ()
     """CIDs of the headers of the patient's records in what was opened; empty where nobody looked (`Auditing.named`)."""
     marks: frozenset[bytes] = field(default=frozenset(), compare=False, repr=False)
@@ -160,6 +164,7 @@ class Reading:
             "dissents": [one.to_json() for one in self.dissents],
             "silent": list(self.silent),
             "records": list(self.records),
+            "standing": self.standing,
         }
 
 

@@ -42,6 +42,7 @@ __all__ = [
     "export_car",
     "headers_of",
     "import_car",
+    "journal_erased",
     "journal_roots",
     "move",
     "open_configured",
@@ -217,6 +218,28 @@ class _FirstSeen:
         if not content and not self._path.exists():
             return
         write_private(self._path, json.dumps(content).encode())
+
+
+def journal_erased(folder: Path) -> list[CID]:
+    """Return headers and contents of the records that a hospital's journal knows to be erased; none without a journal.
+
+    Their other blocks are forgotten once they were looked for. So these tell whether a store was put back from before.
+
+    Args:
+        folder: the hospital's profile folder.
+
+    Raises:
+        DiskError: the journal can't be read.
+    """
+    path = folder / "journal.sqlite"
+    if not path.is_file():
+        return []
+    journal = Journal(path)
+    try:
+        gone = [one.erasing for one in journal.erasures.all() if one.gone_at is not None]
+    finally:
+        journal.close()
+    return [CID.parse(cid) for one in gone for cid in (one.header, one.content)]
 
 
 def journal_roots(folder: Path) -> list[CID]:

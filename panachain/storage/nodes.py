@@ -92,15 +92,19 @@ def _facts(node: BlobStore) -> str:
     return "" if own is None else str(own())
 
 
-def repair(store: BlobStore, roots: Sequence[CID] = (), *, progress: Progress | None = None) -> RepairReport:
+def repair(
+    store: BlobStore, roots: Sequence[CID] = (), *, erased: Sequence[CID] = (), progress: Progress | None = None
+) -> RepairReport:
     """Check every block under `roots` (all pins, if none are given) on every node, and heal what can be healed.
 
     A store of one node is checked too; nothing can be healed there. No record is erased from it meanwhile, and what was
-    erased is given to no node.
+    erased is given to no node. What was erased and is there again, as a backup that was put back has it, is counted on
+    each node.
 
     Args:
         store: is mended.
         roots: where to begin; links are followed.
+        erased: blocks that are known elsewhere to be erased: each node notes them, too.
         progress: is told the blocks that were checked; how many there are nobody knows before the end.
 
     Raises:
@@ -108,7 +112,7 @@ def repair(store: BlobStore, roots: Sequence[CID] = (), *, progress: Progress | 
     """
     several = store if isinstance(store, ReplicatedStore) else ReplicatedStore([store], 1)
     with writing(several):
-        return several.repair(roots or sorted(_pins_in_reach(several)), progress=progress)
+        return several.repair(roots or sorted(_pins_in_reach(several)), erased=erased, progress=progress)
 
 
 def pinned(store: BlobStore) -> list[CID]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final, Protocol, TypeVar
 
 from panachain.errors import BlockNotFoundError, DiskError, IntegrityError, PanaChainError, StoreUnavailableError
@@ -22,6 +23,8 @@ from panachain.storage.guards import erased_of, guards_of, share_notes
 
 PIECE: Final = 8 << 20
 """Bytes of blocks that are held while all nodes take them."""
+_LISTED: Final = 5000
+"""Blocks of a node that are held while their notes are asked for."""
 FAILURES: Final = (StoreUnavailableError, IntegrityError, DiskError)
 """What a node can fail with; anything else is a fault of the caller, or of ours."""
 _T = TypeVar("_T")
@@ -102,9 +105,21 @@ class RepairReport:
 class Repair:
     """One run of `ReplicatedStore.repair`."""
 
-    def __init__(self, store: Nodes, roots: list[CID], progress: Progress | None, pool: ThreadPoolExecutor) -> None:
-        """Take the nodes, the roots to begin at, who is told of the progress, and the threads that examine blocks."""
+    def __init__(
+        self,
+        store: Nodes,
+        roots: list[CID],
+        progress: Progress | None,
+        pool: ThreadPoolExecutor,
+        *,
+        erased: Sequence[CID] = (),
+    ) -> None:
+        """Take the nodes, the roots to begin at, who is told of the progress, and the threads that examine blocks.
+
+        `erased` are blocks that are known elsewhere to be erased.
+        """
         self._store = store
+        self._known = erased
         self._pool = pool
         self._roots = roots
         self._progress = progress
@@ -118,6 +133,10 @@ class Repair:
         """Check and heal everything under the roots, and return what was found and done."""
         # 0. What was erased from one node is taken by none.
         share_notes(self._guards)
+        for guard in self._guards:
+            # A store that was put back from a backup has the notes of then.
+            if unknown := set(self._known) - guard.erased(self._known):
+                guard.note(unknown)
         # 1. What is pinned where; a node that doesn't answer is left as it is.
         self._pins, failures = self._store.on_each(lambda node: set(node.pins()), self._alive())
         self._give_up(failures)
@@ -137,7 +156,21 @@ class Repair:
         for number in self._alive():
             if not self._report.nodes[number].lost:
                 self._pin(number, wanted)
+        # 4. What was erased and is there again without anything that names it: a backup was put back.
+        if any(guard.look() for guard in self._guards):
+            counted = {cid.digest for cid in self._erased}
+            again, failures = self._store.on_each(lambda node: self._erased_of(node, counted), self._alive())
+            self._give_up(failures)
+            for number, count in again.items():
+                self._report.nodes[number].erased += count
         return self._report
+
+    def _erased_of(self, node: BlobStore, counted: set[bytes]) -> int:
+        """Return how many blocks a node has that were erased, but for those that were counted."""
+        count, blocks = 0, iter(node.blocks())
+        while part := list(islice(blocks, _LISTED)):
+            count += sum(cid.digest not in counted for cid in erased_of(self._guards, part))
+        return count
 
     def _alive(self) -> list[int]:
         return [number for number, node in enumerate(self._report.nodes) if not node.failure]

@@ -208,7 +208,9 @@ class ReplicatedStore:
 
     # Repair
 
-    def repair(self, roots: Iterable[CID], *, progress: Progress | None = None) -> RepairReport:
+    def repair(
+        self, roots: Iterable[CID], *, erased: Iterable[CID] = (), progress: Progress | None = None
+    ) -> RepairReport:
         """Check every block of every root on every node, and heal what is missing or damaged from the others.
 
         Afterwards each node pins what any node pinned, as far as it has all of it. A node that doesn't answer is left
@@ -216,9 +218,10 @@ class ReplicatedStore:
 
         Args:
             roots: where to begin; what they link is followed.
+            erased: blocks that are known elsewhere to be erased: each node notes them, too.
             progress: is told the blocks that were checked.
         """
-        return Repair(self, list(dict.fromkeys(roots)), progress, self._pool).run()
+        return Repair(self, list(dict.fromkeys(roots)), progress, self._pool, erased=list(erased)).run()
 
     # Internal
 

@@ -126,6 +126,23 @@ def test_a_line_tells_role_organisation_and_where_the_proxies_disagree(run: Run,
     ]
 
 
+def test_who_was_served_outside_the_group_is_marked_and_warned_of(run: Run, twin: Twin) -> None:
+    team = replace(READING, granted_to=PROXIES[0], role="practitioner")
+    told = [replace(team, standing=one) for one in ("member", "emergency", "outside")]
+    told.append(replace(told[-1], permitted=False, envelopes=0))
+    twin.answers["receipts"] = Listing([])
+    twin.auditing = SimpleNamespace(named=lambda found, *, records: Listing(told))
+    outcome = run("log")
+    assert outcome.code == 0, outcome.err
+    assert max(map(len, outcome.out.splitlines())) <= 100
+    said = " ".join(outcome.out.split())
+    assert (said.count("in an"), said.count("not of")) == (1, 2)
+    # A refused attempt is marked, and no fault of anybody's.
+    assert "1 opening was served to somebody to whom it wasn't granted" in " ".join(outcome.err.split())
+    twin.auditing = SimpleNamespace(named=lambda found, *, records: Listing([told[0], told[3]]))
+    assert "wasn't granted" not in run("log").err
+
+
 def test_disagreements_do_not_fill_the_screen(run: Run, twin: Twin) -> None:
     many = tuple(Dissent(PROXIES[0], "requester", f"0x{n:040x}") for n in range(50))
     twin.answers["receipts"] = Listing([])

@@ -16,6 +16,7 @@ import pytest
 from panachain.chain.anvil import free_port
 from panachain.cli.app import App
 from panachain.config import Config
+from panachain.errors import DiskError
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Role
@@ -346,6 +347,23 @@ class TestCars:
         store = EmbeddedStore(tmp_path / "elsewhere" / "blocks")
         assert list(store.pins()) == [root]
         assert store.has_block(block)
+
+    def test_repair_tells_what_a_backup_brought_back_by_the_hospitals_journal(
+        self, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _, block = a_batch(home)
+        hospitals = [SimpleNamespace(name=name, role=Role.HOSPITAL, folder=home / name) for name in ("clinic", "other")]
+        monkeypatch.setattr("panachain.sdk.profiles.list_profiles", lambda _home: hospitals)
+
+        def erased(folder: Path) -> list[CID]:
+            if folder.name == "other":
+                raise DiskError("torn")
+            return [block]
+
+        monkeypatch.setattr("panachain.sdk.storage.journal_erased", erased)
+        outcome = run("storage", "repair")
+        assert (outcome.code, "still has 1 blocks that were erased" in outcome.err) == (3, True)
+        assert "what other erased isn't compared with the store: torn" in " ".join(outcome.err.split())
 
     def test_what_was_erased_is_not_imported_and_not_given_to_another_node(
         self, run: Run, home: Path, tmp_path: Path

@@ -590,8 +590,8 @@ class TestWaiting:
         for proxy in world.proxies:
             real = proxy.service._opens_at
 
-            def lying(grantee: Address, person: Address, *, at: int, real: Any = real) -> int | None:
-                found: int | None = real(grantee, person, at=at)
+            def lying(grantee: Address, person: Address, *, at: int, ends: set[int], real: Any = real) -> int | None:
+                found: int | None = real(grantee, person, at=at, ends=ends)
                 if found:
                     raise OpensLaterError("not yet", retry_after=seconds)
                 return found
@@ -599,10 +599,12 @@ class TestWaiting:
             monkeypatch.setattr(proxy.service, "_opens_at", lying)
         assert self.kinds(world, number) == ["allergies"]
         at = world.clinician.emergency.more_at(number)
-        assert at == world.now + max(60, min(seconds, 4 * HOUR))
+        # No time is shown at which it is over: a proxy can make none up.
+        told = world.now + max(60, seconds)
+        assert at == (told if told < world.now - 1800 + 4 * HOUR else 0)
         world.advance(120)
         # The time that they told is over, and nothing more opened yet; it may now.
-        assert world.clinician.emergency.more_at(number) == max(at, world.now + 60)
+        assert world.clinician.emergency.more_at(number) == (max(at, world.now + 60) if at else 0)
         monkeypatch.undo()
         assert self.kinds(world, number) == ["allergies", "conditions"]
         assert world.clinician.emergency.more_at(number) == 0
@@ -632,6 +634,18 @@ class TestWaiting:
         at = iso(prepared.now + 60)
         with pytest.raises(OutOfScopeError, match=f"opens something at {at}, and nothing before"):
             opened(prepared, number)
+
+    def test_where_everything_waits_and_proxies_know_of_it_too_late_it_is_said_that_nothing_opens(
+        self, prepared: World, desk: Address
+    ) -> None:
+        everything = ("allergies", "medications", "conditions", "immunizations", "demographics")
+        self.prepare(prepared, desk, *everything)
+        # They were down, and are back twenty minutes before its end.
+        number = self.early(prepared, 4 * HOUR - 1200, looked=False)
+        with pytest.raises(OutOfScopeError, match="opens nothing before it is over") as caught:
+            opened(prepared, number)
+        assert "begins another one" in caught.value.hint
+        assert prepared.clinician.emergency.more_at(number) == 0
 
     def test_who_asks_before_a_proxy_looked_is_seen_by_it_then(self, prepared: World, desk: Address) -> None:
         self.prepare(prepared, desk, "conditions")

@@ -23,6 +23,8 @@ from panachain.ethereum import keccak
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.model.transactions import Invitation
 
+_ALWAYS: Final = 1 << 62
+"""Unix seconds that nobody lives to see."""
 _LIFE: Final = ("GroupCreated", "GroupRenewed", "GroupClosed")
 """Events that make a group what it is."""
 
@@ -110,6 +112,26 @@ class CareGroups(Adapter):
         """Tell whether a person is a member now: the group is open, they accepted, and are an active practitioner."""
         with self.bound.source.pinned():
             return bool(self._members(group, [person]))
+
+    def times_of(self, group: Address, person: Address) -> list[range]:
+        """Return when a person was a member by their own assent, Unix seconds; not whether they were active.
+
+        Args:
+            group: an open or a closed one; whatever else it is has no members.
+            person: whose times.
+        """
+        source, found, since = self.bound.source, list[range](), None
+        with source.pinned():
+            events = list(self.bound.events("MemberAccepted", "MemberRemoved", where=[group, person]))
+            events += self.bound.events("GroupClosed", where=[group])
+            for event in sorted(events, key=lambda one: (one.block, one.index)):
+                at = source.block(event.block).time
+                if event.name == "MemberAccepted":
+                    since = at if since is None else since
+                elif since is not None:
+                    found.append(range(since, at))
+                    since = None
+        return found if since is None else [*found, range(since, _ALWAYS)]
 
     def group_of(self, account: Address) -> Actor | None:
         """Return one group, or None when there is none; a closed one is suspended.

@@ -15,7 +15,7 @@ from panachain.chain.evm import Receipt
 from panachain.chain.logs import Event
 from panachain.errors import IntegrityError
 from panachain.model.actors import Address
-from panachain.model.transactions import Emergency
+from panachain.model.transactions import Emergency, opens_first
 
 _LATER: Final = ("EmergencyCosigned", "EmergencyReviewed", "EmergencyOverdue")
 """What may become of an emergency."""
@@ -119,13 +119,13 @@ class EmergencyAccess(Adapter):
                 with those of theirs in which there is a delay for the grantee, so that no other one costs anything.
 
         Returns:
-            0 for at once. None: no emergency of theirs that a second one co-signed, and that isn't over, opens it.
+            0 for at once; the end of an emergency, where it doesn't open in it. None: no emergency of theirs that a
+            second one co-signed, and that isn't over, opens it.
         """
         with self.bound.source.pinned():
             until = max(at, self.bound.source.head().time)
             active = [one for one in self.find(practitioner=practitioner) if one.is_active(until)]
-            times = [one.opens_at(grantee, counted=counted) for one in active]
-            return min((time for time in times if time is not None), default=None)
+            return opens_first(active, grantee, counted=counted)
 
     def in_emergency(self, grantee: Address, practitioner: Address, *, at: int) -> bool:
         """Tell whether a practitioner's emergency opens what was granted, by the time of the co-signature's block.

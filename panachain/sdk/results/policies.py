@@ -53,6 +53,8 @@ class PolicyView:
     alarms: Mapping[Address, str] = field(default_factory=dict)
     """Of a revoked policy: proxies that act against the revocation, each with what it does."""
     dry_run: bool = False
+    emergency_delay: int | None = None
+    """Of a policy that opens in an emergency alone: seconds after the second signature, 0 for at once. Else None."""
     patient_name: str = field(default="", compare=False)
     """What the reader of this result calls the patient (sdk/names.py): for people; a program takes `patient`."""
     grantee_name: str = field(default="", compare=False)
@@ -104,6 +106,7 @@ class PolicyView:
             "stage": self.stage,
             "alarms": dict(self.alarms),
             "dry_run": self.dry_run,
+            "emergency_delay": self.emergency_delay,
         }
 
 

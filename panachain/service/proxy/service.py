@@ -610,7 +610,8 @@ class ProxyService:
         if request.grantee != held.grantee:
             raise OutOfScopeError(f"policy {request.policy_id} wasn't granted to {request.grantee}")
         identity, at = self._chain.identity(request.requester), on_chain.block_time
-        opens_at = self._opens_at(held.grantee, request.requester, at=at)
+        ends = set[int]()
+        opens_at = self._opens_at(held.grantee, request.requester, at=at, ends=ends)
         check_access(
             on_chain,
             grantee=held.grantee,
@@ -627,9 +628,14 @@ class ProxyService:
         now = min(at, int(self._clock()))
         # After the rules: nobody else hears of it.
         if opens_at is not None and now < opens_at:
+            told = f"what waits in this emergency opens at this proxy at {opens_at} (Unix seconds)"
+            if opens_at in ends:
+                told = (
+                    f"what waits in this emergency doesn't open at this proxy before it is over, at {opens_at} (Unix"
+                    " seconds): the proxy knows of it for too short a time, or of too many of the same practitioner"
+                )
             raise OpensLaterError(
-                f"what waits in this emergency opens at this proxy at {opens_at} (Unix seconds); block "
-                f"{on_chain.block} is of {at}, and by the proxy's clock and that block it is {now}",
+                f"{told}; block {on_chain.block} is of {at}, and by the proxy's clock and that block it is {now}",
                 retry_after=opens_at - now,
             )
         kfrag = self._store.kfrag(request.policy_id, request.lane)
@@ -637,20 +643,31 @@ class ProxyService:
             raise OutOfScopeError(f"this proxy holds no kfrag for lane {request.lane} of {request.policy_id}")
         return kfrag
 
-    def _opens_at(self, grantee: Address, person: Address, *, at: int) -> int | None:
+    def _opens_at(self, grantee: Address, person: Address, *, at: int, ends: set[int]) -> int | None:
         """Return from when on a person reads what was granted to somebody else: a group, or a patient in emergencies.
 
         A policy whose grantee is a patient is that patient's own, for emergencies: nobody is its grantee by name. So is
         one whose grantee stands for a delay in a patient's emergencies.
 
+        Args:
+            grantee: to whom it was granted.
+            person: who asks.
+            at: Unix seconds of the mainchain's head.
+            ends: is told when the emergencies end in which it waits.
+
         Returns:
-            Unix seconds, 0 for at once. None: they don't.
+            Unix seconds, 0 for at once; an emergency's end, where it doesn't open in it. None: they don't.
         """
         if person == grantee:
             return None
         if self._chain.is_member(grantee, person):
             return 0
-        return self._chain.opens_at(grantee, person, at=at, counted=self._counted)
+
+        def counted(emergency: Emergency) -> int:
+            ends.add(emergency.expires_at)
+            return self._counted(emergency)
+
+        return self._chain.opens_at(grantee, person, at=at, counted=counted)
 
     def _counted(self, emergency: Emergency) -> int:
         """Return from when on delays count in an emergency, Unix seconds.

@@ -11,7 +11,9 @@ import pytest
 from panachain.errors import IntegrityError, StoreUnavailableError, UsageError
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
+from panachain.model.actors import Address
 from panachain.records.journal import Journal
+from panachain.records.journal_erased import Erasing
 from panachain.sdk import storage as stores
 from panachain.storage.replicated import ReplicatedStore
 from tests.unit.storage.memory_store import MemoryStore
@@ -150,3 +152,21 @@ class TestJournalRoots:
             journal.prepare(sequence=sequence, manifest=str(cid), list_cid=str(cid), records=(), done=())
         journal.close()
         assert stores.journal_roots(tmp_path) == cids
+
+
+class TestJournalErased:
+    def test_headers_and_contents_of_what_is_gone_are_named_and_nothing_else(self, tmp_path: Path) -> None:
+        assert stores.journal_erased(tmp_path) == []
+        names = [CID.of(RAW, bytes([number])) for number in range(4)]
+        patient = Address("0x" + "11" * 20)
+        journal = Journal(tmp_path / "journal.sqlite")
+        going = [
+            Erasing(str(header), str(content), patient, "laboratory", 2024, False, True, (str(header),))
+            for header, content in (names[:2], names[2:])
+        ]
+        journal.prepare(sequence=1, records=[], done=[], erasing=going, manifest="m", list_cid="l")
+        journal.mined(1, "0x1", 1)
+        journal.erasures.gone(str(names[0]), at=5, stores=1)
+        journal.close()
+        # The other one is still to be looked for: `erase --finish` does that.
+        assert stores.journal_erased(tmp_path) == names[:2]

@@ -25,7 +25,7 @@ from panachain.model.actors import Actor, Address, PolicyId, Role, Status
 from panachain.model.policy import GrantedLane, OnChainPolicy, PolicyStatus, ProxyRef, Terms
 from panachain.model.proxy_requests import DepositedLane, DepositRequest, ReceiptsRequest, ReencryptRequest
 from panachain.model.scope import Purpose, Scope
-from panachain.model.transactions import Emergency, Revocation
+from panachain.model.transactions import Emergency, Revocation, opens_first
 from panachain.proxy import messages
 from panachain.sdk.network import Network
 from panachain.sdk.proxies import Reader
@@ -89,8 +89,7 @@ class Chain:
         if at < self.emergencies.get((grantee, person), 0):
             return 0
         active = [one for one in self.cosigned(since=at) if one.practitioner == person]
-        times = [one.opens_at(grantee, counted=counted) for one in active]
-        return min((time for time in times if time is not None), default=None)
+        return opens_first(active, grantee, counted=counted)
 
     def cosigned(self, *, since: int) -> Iterator[Emergency]:
         return (one for one in self.cosignatures if one.is_active(since))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -255,6 +256,31 @@ class TestWhatGoesOverTheWholeStore:
         repair(ReplicatedStore([away, empty], 2))
         assert not empty.has_block(GONE)
         assert empty.has_block(KEPT)
+
+    @pytest.mark.parametrize("kept", [True, False])
+    def test_repair_tells_what_a_backup_brought_back(self, tmp_path: Path, kept: bool) -> None:
+        store = filled(tmp_path / "blocks")
+        store.close()
+        shutil.copytree(tmp_path / "blocks", tmp_path / "backup")
+        store = EmbeddedStore(tmp_path / "blocks")
+        # What names it goes, too: nothing reaches it, and it is found all the same.
+        erase(store, [GONE, LIST], unlist)
+        store.close()
+        if kept:
+            for name in ("erased.sqlite", "store.lock"):
+                shutil.copy2(tmp_path / "blocks" / name, tmp_path / "backup" / name)
+        store = EmbeddedStore(tmp_path / "backup")
+        store.unpin(LIST)
+        # The store's own notes tell it, or else what its hospital's journal has of it.
+        report = repair(store, erased=() if kept else [GONE])
+        assert [one.erased for one in report.nodes] == [2 if kept else 1]
+        assert [one.erased for one in repair(store).nodes] == [2 if kept else 1]
+        new = EmbeddedStore(tmp_path / "new")
+        store.pin(LIST)
+        move(store, new)
+        assert not new.has_block(GONE)
+        with pytest.raises(UsageError, match="were erased"):
+            new.put_block(GONE, DATA)
 
     def test_move_leaves_it_behind_and_takes_the_notes_along(self, tmp_path: Path) -> None:
         old, new = filled(tmp_path / "old"), EmbeddedStore(tmp_path / "new")

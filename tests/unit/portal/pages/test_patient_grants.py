@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from panachain.cli.patient import policy_words
 from panachain.consent.explain import HEADINGS, explain_offer
 from panachain.model.actors import Role
 from panachain.model.policy import Disclosure, PolicyStatus
@@ -153,6 +155,25 @@ def test_a_grant_has_a_page_with_what_it_allows_and_a_consent(portal: Portal, cl
         "application/fhir+json",
     )
     assert answer.headers["content-disposition"].startswith("attachment")
+
+
+def test_what_opens_in_an_emergency_alone_is_marked_with_its_delay(portal: Portal, client: Client) -> None:
+    world = portal.world
+    desk = world.clinician.create_group().group
+    world.patient.emergency.prepare(
+        [desk], until=world.now + 30 * DAY, later=["conditions"], delay=timedelta(minutes=30)
+    )
+    text = text_of(client.page("/grants"))
+    assert "only in an emergency, from the second signature on" in text
+    assert "only in an emergency, 30 minutes after the second signature" in text
+    (later,) = [one for one in policies(portal) if one.emergency_delay]
+    assert "30 minutes after the second signature" in text_of(client.page(f"/grants/{later.policy_id}"))
+    assert (later.emergency_delay, later.to_json()["emergency_delay"]) == (1800, 1800)
+    assert policy_words(later.to_json())["state"] == "active, in an emergency, 30 min after the second signature"
+    german = text_of(portal.client_of(Role.PATIENT, language="de").page("/grants"))
+    assert "nur in einem Notfall, 30 Minuten nach der zweiten Unterschrift" in german
+    made = grant(world)
+    assert (made.emergency_delay, "emergency" in str(policy_words(made.to_json())["state"])) == (None, False)
 
 
 def test_a_revocation_shows_its_steps_and_what_it_can_not_do(portal: Portal, client: Client) -> None:

@@ -168,6 +168,18 @@ def test_where_proxies_do_not_agree_the_log_says_so(portal: Portal, client: Clie
     assert "The proxies don't agree on this." in proof
     assert "names another purpose: research" in proof
     assert "fewer proxies signed than an opening takes" in text_of(client.page("/log/3"))
+    # What was granted to others is told as the sidechain knows it.
+    team = replace(agreed, granted_to=NURSE, dissents=())
+    told = [
+        replace(team, standing=one, at=at, ended_at=at) for at, one in enumerate(("member", "emergency", "outside"))
+    ]
+    seat_of(portal).put("log", Log([], told, (), 5))
+    text = text_of(client.page("/log"))
+    assert "in an emergency" in text
+    assert "to whom they didn't belong then" in text
+    assert text.count("as a member of") == 1
+    assert "in an emergency" in text_of(client.page("/log/2"))
+    assert "honest proxies refuse that" in text_of(client.page("/log/1"))
     # One proxy's word that it served too late is one proxy's word.
     late = replace(few, late=(DOCTOR,))
     refused = replace(agreed, permitted=False, proxies=(DOCTOR,), asked=3)

@@ -430,7 +430,7 @@ class TestWaiting:
             waits, told = exc.retry_after, str(exc)
         else:
             return 0
-        assert f"opens at this proxy at {world.chain.now + waits} (Unix seconds)" in told
+        assert f"at {world.chain.now + waits} (Unix seconds)" in told
         return waits
 
     def test_an_honest_stamp_counts(self, world: ProxyWorld, policy: Policy, asking: Account) -> None:
@@ -452,7 +452,7 @@ class TestWaiting:
         # Whether it looks by itself or is asked makes no difference.
         world.services[0].look_for_emergencies()
         for number in (0, 1):
-            assert self.waits(world, policy, asking, number) == self.DELAY - TOLERANCE
+            assert self.waits(world, policy, asking, number) == min(self.DELAY - TOLERANCE, LASTS - early)
         if early < LASTS - self.DELAY:
             world.chain.now += self.DELAY - TOLERANCE
             assert self.waits(world, policy, asking) == 0
@@ -548,9 +548,32 @@ class TestWaiting:
         world.services[0].look_for_emergencies()
         world.chain.people[other.address] = Status.ACTIVE
         del world.chain.cosignatures[:69]
-        assert self.waits(world, policy, other) == LASTS + self.DELAY
+        # No time is told at which it is over.
+        with pytest.raises(
+            OpensLaterError, match=f"doesn't open .* before it is over, at {world.chain.now + LASTS}"
+        ) as no:
+            serve(world.services[0], world.request(policy, signer=other, requester=other.address))
+        assert f"doesn't open at this proxy before it is over, at {world.chain.now + LASTS}" in str(no.value)
+        assert no.value.retry_after == LASTS
         world.chain.now += self.DELAY
         assert self.waits(world, policy, asking) == 0
+
+    def test_a_proxy_that_comes_back_too_late_says_that_it_doesnt_open(
+        self, world: ProxyWorld, policy: Policy, asking: Account
+    ) -> None:
+        self.deposited(world, policy)
+        # It was down since the co-signature.
+        left = self.DELAY - TOLERANCE - 100
+        self.cosign(world, asking, early=LASTS - left)
+        with pytest.raises(
+            OpensLaterError, match=f"doesn't open .* before it is over, at {world.chain.now + left}"
+        ) as no:
+            serve(world.services[0], world.request(policy, signer=asking, requester=asking.address))
+        assert f"doesn't open at this proxy before it is over, at {world.chain.now + left}" in str(no.value)
+        assert no.value.retry_after == left
+        # A newer one of theirs opens it, and its time is told.
+        self.cosign(world, asking, number=2)
+        assert self.waits(world, policy, asking) == self.DELAY
 
     def test_nobody_hears_of_it_whom_the_rules_refuse(self, world: ProxyWorld, policy: Policy, asking: Account) -> None:
         self.deposited(world, policy)
