@@ -160,7 +160,7 @@ class TestBeside:
         monkeypatch: pytest.MonkeyPatch,
         program: str,
     ) -> None:
-        monkeypatch.setattr(beside, "command", lambda _: [sys.executable, "-c", program])
+        monkeypatch.setattr(module, "_COMMAND", ("-c", program))
         monkeypatch.setattr(module, "_PATIENCE", 0.5)
         checks.expect(COUNT)
         pid = pid_of(checks)
@@ -180,7 +180,7 @@ class TestBeside:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         program = "import sys; sys.stdin.buffer.read(37); sys.stdout.buffer.write(b'\\0' * 5000)"
-        monkeypatch.setattr(beside, "command", lambda _: [sys.executable, "-c", program])
+        monkeypatch.setattr(module, "_COMMAND", ("-c", program))
         checks.expect(COUNT)
         results = checks.begin(SIGNER.public, signed)
         wait_for(lambda: checks._take(0.1) or not checks.is_beside)
