@@ -86,7 +86,14 @@ def category_of(resource: dict[str, Any], compact: bytes | None = None, matcher:
         matcher: says what is sensitive; None takes the default profile's.
     """
     restricted = restricted_category(findings(resource, compact, matcher), RESTRICTED_DEFAULT)
-    found = _common_category(resource) if restricted is None else restricted
+    if restricted is None:
+        return common_category_of(resource, matcher)
+    return restricted if matcher is None else matcher.profile.category(restricted)
+
+
+def common_category_of(resource: dict[str, Any], matcher: Matcher | None = None) -> Category:
+    """Return the category of a resource in which `findings` finds nothing; see `category_of`."""
+    found = _common_category(resource)
     return found if matcher is None else matcher.profile.category(found)
 
 

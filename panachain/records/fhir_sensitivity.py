@@ -98,8 +98,8 @@ _LABELS: Final = frozenset({"security", "securityLabel"})
 _ELSEWHERE: Final = _LABELS | {"meta"}
 """Members that `_labels` looks at."""
 _INLINE: Final = b"inline-sec-label"
-_NUMBER: Final = regex(rf'[A-Za-z]*":"({NUMBER})'.encode())
-"""A member whose value is a code that `Matcher.numbers_that_may_tell` knows."""
+_NUMBERS: Final = regex(rf'(?m)^([A-Za-z]*":"({NUMBER}))$'.encode()).findall
+"""Members, each on a line, whose values are codes that `Matcher.numbers_that_may_tell` knows."""
 _MOST_KNOWN: Final = 1 << 15
 """Values that are remembered, of at most so many bytes each."""
 _LONGEST_KNOWN: Final = 256
@@ -121,18 +121,33 @@ def findings(resource: dict[str, Any], compact: bytes | None = None, matcher: Ma
     used = matcher or matcher_of()
     labelled = tells = True
     if compact is not None:
-        tokens = _LATER(compact) + _FIRST(compact)
-        # A search names codes in its query, other addresses in their path.
-        names = _TELLING_URL.search(compact) is not None
-        if not names and used.harmless.issuperset(tokens):
-            # Most resources.
-            return []
-        labelled, tells = _may_tell(tokens, compact, used)
-        tells = tells or names
+        labelled, tells = _may_have(compact, used)
     found = list(_labels(resource)) if labelled else []
     if tells:
         found += _walk(resource, used)
     return list(dict.fromkeys(found))
+
+
+def tells_nothing(compact: bytes, matcher: Matcher | None = None) -> bool:
+    """Tell whether `findings` finds nothing, without looking at a value: says so of most resources, and never wrongly.
+
+    Args:
+        compact: JSON without blanks in which the resource stands; decimals may be marked text.
+        matcher: None takes the default profile's.
+    """
+    return not any(_may_have(compact, matcher or matcher_of()))
+
+
+def _may_have(compact: bytes, matcher: Matcher) -> tuple[bool, bool]:
+    """Return whether labels, and whether codes or texts in a resource could tell something: never too seldom."""
+    tokens = _LATER(compact) + _FIRST(compact)
+    # A search names codes in its query, other addresses in their path.
+    names = _TELLING_URL.search(compact) is not None
+    if not names and matcher.harmless.issuperset(tokens):
+        # Most resources.
+        return False, False
+    labelled, tells = _may_tell(tokens, compact, matcher)
+    return labelled, tells or names
 
 
 def _may_tell(tokens: list[bytes], compact: bytes, matcher: Matcher) -> tuple[bool, bool]:
@@ -141,7 +156,8 @@ def _may_tell(tokens: list[bytes], compact: bytes, matcher: Matcher) -> tuple[bo
     Values that were seen before are remembered.
     """
     unknown = set(tokens) - matcher.harmless
-    numbers = {one: found[1].decode() for one in unknown if (found := _NUMBER.fullmatch(one))}
+    # JSON without blanks has no line's end.
+    numbers = {one: number.decode() for one, number in _NUMBERS(b"\n".join(unknown))}
     if numbers:
         # Codes of which each resource may have other ones.
         tell = matcher.numbers_that_may_tell(numbers.values())

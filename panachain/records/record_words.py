@@ -11,18 +11,17 @@ from __future__ import annotations
 import io
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from html import unescape
 from itertools import repeat
 from typing import Any, Final
 
-import msgspec
-
 from panachain.errors import InputError, PanaChainError
 from panachain.model.records import STATEMENT, FileContent, PlainRecord
 from panachain.records import canonical, dicom
+from panachain.records.canonical import Members, typed
 from panachain.records.fhir_sensitivity import _TEXTS as TEXTS
 from panachain.records.sensitivity.systems import canonical_system
 from panachain.records.split import MEDIA_TYPE
@@ -46,6 +45,8 @@ _SPOKEN: Final = TEXTS | _NAMES
 """Members of FHIR whose strings are words."""
 _SHORT: Final = 256
 """Letters of a text that is remembered: names of codes come again and again, and long texts would fill the memory."""
+_ABSENT: Final = "\0"
+"""What a member is that isn't there: no text of FHIR has this sign."""
 _RUN: Final = 4
 """Components from which on they are walked together."""
 NUMBER: Final = re.compile(r"[+-]?(?:\d{1,15}(?:\.\d{1,15})?|\.\d{1,15})(?:[eE][+-]?\d{1,2})?")
@@ -98,7 +99,7 @@ class RecordWords:
     """Which languages the record says it is written in: the first part of a tag of BCP 47."""
 
 
-class _Coding(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class _Coding(Members):
     """A Coding of FHIR."""
 
     system: str
@@ -106,34 +107,36 @@ class _Coding(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     display: str = ""
 
 
-class _Concept(msgspec.Struct, forbid_unknown_fields=True):
+class _Concept(Members):
     """A CodeableConcept of FHIR."""
 
     coding: list[_Coding]
     text: str = ""
 
 
-class _Quantity(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class _Quantity(Members):
     """A Quantity of FHIR."""
 
     value: int | str
-    comparator: str = ""
     unit: str = ""
-    system: str | msgspec.UnsetType = msgspec.UNSET
-    code: str | msgspec.UnsetType = msgspec.UNSET
+    system: str = _ABSENT
+    code: str = _ABSENT
 
 
-class _Component(msgspec.Struct, forbid_unknown_fields=True):
+class _Component(Members):
     """A component of an Observation that is a number and nothing else, as most are."""
 
     code: _Concept
     valueQuantity: _Quantity  # noqa: N815  # FHIR's name.
 
 
-class _Entry:
-    """What one entry says."""
+class EntryWords:
+    """What one entry of a record says, before it is cut into words."""
+
+    __slots__ = ("languages", "texts", "values")
 
     def __init__(self) -> None:
+        """Begin with nothing."""
         self.texts: dict[str, None] = {}
         self.values: list[_Measured] = []
         self.languages: set[str] = set()
@@ -168,7 +171,7 @@ def words_of(record: PlainRecord, bundle: Bundle | None = None) -> RecordWords |
         return None
 
 
-def _entries(content: bytes, media_type: str, bundle: Bundle | None) -> Iterable[_Entry] | None:
+def _entries(content: bytes, media_type: str, bundle: Bundle | None) -> Iterable[EntryWords] | None:
     if media_type == MEDIA_TYPE:
         texts = [entry.text for entry in bundle.entries] if bundle is not None else [content]
         return map(_fhir_entry, texts)
@@ -179,12 +182,12 @@ def _entries(content: bytes, media_type: str, bundle: Bundle | None) -> Iterable
         return [_hl7_entry(text)]
     if "xml" in media_type or text.lstrip().startswith("<"):
         return [_xml_entry(text)]
-    entry = _Entry()
+    entry = EntryWords()
     entry.texts[text] = None
     return [entry]
 
 
-def _collected(entries: Iterable[_Entry]) -> RecordWords:
+def _collected(entries: Iterable[EntryWords]) -> RecordWords:
     places: dict[str, list[int]] = defaultdict(list)
     values: dict[str, list[tuple[int, str, str]]] = {}
     named: set[tuple[str, tuple[str, ...]]] = set()
@@ -310,9 +313,40 @@ def value_code(code: str) -> str:
     return code if len(code) <= _LONGEST_CODE else code[:_LONGEST_CODE]
 
 
-def _fhir_entry(text: bytes) -> _Entry:
-    entry = _Entry()
-    value = canonical.literal(text)
+def entry_words(value: Any) -> EntryWords | None:
+    """Return what an entry of FHIR says, or None where that can't be read.
+
+    Args:
+        value: what `canonical.literal` returns of it.
+    """
+    try:
+        return _entry_of(value)
+    except (PanaChainError, ValueError, RecursionError):
+        return None
+
+
+def words_of_entries(entries: Sequence[EntryWords | None], size: int) -> RecordWords | None:
+    """Return the words of a record of FHIR, as `words_of` does.
+
+    Args:
+        entries: what `entry_words` returned of its entries, in their order.
+        size: bytes of the record.
+    """
+    if size > MOST_BYTES:
+        return None
+    known = [one for one in entries if one is not None]
+    try:
+        return _collected(known) if len(known) == len(entries) else None
+    except (PanaChainError, ValueError):
+        return None
+
+
+def _fhir_entry(text: bytes) -> EntryWords:
+    return _entry_of(canonical.literal(text))
+
+
+def _entry_of(value: Any) -> EntryWords:
+    entry = EntryWords()
     if type(value) is dict:
         _walk(value, entry, entry.texts)
     elif type(value) is list:
@@ -320,7 +354,7 @@ def _fhir_entry(text: bytes) -> _Entry:
     return entry
 
 
-def _walk(node: dict[str, Any], entry: _Entry, texts: dict[str, None]) -> None:
+def _walk(node: dict[str, Any], entry: EntryWords, texts: dict[str, None]) -> None:
     # For each object of each resource: as few calls as can be. The types are the very ones that a decoder makes.
     concept = node.get("code")
     if type(concept) is dict:
@@ -351,7 +385,7 @@ def _walk(node: dict[str, Any], entry: _Entry, texts: dict[str, None]) -> None:
             _walk_list(value, key, entry, texts)
 
 
-def _walk_list(node: list[Any], name: str, entry: _Entry, texts: dict[str, None]) -> None:
+def _walk_list(node: list[Any], name: str, entry: EntryWords, texts: dict[str, None]) -> None:
     if name == "component" and len(node) >= _RUN and _walk_measured(node, entry, texts):
         return
     for value in node:
@@ -365,30 +399,35 @@ def _walk_list(node: list[Any], name: str, entry: _Entry, texts: dict[str, None]
             _walk_list(value, name, entry, texts)
 
 
-def _walk_measured(nodes: list[Any], entry: _Entry, texts: dict[str, None]) -> bool:
+def _walk_measured(nodes: list[Any], entry: EntryWords, texts: dict[str, None]) -> bool:
     """Walk a list of objects that are nothing but coded quantities: by far the most of what long lists have.
 
     Returns:
         Whether they are; else nothing is noted, and each is walked by itself.
     """
-    try:
-        # A decoder in C looks at their members and types in a fraction of the time.
-        measured = msgspec.convert(nodes, list[_Component])
-    except (msgspec.ValidationError, ValueError, RecursionError):
+    measured = typed(nodes, _Component)
+    if measured is None:
         return False
     said: list[str] = []
     values: list[_Measured] = []
+    system = name = ""
     for component in measured:
         concept, quantity = component.code, component.valueQuantity
         number = _plain_number(quantity.value)
-        unit = (quantity.unit or quantity.code or "")[:LONGEST_UNIT]
+        unit = quantity.unit or quantity.code.removeprefix(_ABSENT)
+        if len(unit) > LONGEST_UNIT:
+            unit = unit[:LONGEST_UNIT]
         if len(concept.coding) != 1:
             return False
         (coding,) = concept.coding
         code = coding.code
         if len(code) > _LONGEST_CODE:
             return False
-        said.append(coded(coding.system, code))
+        if coding.system != system:
+            # Nearly always that of the one before.
+            system = coding.system
+            name = canonical_system(system)
+        said.append(f"{name} {code}")
         names: tuple[str, ...] = ()
         if coding.display:
             names = (coding.display,)
@@ -396,7 +435,7 @@ def _walk_measured(nodes: list[Any], entry: _Entry, texts: dict[str, None]) -> b
         if concept.text:
             names = (concept.text, *names)
             said.append(concept.text)
-        if quantity.code is not msgspec.UNSET and quantity.system is not msgspec.UNSET:
+        if _ABSENT not in (quantity.code, quantity.system):
             if len(quantity.code) > _LONGEST_CODE:
                 return False
             said.append(coded(quantity.system, quantity.code))
@@ -469,14 +508,14 @@ def is_number(text: str) -> bool:
     return NUMBER.fullmatch(text) is not None
 
 
-def _add(text: str, entry: _Entry) -> None:
+def _add(text: str, entry: EntryWords) -> None:
     if text and not text.isspace():
         entry.texts[text] = None
 
 
-def _xml_entry(text: str) -> _Entry:
+def _xml_entry(text: str) -> EntryWords:
     """Return the words of XML: what stands between tags, names of codes, and what somebody wrote into attributes."""
-    entry = _Entry()
+    entry = EntryWords()
     code, names = "", tuple[str, ...]()
     text = _uncommented(text)
     for tag, inside in _XML_TAG.findall(text):
@@ -525,9 +564,9 @@ def _uncommented(text: str) -> str:
     return " ".join((*kept, text[at:]))
 
 
-def _hl7_entry(text: str) -> _Entry:
+def _hl7_entry(text: str) -> EntryWords:
     """Return the words of a message of HL7 v2: of each component, and the numbers of OBX."""
-    entry = _Entry()
+    entry = EntryWords()
     field, signs = "|", "^~\\&"
     for line in re.split(r"[\r\n\x0b\x1c]+", text.lstrip("\ufeff")):
         head = line[:3]
@@ -555,9 +594,9 @@ def _hl7_entry(text: str) -> _Entry:
     return entry
 
 
-def _dicom_entry(content: bytes | FileContent) -> _Entry:
+def _dicom_entry(content: bytes | FileContent) -> EntryWords:
     """Return the words of an object of DICOM, of whatever size: its image isn't read."""
-    entry = _Entry()
+    entry = EntryWords()
     with content.path.open("rb") if isinstance(content, FileContent) else io.BytesIO(content) as file:
         for system, text in dicom.texts(file):
             if system:

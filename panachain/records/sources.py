@@ -53,7 +53,7 @@ from panachain.records.fhir_codes import RESTRICTED_DEFAULT
 from panachain.records.fhir_sensitivity import restricted_category
 from panachain.records.others import CATEGORY_HINT, restricted_text, what_it_is
 from panachain.records.sensitivity import DEFAULT, Matcher, Profile, matcher_of
-from panachain.records.split import Piece, split_json, split_lines, split_stream, split_xml
+from panachain.records.split import Look, Piece, split_json, split_lines, split_stream, split_xml
 from panachain.records.walk import CHUNK, FoundFile, unpublished, walk
 
 LARGE: Final = 64 << 20
@@ -125,8 +125,11 @@ class Reading(NamedTuple):
     profile: Profile | None
     """Says what is sensitive."""
 
-    def pieces(self) -> tuple[list[Piece], tuple[str, ...]]:
+    def pieces(self, look: Look | None = None) -> tuple[list[Piece], tuple[str, ...]]:
         """Return its records, and what closes the document that it is as a whole; the same ones in any process.
+
+        Args:
+            look: as `split.split_json`.
 
         Raises:
             InputError: as `Source.records`.
@@ -134,7 +137,7 @@ class Reading(NamedTuple):
         about = _About(self.name)
         matcher = None if self.profile is None else matcher_of(self.profile)
         suffix = PurePath(self.name).suffix.lower()
-        return list(_pieces_of_bytes(self.content, suffix, self.category, matcher, about)), about.closed_by
+        return list(_pieces_of_bytes(self.content, suffix, self.category, matcher, about, look)), about.closed_by
 
 
 class Opened(Protocol):
@@ -714,12 +717,13 @@ def _pieces_of_bytes(
     category: Category | None,
     matcher: Matcher | None = None,
     about: _About | None = None,
+    look: Look | None = None,
 ) -> Iterator[Piece]:
     kind, text = _begun(io.BytesIO(content), suffix)
     if kind is _Kind.FHIR:
         recoded = text.read()
         if suffix == ".json" or category is None or b"resourceType" in recoded:
-            yield from split_json(recoded, category, matcher)
+            yield from split_json(recoded, category, matcher, look)
         else:
             yield _json_or_other(recoded, content, category, matcher)
     elif not content:

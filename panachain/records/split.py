@@ -37,10 +37,12 @@ from panachain.records.canonical import (
     MAX_PIECE,
     Cutter,
     check_values,
+    literal,
     read,
+    read_literal,
     write,
 )
-from panachain.records.fhir_category import category_of, in_emergency, year_of
+from panachain.records.fhir_category import category_of, common_category_of, in_emergency, year_of
 from panachain.records.fhir_codes import RESTRICTED_DEFAULT
 from panachain.records.fhir_references import (
     contents_of,
@@ -49,7 +51,7 @@ from panachain.records.fhir_references import (
     names_of,
     references_in,
 )
-from panachain.records.fhir_sensitivity import findings, restricted_category
+from panachain.records.fhir_sensitivity import findings, restricted_category, tells_nothing
 from panachain.records.sensitivity import Finding, Matcher, matcher_of
 from panachain.records.texts import findings_in, text_of
 from panachain.records.xml_cutter import Cutter as XmlCutter
@@ -64,6 +66,8 @@ GROUPS_SIZE: Final = 32 << 20
 """Bytes of all groups of a source."""
 _ENTRY_COST: Final = 64
 """Bytes that Python takes for holding an entry, about; counted, so that tiny ones can't exceed the bounds."""
+_SEEN_COST: Final = 512
+"""The same for what a `Look` made of an entry, besides its texts."""
 _MAX_MEMBERS: Final = 10_000
 """Members of one Bundle besides its entries; FHIR defines 11."""
 _HELD_DEPTH: Final = MAX_DEPTH + 1
@@ -83,6 +87,9 @@ _COLLECTION: Final = BUNDLE_TYPES["collection"]
 
 _NOWHERE: Final = (Category.DOCUMENTS, UNDATED)
 """Where an entry without a resource goes."""
+_NONE: Final[frozenset[bytes]] = frozenset()
+_MARK: Final = b"\0"
+"""Stands before a decimal in the values of `canonical.literal`; no text of FHIR has it."""
 _NOT_FHIR: Final = "not a FHIR resource: resourceType is missing"
 _HINT: Final = (
     "other files: name the category that their content belongs to, --category CATEGORY: a restricted one if anything in"
@@ -101,15 +108,24 @@ class Piece(NamedTuple):
     content: bytes | FileContent
     emergency: bool = False
     """Whether the emergency lane has it although its category isn't in there as a whole."""
+    seen: Sequence[Any] | None = None
+    """What a `Look` made of each of its entries, in their order, where splitting was given one."""
 
 
-def split_json(content: bytes, category: Category | None = None, matcher: Matcher | None = None) -> Iterator[Piece]:
+Look = Callable[[bytes, Any], object]
+"""Makes something of an entry that is published: of its text, and its value as `canonical.literal` returns it."""
+
+
+def split_json(
+    content: bytes, category: Category | None = None, matcher: Matcher | None = None, look: Look | None = None
+) -> Iterator[Piece]:
     """Yield the records of a Bundle or single resource that is held in memory.
 
     Args:
         content: the text.
         category: admits JSON that isn't FHIR, as one record of this category; a restricted one holds for FHIR, too.
         matcher: says what is sensitive; None takes the default profile's.
+        look: is shown each entry, so that nobody reads it again; adds what it makes of them to their record.
 
     Raises:
         InputError: not JSON as `canonical.parse` reads it, no FHIR resource, or a Bundle with malformed entries.
@@ -119,7 +135,7 @@ def split_json(content: bytes, category: Category | None = None, matcher: Matche
         yield _other_json(content, category, matcher)
         return
     file = io.BytesIO(content)
-    yield from _split(lambda: _read_file(file, matcher), category, group_size=GROUPS_SIZE)
+    yield from _split(lambda: _read_file(file, matcher, look=look), category, group_size=GROUPS_SIZE)
 
 
 def split_stream(file: BinaryIO, category: Category | None = None, matcher: Matcher | None = None) -> Iterator[Piece]:
@@ -248,16 +264,19 @@ class _Entry(NamedTuple):
     """All that it refers to by elements that may carry meaning, once somebody has asked."""
     emergency: bool = False
     """Whether the emergency lane has it although its own category isn't in there."""
+    seen: Any = None
+    """What a `Look` made of it."""
 
     @property
     def size(self) -> int:
         """Bytes that it takes in memory, about."""
         files = sum(len(one.data) for one in self.attachments) if self.attachments else 0
-        return len(self.kept) + len(self.compact) + files + _ENTRY_COST
+        seen = 0 if self.seen is None else _SEEN_COST + len(self.kept)
+        return len(self.kept) + len(self.compact) + files + seen + _ENTRY_COST
 
     def asked(self) -> _Entry:
         """Return it with what it refers to; most sources hold nothing that is closed, and none of theirs is asked."""
-        return _Entry(*self[:7], b"", references_in(self.compact), self.emergency)
+        return _Entry(*self[:7], b"", references_in(self.compact), *self[9:])
 
 
 def _split(
@@ -457,6 +476,8 @@ class _Group:
     attachments: dict[bytes, Attachment] = field(default_factory=dict)
     size: int = 0
     """Bytes that are held."""
+    seen: list[Any] = field(default_factory=list)
+    """What a `Look` made of each entry."""
 
 
 _Key = tuple[Category, int, bytes, bool]
@@ -479,7 +500,7 @@ class _Groups:
         """Put an entry into its group; what a Bundle says about itself waits until its entries are out."""
         if entry.kind:
             key = category, entry.year, entry.kind, _in_emergency(entry, category)
-            self._put(key, entry.kept, len(entry.kept), entry.attachments)
+            self._put(key, entry)
             return
         self._shells.append(Piece(category, UNDATED, self._form.media_type, entry.kept))
         self._shells_size += len(entry.kept)
@@ -505,13 +526,15 @@ class _Groups:
             yield from self._take(key)
         yield from self._take_shells()
 
-    def _put(self, key: _Key, entry: bytes, size: int, attachments: Sequence[Attachment]) -> None:
+    def _put(self, key: _Key, entry: _Entry) -> None:
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = _Group()
-        group.entries.append(entry)
-        size += _ENTRY_COST
-        for attachment in attachments:
+        group.entries.append(entry.kept)
+        if entry.seen is not None:
+            group.seen.append(entry.seen)
+        size = len(entry.kept) + _ENTRY_COST
+        for attachment in entry.attachments:
             # Two entries may hold the same file; the record has it once.
             if attachment.digest not in group.attachments:
                 group.attachments[attachment.digest] = attachment
@@ -525,9 +548,11 @@ class _Groups:
         group = self._groups.pop(key)
         self._size -= group.size
         content = self._form.bundle(kind, group.entries)
+        seen = group.seen if len(group.seen) == len(group.entries) else None
         group.entries.clear()
-        yield Piece(category, year, self._form.media_type, content, emergency)
-        del content
+        yield Piece(category, year, self._form.media_type, content, emergency, seen)
+        del content, seen
+        group.seen = []
         for attachment in group.attachments.values():
             yield Piece(category, year, attachment.media_type, attachment.data, emergency)
 
@@ -536,13 +561,14 @@ class _Groups:
         yield from shells
 
 
-def _read_file(file: BinaryIO, matcher: Matcher | None, bundle: int = 1) -> Iterator[_Entry]:
+def _read_file(file: BinaryIO, matcher: Matcher | None, bundle: int = 1, look: Look | None = None) -> Iterator[_Entry]:
     """Yield the entries of a Bundle that is cut entry by entry, or a single resource.
 
     Args:
         file: the text.
         matcher: says what is sensitive.
         bundle: the number that a Bundle gets.
+        look: as `split_json`.
     """
     file.seek(0)
     cutter, shell, count = Cutter(file), dict[str, bytes](), -1
@@ -558,18 +584,18 @@ def _read_file(file: BinaryIO, matcher: Matcher | None, bundle: int = 1) -> Iter
             if left < 0 or len(shell) > _MAX_MEMBERS:
                 raise InputError(f"more than {_MAX_MEMBERS} members or {MAX_PIECE} bytes beside the list of entries")
         elif "type" in shell and _string(shell.get("resourceType")) == "Bundle":
-            count = yield from _read_entries(cutter.items(), shell, matcher, bundle)
+            count = yield from _read_entries(cutter.items(), shell, matcher, bundle, look)
         else:
             # What these are entries of comes later: they are passed over once.
             count, waiting = sum(1 for _ in cutter.items()), True
     cutter.end()
     if _string(shell.get("resourceType")) != "Bundle":
-        yield from _read_single(file, matcher, bundle)
+        yield from _read_single(file, matcher, bundle, look)
         return
     if "entry" in shell:
         raise InputError("the Bundle's entry is no list of objects")
     if waiting:
-        yield from _read_entries(_entries(file), shell, matcher, bundle)
+        yield from _read_entries(_entries(file), shell, matcher, bundle, look)
     yield from _shell(shell, matcher, bundle, has_entries=count > 0)
 
 
@@ -593,15 +619,15 @@ def _read_lines(file: BinaryIO, matcher: Matcher | None) -> Iterator[_Entry]:
             raise InputError(f"line {number}: {exc}", hint=hint) from None
 
 
-def _read_single(file: BinaryIO, matcher: Matcher | None, bundle: int) -> Iterator[_Entry]:
+def _read_single(file: BinaryIO, matcher: Matcher | None, bundle: int, look: Look | None) -> Iterator[_Entry]:
     file.seek(0)
     text = file.read(MAX_PIECE + 1)
     if len(text) > MAX_PIECE:
         raise InputError(f"a single resource of more than {MAX_PIECE} bytes")
-    yield from _read_resource(text.removeprefix(BOM).strip(BLANKS), matcher, bundle)
+    yield from _read_resource(text.removeprefix(BOM).strip(BLANKS), matcher, bundle, look)
 
 
-def _read_resource(text: bytes, matcher: Matcher | None, bundle: int) -> Iterator[_Entry]:
+def _read_resource(text: bytes, matcher: Matcher | None, bundle: int, look: Look | None = None) -> Iterator[_Entry]:
     """Yield a resource that stands alone, or the entries of a Bundle whose name was written with escapes."""
     kept, attachments = pull_out(text)
     check_values(kept)
@@ -609,11 +635,12 @@ def _read_resource(text: bytes, matcher: Matcher | None, bundle: int) -> Iterato
     if not isinstance(value, dict) or not isinstance(value.get("resourceType"), str):
         raise InputError(_NOT_FHIR, hint=_HINT)
     if value["resourceType"] == "Bundle":
-        yield from _read_file(io.BytesIO(text), matcher, bundle)
+        yield from _read_file(io.BytesIO(text), matcher, bundle, look)
         return
     category = _category(value, compact, attachments, matcher)
+    entry = b'{"resource":%b}' % kept
     yield _Entry(
-        b'{"resource":%b}' % kept,
+        entry,
         attachments,
         category,
         year_of(value),
@@ -622,10 +649,11 @@ def _read_resource(text: bytes, matcher: Matcher | None, bundle: int) -> Iterato
         names=names_of(value),
         compact=compact,
         emergency=category in IN_PART and not attachments and in_emergency(value, category, compact, matcher),
+        seen=None if look is None else look(entry, literal(entry)),
     )
 
 
-def _read_entry(entry: bytes, kind: bytes, matcher: Matcher | None, bundle: int) -> _Entry:
+def _read_entry(entry: bytes, kind: bytes, matcher: Matcher | None, bundle: int, look: Look | None = None) -> _Entry:
     """Return one entry of a Bundle.
 
     Args:
@@ -633,13 +661,40 @@ def _read_entry(entry: bytes, kind: bytes, matcher: Matcher | None, bundle: int)
         kind: the Bundle's type, as JSON.
         matcher: says what is sensitive.
         bundle: the Bundle's number.
+        look: as `split_json`.
     """
     kept, attachments = pull_out(entry, depth=_ENTRY_DEPTH)
     check_values(kept)
+    if not attachments and (found := _plain_entry(kept, kind, matcher, bundle, look)) is not None:
+        return found
     value, compact = read(kept, depth=_ENTRY_DEPTH)
     if not isinstance(value, dict):
         raise InputError("the Bundle's entry is no list of objects")
-    return _entry(kept, attachments, value, compact, kind, matcher, bundle)
+    seen = None if look is None else look(kept, literal(kept))
+    return _entry(kept, attachments, value, compact, kind, matcher, bundle, seen)
+
+
+def _plain_entry(kept: bytes, kind: bytes, matcher: Matcher | None, bundle: int, look: Look | None) -> _Entry | None:
+    """Return an entry as `_read_entry` does, all of one look at its text, if nothing in it is sensitive: as most are.
+
+    Returns:
+        None where more than one look is needed.
+    """
+    found = read_literal(kept, depth=_ENTRY_DEPTH)
+    if found is None:
+        return None
+    value, compact = found
+    resource = value.get("resource") if isinstance(value, dict) else None
+    if not isinstance(resource, dict) or not resource or not tells_nothing(compact, matcher):
+        return None
+    names = names_of(resource, value.get("fullUrl"))
+    if any(_MARK in name for name in names):
+        # A decimal, which names nothing.
+        return None
+    category = common_category_of(resource, matcher)
+    emergency = category in IN_PART and in_emergency(resource, category, compact, matcher)
+    seen = None if look is None else look(kept, value)
+    return _Entry(kept, (), category, year_of(resource), kind, bundle, names, compact, _NONE, emergency, seen)
 
 
 def _entry(
@@ -650,6 +705,7 @@ def _entry(
     kind: bytes,
     matcher: Matcher | None,
     bundle: int,
+    seen: Any = None,
 ) -> _Entry:
     """Return one entry of a Bundle; see `_Entry` and `canonical.read`."""
     resource = value.get("resource")
@@ -661,7 +717,7 @@ def _entry(
     names = names_of(resource or {}, value.get("fullUrl"))
     emergency = category in IN_PART and not attachments and in_emergency(resource or {}, category, compact, matcher)
     # No list for each of many entries that have none.
-    return _Entry(kept, attachments or (), category, year, kind, bundle, names, compact, emergency=emergency)
+    return _Entry(kept, attachments or (), category, year, kind, bundle, names, compact, _NONE, emergency, seen)
 
 
 def _read_xml(file: BinaryIO, form: XmlForm, matcher: Matcher | None) -> Iterator[_Entry]:
@@ -715,14 +771,18 @@ def _entries(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _read_entries(
-    entries: Iterable[bytes], shell: dict[str, bytes], matcher: Matcher | None, bundle: int
+    entries: Iterable[bytes],
+    shell: dict[str, bytes],
+    matcher: Matcher | None,
+    bundle: int,
+    look: Look | None,
 ) -> Generator[_Entry, None, int]:
     """Yield the entries of a Bundle, and return how many there were."""
     kind, number = BUNDLE_TYPES.get(_string(shell.get("type")) or "", _COLLECTION), 0
     for entry in entries:
         number += 1
         try:
-            found = _read_entry(bytes(entry), kind, matcher, bundle)
+            found = _read_entry(bytes(entry), kind, matcher, bundle, look)
         except InputError as exc:
             raise InputError(f"entry {number}: {exc}", hint=exc.hint) from None
         yield found

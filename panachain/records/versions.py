@@ -20,6 +20,8 @@ from panachain.errors import InputError
 from panachain.model.records import PlainRecord
 from panachain.records.canonical import MAX_PIECE, STORED_DEPTH, Cutter, fingerprint_text, items_in, literal
 
+HISTORY: Final = b'"history"'
+"""The type of a Bundle that names the newest version first, as JSON."""
 PRINT_SIZE: Final = 16
 """Bytes of a fingerprint of content."""
 SAME_SIZE: Final = 12
@@ -120,7 +122,7 @@ def bundle_of(content: bytes) -> Bundle | None:
         found = Bundle(
             content[: len(content) - size],
             tuple(Entry(entry, version_of(entry)) for entry in entries),
-            kind == b'"history"',
+            kind == HISTORY,
         )
         # What is put together again is what was there, or its blanks would be lost.
         if found.holding(range(len(entries))) != content:
@@ -142,12 +144,23 @@ def _own_bundle(content: bytes) -> Bundle | None:
     before = content[: head.end() + 1]
     if b"%b%b]}" % (before, b",".join(texts)) != content:
         return None
-    return Bundle(before, tuple(Entry(text, version_of(text)) for text in texts), head[1] == b'"history"')
+    return Bundle(before, tuple(Entry(text, version_of(text)) for text in texts), head[1] == HISTORY)
 
 
 def version_of(entry: bytes) -> Version:
     """Return what an entry of a Bundle holds a version of."""
-    value = literal(entry)
+    return version_in(literal(entry))
+
+
+def version_in(value: Any) -> Version:
+    """Return what an entry of a Bundle holds a version of.
+
+    Args:
+        value: what `canonical.literal` returns of the entry.
+
+    Raises:
+        InputError: it is no object.
+    """
     if not isinstance(value, dict):
         raise InputError("the Bundle's entry is no list of objects")
     resource = value.get("resource")

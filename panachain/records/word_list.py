@@ -137,19 +137,17 @@ def _packed(words: RecordWords, small: Sequence[str] | _AnyNumber) -> bytes:
         called = {word: [_bytes(code) for code in codes] for word, codes in called.items()}
     terms: list[str] = []
     occurrences = codes = 0
-    # Most terms have one thing to say, and are put together at once: how long their parts are is known.
     for code in sorted(values):
         measured = values[code]
-        if len(measured) == 1:
-            ((place, number, unit),) = measured
-            unit, at = _bytes(unit), small[place]
-            text = small[len(number) + 1 + len(unit)]
-            size = small[2 + len(at) + len(text) + len(number) + 1 + len(unit)]
-            terms.append(f"{small[len(code) + 1]}#{code}{size}\0\1{at}{text}{number} {unit}")
-        else:
-            texts = [(place, _bytes(f"{number} {unit}")) for place, number, unit in measured]
-            said = "".join([f"{small[place]}{small[len(text)]}{text}" for place, text in texts])
-            terms.append(_term(f"#{code}", f"\0{small[len(measured)]}{said}", small))
+        said, more = f"\0{small[len(measured)]}", []
+        for place, number, unit in measured:
+            text = f"{number} {unit}"
+            if not text.isascii():
+                text = _bytes(text)
+            more.append(f"{small[place]}{small[len(text)]}{text}")
+        said += more[0] if len(more) == 1 else "".join(more)
+        size = small[len(said)] if len(said) < _FEW else _number(len(said))
+        terms.append(f"{small[len(code) + 1]}#{code}{size}{said}")
         occurrences += len(measured)
     # A code of the record's own numbers doesn't name its contents.
     own, other = "\0", "\1\0"
@@ -157,19 +155,14 @@ def _packed(words: RecordWords, small: Sequence[str] | _AnyNumber) -> bytes:
         mine = called[word]
         if len(mine) == 1:
             (code,) = mine
-            length = small[len(code)]
-            if code in values:
-                end = own
-            else:
-                end = other
-                occurrences += 1
-            size = small[len(length) + len(code) + len(end)]
-            terms.append(f"{small[len(word) + 1]}d{word}{size}{length}{code}{end}")
+            said = f"{small[len(code)]}{code}{own if code in values else other}"
+            occurrences += code not in values
         else:
             # Letters have the order of their bytes.
             said = "".join([f"{small[len(code)]}{code}{own if code in values else other}" for code in sorted(mine)])
             occurrences += len(mine) - sum(map(values.__contains__, mine))
-            terms.append(_term(f"d{word}", said, small))
+        size = small[len(said)] if len(said) < _FEW else _number(len(said))
+        terms.append(f"{small[len(word) + 1]}d{word}{size}{said}")
         codes += len(mine)
         occurrences += len(mine)
     terms += [f"{small[len(tag) + 1]}l{tag}\1\0" for tag in sorted(words.languages)]
@@ -177,22 +170,15 @@ def _packed(words: RecordWords, small: Sequence[str] | _AnyNumber) -> bytes:
     for word in sorted(places):
         where = places[word]
         if len(where) == 1:
-            (one,) = where
-            at, position = small[one >> PLACE << 1], small[one & _POSITION]
-            size = small[2 + len(at) + len(position)]
-            terms.append(f"{small[len(word) + 1]}w{word}{size}\0\1{at}{position}")
-            occurrences += 1
+            said = f"\0\1{small[where[0] >> PLACE << 1]}{small[where[0] & _POSITION]}"
         else:
-            terms.append(_term(f"w{word}", _posting(where, small), small))
-            occurrences += len(where)
+            said = _posting(where, small)
+        size = small[len(said)] if len(said) < _FEW else _number(len(said))
+        terms.append(f"{small[len(word) + 1]}w{word}{size}{said}")
+        occurrences += len(where)
     if not terms:
         return b""
     return _head(len(terms), occurrences, codes) + "".join(terms).encode("latin-1")
-
-
-def _term(name: str, said: str, small: Sequence[str] | _AnyNumber) -> str:
-    size = small[len(said)] if len(said) < _FEW else _number(len(said))
-    return f"{small[len(name)]}{name}{size}{said}"
 
 
 def _posting(where: Sequence[int], small: Sequence[str] | _AnyNumber) -> str:

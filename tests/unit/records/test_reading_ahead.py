@@ -423,7 +423,7 @@ class TestProcesses:
         alone = plan(sources([files], PROFILES["default"]))
         dying = (
             "import os, runpy, sys; from panachain.records import sources; old = sources.Reading.pieces;"
-            "sources.Reading.pieces = lambda self: os._exit(1) if self.name == 'h.pdf' else old(self);"
+            "sources.Reading.pieces = lambda self, *look: os._exit(1) if self.name == 'h.pdf' else old(self, *look);"
             "runpy.run_module('panachain.records.reading_worker', run_name='__main__')"
         )
         monkeypatch.setattr(reading_ahead, "COMMAND", ["-c", dying])

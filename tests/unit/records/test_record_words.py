@@ -340,7 +340,7 @@ _COMPONENT = _object(
 def test_components_that_are_walked_together_say_what_each_says_by_itself(components: list[str]) -> None:
     text = f'{{"entry":[{{"resource":{{"component":[{",".join(components)}]}}}}]}}'.encode()
     node = canonical.literal(text)
-    together, each = record_words._Entry(), record_words._Entry()
+    together, each = record_words.EntryWords(), record_words.EntryWords()
     record_words._walk(node, together, together.texts)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(record_words, "_RUN", len(components) + 1)
@@ -349,7 +349,7 @@ def test_components_that_are_walked_together_say_what_each_says_by_itself(compon
 
 
 def test_plain_components_are_walked_together() -> None:
-    entry = record_words._Entry()
+    entry = record_words.EntryWords()
     coding = {"system": "http://loinc.org", "code": "8480-6", "display": "Systolic"}
     component = {"code": {"coding": [coding]}, "valueQuantity": {"value": 7, "unit": "mm", "system": "u", "code": "m"}}
     assert record_words._walk_measured([component] * 4, entry, entry.texts)
