@@ -310,6 +310,22 @@ class Mergeable:
         return {row[0] for row in rows}
 
 
+class KnownSources:
+    """What an upload asks of a journal before it asks of each source."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        """Take the journal's database."""
+        self._db = db
+
+    def are_any(self, patient: Address) -> bool:
+        """Tell whether anything is known of any source of a patient: published, or in a batch."""
+        asked = (
+            f"SELECT EXISTS (SELECT 1 FROM {table} WHERE patient = ?)"  # noqa: S608
+            for table in ("source", "record", "unfinished")
+        )
+        return any(self._db.execute(one, (patient,)).fetchone()[0] for one in asked)
+
+
 class Journal:
     """The journal of one hospital profile: one SQLite file, one uploader at a time."""
 
@@ -338,6 +354,7 @@ class Journal:
         self.erasures = JournalErasures(self._db, self._writing)
         self.adopted = Adopted(self._db, self._writing, self.erasures.forget)
         self.mergeable = Mergeable(self._db)
+        self.sources = KnownSources(self._db)
         self.resources = KnownResources(self._db, self._writing)
         self.withdrawn = WithdrawnRecords(self._db)
         self.followed = FollowedOrders(self._db)
@@ -358,14 +375,6 @@ class Journal:
         """Tell whether every record of this source is in a batch for this patient."""
         row = self._db.execute("SELECT 1 FROM source WHERE patient = ? AND source = ?", (patient, source)).fetchone()
         return row is not None
-
-    def has_source(self, patient: Address) -> bool:
-        """Tell whether anything is known of any source of a patient: published, or in a batch."""
-        asked = (
-            f"SELECT EXISTS (SELECT 1 FROM {table} WHERE patient = ?)"  # noqa: S608
-            for table in ("source", "record", "unfinished")
-        )
-        return any(self._db.execute(one, (patient,)).fetchone()[0] for one in asked)
 
     def published(self, patient: Address, source: bytes) -> Published:
         """Return what is in batches of a source for this patient."""

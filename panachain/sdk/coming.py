@@ -6,7 +6,8 @@ Never says that nothing comes any more of somebody of whom something may. Holds 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from panachain.model.actors import Address
 from panachain.records.pairing import Pairing
@@ -27,6 +28,26 @@ class Coming:
     def end(self, patient: Address) -> None:
         """Note that no further source of a patient is found."""
         self._ended.add(patient)
+
+    def each(
+        self,
+        chosen: Sequence[tuple[Path, Address]],
+        pairings: Mapping[Address, Pairing],
+        find: Callable[[Path, Address], Iterable[Source]],
+    ) -> Iterator[tuple[Source, Pairing]]:
+        """Yield the sources of paths with their patients' pairings, and note of whom none follows.
+
+        Args:
+            chosen: paths, each with a patient.
+            pairings: of all of them.
+            find: finds the sources of a path.
+        """
+        last = {patient: place for place, (_, patient) in enumerate(chosen)}
+        for place, (path, patient) in enumerate(chosen):
+            for source in find(path, patient):
+                yield source, pairings[patient]
+            if last[patient] == place:
+                self.end(patient)
 
     def found(self, sources: Iterable[tuple[Source, Pairing]]) -> Iterator[tuple[Source, Pairing]]:
         """Yield sources as they are found, and count them."""

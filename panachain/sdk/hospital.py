@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,7 +20,7 @@ from panachain.model.scope import Category
 from panachain.records.findings import Findings
 from panachain.records.pairing import Pairing
 from panachain.records.sensitivity.profiles import profile_of
-from panachain.records.sources import NO_COPIES, Source, find_sources
+from panachain.records.sources import NO_COPIES, find_sources
 from panachain.sdk.batches import open_batches, open_journal
 from panachain.sdk.hospital_routing import HospitalRouting
 from panachain.sdk.kept_persons import KeptPersons
@@ -168,17 +168,10 @@ class Hospital(HospitalRouting):
             if actor.address in profiles
         ]
         tally = Tally(progress, size_of([path for path, _ in chosen]), strict=strict)
-        last = {account: place for place, (_, account) in enumerate(chosen)}
-
-        def found() -> Iterator[tuple[Source, Pairing]]:
-            for place, (path, account) in enumerate(chosen):
-                for source in find_sources([path], kind, profiles[account], passed_over=tally.pass_over, copies=copies):
-                    yield source, pairings[account]
-                if last[account] == place:
-                    tally.coming.end(account)
-
+        find = partial(find_sources, category=kind, passed_over=tally.pass_over, copies=copies)
+        sources = tally.coming.each(chosen, pairings, lambda path, account: find([path], profile=profiles[account]))
         persons = KeptPersons(self.profile.folder, self._seed, confirmed=confirm_patient)
-        return publishing.run(found(), tally, persons, findings.omissions, len(profiles))
+        return publishing.run(sources, tally, persons, findings.omissions, len(profiles))
 
     @cached_property
     def overview(self) -> HospitalOverview:

@@ -499,7 +499,7 @@ def _new(
         name = (pairing.patient, source.identity)
         tally.named[name] = None
         if pairing.patient not in are_new:
-            are_new[pairing.patient] = not batches.journal.has_source(pairing.patient)
+            are_new[pairing.patient] = not batches.journal.sources.are_any(pairing.patient)
         is_new = are_new[pairing.patient]
         known = _Known(_NOTHING if is_new else batches.journal.published(*name))
         # The same file named twice in one call counts once as well.

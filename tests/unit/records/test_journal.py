@@ -56,8 +56,8 @@ def test_a_source_is_done_when_its_last_record_is(journal: Journal) -> None:
     prepare(journal, 1, entry("a", part=0), done=False)
     assert not journal.source_done(PATIENT, SOURCE)
     assert journal.published(PATIENT, SOURCE).parts == {0}
-    assert journal.has_source(PATIENT)
-    assert not journal.has_source(OTHER)
+    assert journal.sources.are_any(PATIENT)
+    assert not journal.sources.are_any(OTHER)
     prepare(journal, 2, entry("b", 2, part=1))
     assert journal.source_done(PATIENT, SOURCE)
     assert not journal.source_done(OTHER, SOURCE)
@@ -68,9 +68,9 @@ def test_sources_can_be_done_without_a_batch(journal: Journal) -> None:
     journal.finish_sources([(PATIENT, SOURCE), (PATIENT, SOURCE)])
     assert journal.source_done(PATIENT, SOURCE)
     # Also where every record of it was erased, or was known already.
-    assert journal.has_source(PATIENT)
+    assert journal.sources.are_any(PATIENT)
     assert not journal.has_any(PATIENT)
-    assert not journal.has_source(OTHER)
+    assert not journal.sources.are_any(OTHER)
 
 
 def test_signed_transactions_are_kept_in_order(journal: Journal) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -17,10 +18,11 @@ A, B, C = Address("a"), Address("b"), Address("c")
 
 def pairs(patients: list[Address], coming: Coming, ending: bool) -> Iterator[Any]:
     """Yield sources; where `ending` is set, whoever finds them says of whom none follows, as `upload_many` does."""
-    for place, patient in enumerate(patients):
-        yield Mock(), Mock(patient=patient)
-        if ending and patient not in patients[place + 1 :]:
-            coming.end(patient)
+    pairings = {patient: Mock(patient=patient) for patient in patients}
+    if ending:
+        yield from coming.each([(Path(), patient) for patient in patients], pairings, lambda *_: [Mock()])
+    else:
+        yield from ((Mock(), pairings[patient]) for patient in patients)
 
 
 def ahead(sources: Iterator[Any], most: int) -> Iterator[Any]:
