@@ -142,6 +142,7 @@ class TestCi:
             '  "test tests/unit"*) echo "on $PANA_PYTHON in $PANA_VENV"; echo "$NEWER"; exit "${NEWER_CODE:-0}" ;;\n'
             '  lint) exit "${LINT_CODE:-0}" ;;\n'
             '  "setup dev") echo "set up ${PANA_VENV:-.venv}" ;;\n'
+            '  "test --deep --version") echo "set up for the long runs"; exit "${FETCH_CODE:-0}" ;;\n'
             "esac",
         )
 
@@ -160,6 +161,13 @@ class TestCi:
         done = run()
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines()[-1] == "=== 12 passed, 4 skipped in 10.00s ==="
+
+    def test_what_the_long_runs_need_is_fetched_beside_the_quick_ones_and_they_tell_what_is_missing(
+        self, run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+    ) -> None:
+        assert run(FETCH_CODE="1").returncode == 0
+        assert (tmp_path / ".cache/deep-setup.log").read_text() == "set up for the long runs\n"
+        assert run(FETCH_CODE="1", DEEP_CODE="1").returncode == 1
 
     def test_names_a_newer_python_where_there_is_none(
         self, run: Callable[..., subprocess.CompletedProcess[str]]

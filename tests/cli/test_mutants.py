@@ -154,14 +154,14 @@ class TestPlanted:
     @pytest.mark.parametrize(
         ("node", "named"),
         [
-            ("tests/test_a.py::test_it", True),
-            ("tests/test_a.py::test_it[1]", True),
-            ("tests/test_a.py::test_it_too", False),
-            ("tests/test_b.py::test_it", False),
+            ("one.py::test_it", True),
+            ("one.py::test_it[1]", True),
+            ("one.py::test_it_too", False),
+            ("other.py::test_it", False),
         ],
     )
     def test_a_test_is_named_with_all_its_values_and_no_other_is(self, node: str, named: bool) -> None:
-        assert mutate_python._is_of(node, "tests/test_a.py::test_it") is named
+        assert mutate_python._is_of(node, "one.py::test_it") is named
         assert mutate_python._is_of(node, node.partition("::")[0])
 
 
