@@ -6,18 +6,23 @@ is started by `fork`, which would copy an unlocked seed. Who starts one ends it.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import subprocess
 
 KEPT: Final = ("PATH", "PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ")
 """What of the environment a process gets: what finds Python and its modules. The rest may name secrets."""
+_PIPE: Final = 1 << 20
+"""Bytes that a pipe may hold: what Linux allows everybody (pipe(7))."""
+_SET_SIZE: Final[int | None] = getattr(fcntl, "F_SETPIPE_SZ", None)
+"""The command that asks for it; None where a system has none."""
 GOODBYE: Final = 10.0
 """Seconds that a killed process is waited for."""
 ROOT: Final = Path(__file__).absolute().parents[1]
@@ -56,7 +61,7 @@ def start(asked: Sequence[str]) -> subprocess.Popen[bytes]:
     # Imported here: most commands start none.
     import subprocess
 
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable or "", *flags(), *asked],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -64,6 +69,22 @@ def start(asked: Sequence[str]) -> subprocess.Popen[bytes]:
         env={name: os.environ[name] for name in KEPT if name in os.environ},
         start_new_session=True,
     )
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            _widen(pipe)
+    return process
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    """Let a pipe hold a whole question or answer.
+
+    Else the process waits with each piece of it until a thread of this one has its turn, which in Python is every 5 ms.
+    """
+    if _SET_SIZE is not None:
+        # A system that allows less has a slower pipe.
+        with suppress(OSError):
+            fcntl.fcntl(pipe, _SET_SIZE, _PIPE)
+
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

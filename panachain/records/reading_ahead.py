@@ -39,7 +39,7 @@ PATIENCE: Final = 300.0
 """Seconds that an answer is waited for once there is nothing else to do; then its process is ended."""
 _PARCEL: Final = 1 << 18
 """Bytes that are asked at once: each question and each answer wakes a thread of a busy process."""
-_UNDER_WAY: Final = 2
+_UNDER_WAY: Final = 3
 """Parcels of a process that are under way: it reads the second one while the first one's answer is taken."""
 _COST: Final = 512
 """Bytes of a source that count besides its own: what takes as long to read."""
