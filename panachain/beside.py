@@ -86,7 +86,6 @@ def _widen(pipe: IO[bytes]) -> None:
             fcntl.fcntl(pipe, _SET_SIZE, _PIPE)
 
 
-
 def end(process: subprocess.Popen[bytes]) -> None:
     """End a process at once, which has nothing to lose, and wait for that."""
     import subprocess

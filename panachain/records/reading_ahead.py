@@ -40,7 +40,7 @@ PATIENCE: Final = 300.0
 _PARCEL: Final = 1 << 18
 """Bytes that are asked at once: each question and each answer wakes a thread of a busy process."""
 _UNDER_WAY: Final = 3
-"""Parcels of a process that are under way: it reads the second one while the first one's answer is taken."""
+"""Parcels of a process that are under way: it reads one while another's answer is taken, and the third waits there."""
 _COST: Final = 512
 """Bytes of a source that count besides its own: what takes as long to read."""
 _MOST_STARTS: Final = 16

@@ -22,6 +22,7 @@ from unittest.mock import Mock
 import pytest
 
 import panachain
+from panachain import beside
 from panachain.errors import InputError
 from panachain.ipld import dagcbor
 from panachain.model.records import PlainRecord
@@ -231,14 +232,14 @@ class TestWhenItIsWorthIt:
             assert readers.started == 0
 
     def test_one_core_starts_nothing(self, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(reading_start, "_cores", lambda: 1)
+        monkeypatch.setattr(reading_start, "cores", lambda: 1)
         with Readers() as readers:
             plan(readers.sources(sources([files], PROFILES["default"]), everything))
             assert readers.started == 0
 
     def test_there_is_one_for_each_further_core_up_to_a_number(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for cores, expected in ((1, 0), (2, 1), (4, 3), (64, reading_start.MOST_PROCESSES)):
-            monkeypatch.setattr(reading_start, "_cores", lambda cores=cores: cores)
+            monkeypatch.setattr(reading_start, "cores", lambda cores=cores: cores)
             assert reading_start.most_processes() == expected
 
     def test_repeating_a_finished_upload_holds_one_source_at_a_time(self, tmp_path: Path) -> None:
@@ -330,7 +331,7 @@ class TestProcesses:
             return what == failing and tried.count(what) > from_on
 
         def process(command: list[str], **more: Any) -> Any:
-            if reading_start.PROGRAM not in command:
+            if reading_start.COMMAND[1] not in command:
                 return popen(command, **more)
             if fails("process"):
                 raise BlockingIOError(errno.EAGAIN, "no process is left")
@@ -408,10 +409,7 @@ class TestProcesses:
             assert (readers.started, readers.answered > 5) == (1, True)
 
     def test_each_finds_modules_where_this_one_does(self) -> None:
-        program = (
-            "import sys; sys.path.insert(0, sys.argv[1]);"
-            "from panachain.records import reading_start; print(*reading_start.flags())"
-        )
+        program = "import sys; sys.path.insert(0, sys.argv[1]);from panachain import beside; print(*beside.flags())"
         root = str(Path(panachain.__file__).parents[1])
         for flag, expected in (("-I", "-P -E -s"), ("-s", "-P -s")):
             done = subprocess.run(
@@ -528,9 +526,9 @@ class TestProcesses:
             limits = dict(line.split("  ", 1) for line in (place / "limits").read_text().splitlines())
             opened = {str(one.readlink()).partition(":")[0] for one in (place / "fd").iterdir()}
             plan(seen)
-        assert {one.partition("=")[0] for one in environment.split("\0") if one} <= set(reading_start.KEPT)
-        assert command.split("\0")[1:-1] == ["-P", *reading_start.flags()[1:], *reading_start.COMMAND]
-        assert list(reading_start.COMMAND[1:]) == [reading_start.PROGRAM, str(Path(panachain.__file__).parents[1])]
+        assert {one.partition("=")[0] for one in environment.split("\0") if one} <= set(beside.KEPT)
+        assert command.split("\0")[1:-1] == ["-P", *beside.flags()[1:], *reading_start.COMMAND]
+        assert reading_start.COMMAND[2:] == (str(Path(panachain.__file__).parents[1]),)
         assert limits["Max file size"].split()[:2] == limits["Max core file size"].split()[:2] == ["0", "0"]
         assert limits["Max address space"].split()[0] == str(2 << 30)
         assert opened <= {"pipe", "/dev/null"}
