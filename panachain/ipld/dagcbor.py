@@ -70,6 +70,7 @@ def decode_items(data: bytes, count: int) -> list[Any]:
         IntegrityError: as `decode` of the list.
     """
     reader = _Reader(data)
+    reader.need(count)
     items = reader.list_of(count, 1)
     if reader.position != len(data):
         raise IntegrityError(f"dag-cbor: {len(data) - reader.position} bytes are left over")
@@ -231,7 +232,7 @@ class _Reader:
             return -1 - number
         if major == 4:
             # A list of n items has at least n bytes: refuse a bomb before it is built.
-            self._need(number)
+            self.need(number)
             return self.list_of(number, depth + 1)
         if major == 5:
             return self._map(number, depth)
@@ -269,7 +270,7 @@ class _Reader:
             elif 0x80 <= first < 0x98:
                 # A list in a list, as the rows of a table are; it has a byte for each item at least.
                 self.position = position + 1
-                self._need(first - 0x80)
+                self.need(first - 0x80)
                 items.append(self.list_of(first - 0x80, depth + 1))
                 position = self.position
                 continue
@@ -294,7 +295,7 @@ class _Reader:
         return items
 
     def _map(self, count: int, depth: int) -> dict[str, Any]:
-        self._need(2 * count)
+        self.need(2 * count)
         result: dict[str, Any] = {}
         previous: tuple[int, bytes] | None = None
         for _ in range(count):
@@ -351,7 +352,7 @@ class _Reader:
             raise IntegrityError("dag-cbor: an integer isn't in its shortest form")
         return major, number
 
-    def _need(self, size: int) -> None:
+    def need(self, size: int) -> None:
         if size > len(self._data) - self.position:
             raise IntegrityError("dag-cbor ends too early")
 

@@ -20,7 +20,8 @@ from panachain.errors import ConfigurationError, PanaChainError
 
 @pytest.fixture
 def stranger() -> Iterator[int]:
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    # Not of Python, which may lie in a folder that is named after what a devnet starts.
+    process = subprocess.Popen(["sleep", "600"])
     yield process.pid
     process.terminate()
     process.wait(20)

@@ -440,7 +440,8 @@ class TestOldOnes:
     def test_records_without_lists_are_counted(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         """As a program published them that knew no lists of words."""
         with monkeypatch.context() as patched:
-            patched.setattr("panachain.records.listed_words.words_of", lambda *_: None)
+            for name in ("words_of", "words_of_entries"):
+                patched.setattr(f"panachain.records.listed_words.{name}", lambda *_: None)
             publish(world, lab(1, "old"))
         publish(world, lab(2, "new"))
         result = found(world, "glucose")

@@ -621,7 +621,7 @@ class TestFolder:
         command = [sys.executable, "-c", program, str(tmp_path / "blocks")]
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[3])}
         writers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
-        printed = [line.strip() for writer in writers if writer.stdout for line in islice(writer.stdout, 6)]
+        printed = [line.strip() for writer in writers if writer.stdout for line in islice(writer.stdout, 20)]
         for writer in writers:
             writer.send_signal(signal.SIGKILL)
         printed += [line for writer in writers for line in writer.communicate(timeout=20)[0].splitlines()]
