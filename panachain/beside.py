@@ -1,13 +1,15 @@
 """Processes of this very package that work beside this one: how they are started, and what they get of it.
 
 They get no secret, no file and no terminal: two pipes, and of the environment what finds Python and its modules. None
-is started by `fork`, which would copy an unlocked seed. Who starts one ends it. Follows ADR 74 and ADR 79.
+goes on as a copy of this one, which would have an unlocked seed: each is a program that begins anew. Who starts one
+ends it. Follows ADR 74 and ADR 79.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -49,29 +51,34 @@ def flags() -> list[str]:
     return ["-P", *(flag for flag, is_set in known if is_set)]
 
 
-def start(asked: Sequence[str]) -> subprocess.Popen[bytes]:
+def start(asked: Sequence[str], *, is_wide: bool = True) -> subprocess.Popen[bytes]:
     """Start Python, with pipes as its standard input and output.
 
     Args:
         asked: what it is told besides its flags: a `command` and arguments.
+        is_wide: whether its pipes hold a MiB, where a system allows that; all of a user's may have 64 together.
 
     Raises:
-        OSError, subprocess.SubprocessError, MemoryError: this machine has none left.
+        OSError, MemoryError: this machine has none left.
     """
     # Imported here: most commands start none.
     import subprocess
 
-    process = subprocess.Popen(
-        [sys.executable or "", *flags(), *asked],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={name: os.environ[name] for name in KEPT if name in os.environ},
-        start_new_session=True,
-    )
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            _widen(pipe)
+    try:
+        process = subprocess.Popen(
+            [sys.executable or "", *flags(), *asked],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={name: os.environ[name] for name in KEPT if name in os.environ},
+            start_new_session=True,
+        )
+    except subprocess.SubprocessError as exc:
+        raise OSError(f"a process died before it began: {exc}") from exc
+    if is_wide:
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                _widen(pipe)
     return process
 
 
@@ -103,6 +110,18 @@ def close(process: subprocess.Popen[bytes]) -> None:
             # What was written and is still here goes nowhere any more.
             with suppress(OSError):
                 pipe.close()
+
+
+def bound_memory(most: int) -> None:
+    """Bound what this process may take, to so many bytes or what is allowed to it anyway."""
+    _, allowed = resource.getrlimit(resource.RLIMIT_AS)
+    bound = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
+    except (ValueError, OSError):
+        # There a process has more addresses than that from its beginning on, and the system refuses the bound.
+        if sys.platform != "darwin":
+            raise
 
 
 def cores() -> int:

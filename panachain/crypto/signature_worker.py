@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final
 
+from panachain.beside import bound_memory
 from panachain.model.sizes import PUBLIC_SIZE
 from panachain.secp256k1 import DIGEST_SIZE, SIGNATURE_SIZE, Point, verifies_all
 from panachain.version import VERSION
@@ -63,7 +64,7 @@ def _bound() -> None:
     """Bound what this process may do."""
     # What is typed into a terminal is for whoever started this, and ends it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    bound_memory(_MEMORY)
     for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
         # No image of its memory, and no byte into any file.
         resource.setrlimit(limit, (0, 0))

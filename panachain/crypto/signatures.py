@@ -64,6 +64,8 @@ class Signatures:
         self._waiting: deque[_Parcel] = deque()
         self._asked: deque[_Parcel] = deque()
         self._answer = b""
+        self._unsent = b""
+        """What of the questions found no room in the pipe yet."""
         self._pool: ThreadPoolExecutor | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._is_started = False
@@ -74,7 +76,10 @@ class Signatures:
             self._is_started = True
             # Where the machine has none left, all is checked here.
             with suppress(OSError, MemoryError):
-                self._process = beside.start([*_COMMAND, VERSION])
+                self._process = beside.start([*_COMMAND, VERSION], is_wide=False)
+                if self._process.stdin is not None:
+                    # Whoever hangs keeps nobody waiting, however small a pipe this system has left.
+                    os.set_blocking(self._process.stdin.fileno(), False)
         if count > _FEW and _THREADS > 1 and self._process is None and self._pool is None:
             self._pool = ThreadPoolExecutor(_THREADS - 1, thread_name_prefix="check")
 
@@ -147,27 +152,39 @@ class Signatures:
         """Take what was answered, and ask what there is room for; wait for nothing."""
         while self._take(0):
             pass
-        process = self._process
-        while process is not None and process.stdin is not None and self._waiting and len(self._asked) < _UNDER_WAY:
+        while self._process is not None and self._waiting and len(self._asked) < _UNDER_WAY:
             parcel = self._waiting.popleft()
             self._asked.append(parcel)
+            self._unsent += question(parcel.key, parcel.signed)
+        self._send()
+
+    def _send(self) -> None:
+        """Write what there is room for."""
+        process = self._process
+        while process is not None and process.stdin is not None and self._unsent:
             try:
-                process.stdin.write(question(parcel.key, parcel.signed))
-                process.stdin.flush()
+                written = os.write(process.stdin.fileno(), self._unsent)
+            except BlockingIOError:
+                return
             except OSError:
                 self._lost()
                 return
+            self._unsent = self._unsent[written:]
 
     def _take(self, seconds: float) -> bool:
-        """Take some of the oldest answer, waiting so long at most; tell whether there was some."""
+        """Take some of the oldest answer, or ask more, waiting so long at most; tell whether anything went on."""
         process = self._process
         if process is None or process.stdout is None or not self._asked:
             return False
         # Not `select`, which takes descriptors below 1,024 only.
         ready = select.poll()
         ready.register(process.stdout, select.POLLIN)
-        if not ready.poll(1000 * seconds):
-            return False
+        if self._unsent and seconds and process.stdin is not None:
+            ready.register(process.stdin, select.POLLOUT)
+        events = ready.poll(1000 * seconds)
+        if all(descriptor != process.stdout.fileno() for descriptor, _ in events):
+            self._send()
+            return bool(events)
         said = os.read(process.stdout.fileno(), _READ)
         self._answer += said
         # Nothing at its end; and one that says something else is none of ours.
@@ -185,7 +202,7 @@ class Signatures:
         process, self._process = self._process, None
         self._waiting.extendleft(reversed(self._asked))
         self._asked.clear()
-        self._answer = b""
+        self._answer = self._unsent = b""
         if process is None:
             return
         beside.end(process)

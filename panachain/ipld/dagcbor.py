@@ -25,6 +25,8 @@ _INTEGERS: Final = {0x18: (1, 24), 0x19: (2, 1 << 8), 0x1A: (4, 1 << 16), 0x1B: 
 """First bytes of longer integers: how many bytes follow, and the least number that isn't written shorter."""
 _FEW: Final = 16
 """Keys of a map whose order is remembered."""
+_SHORT: Final = 64
+"""Letters of each: others are of whoever wrote what is encoded again."""
 _OTHER: Final = 0xFF
 """A first byte that nothing begins with here."""
 
@@ -155,7 +157,8 @@ def _list(value: Sequence[Any], out: bytearray) -> None:
 def _dict(value: dict[Any, Any], out: bytearray) -> None:
     _head(5, len(value), out)
     known = _WRITERS.get
-    for begun, key in _few_keys(tuple(value)) if len(value) <= _FEW else _keys(value):
+    is_usual = len(value) <= _FEW and all(len(key) <= _SHORT for key in value if type(key) is str)
+    for begun, key in _few_keys(tuple(value)) if is_usual else _keys(value):
         out += begun
         item = value[key]
         (known(type(item)) or _encode)(item, out)

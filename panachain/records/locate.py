@@ -36,7 +36,11 @@ _FEW_ROWS: Final = 2 * LEAF_ROWS
 _TOGETHER: Final = 512
 """Headers that are opened together."""
 _AHEAD: Final = 16
-"""So many times as many wait for their signatures to be checked by another process: 16 MiB of them."""
+"""So many times as many wait for their signatures to be checked by another process."""
+_HELD: Final = 32 << 20
+"""Bytes of headers that wait at most: usual ones have 800, and the largest 64 KiB."""
+_TIMES: Final = 3
+"""How often a header is held while it waits: itself, what it decrypts to, and what was signed of it."""
 
 
 class Lane(Protocol):
@@ -433,19 +437,29 @@ def _opened(
     """Yield each header that a walk found, oldest first, opened and checked; of many, signatures are checked beside."""
     rows = walk.rows
     signatures.expect(len(rows))
-    begun: deque[Callable[[], list[tuple[CID, _Opened]]]] = deque()
+    begun: deque[tuple[int, Callable[[], list[tuple[CID, _Opened]]]]] = deque()
+    held, failed = 0, None
     for start in range(0, len(rows), _TOGETHER):
-        begun.append(_begun(store, walk, rows[start : start + _TOGETHER], patient, signatures))
-        if len(begun) > (_AHEAD if signatures.is_beside else 0):
-            yield from begun.popleft()()
-    while begun:
-        yield from begun.popleft()()
+        try:
+            begun.append(_begun(store, walk, rows[start : start + _TOGETHER], patient, signatures))
+        except Exception as exc:  # noqa: BLE001  # Raised below, behind what comes before it.
+            failed = exc
+            break
+        held += begun[-1][0]
+        while begun and (held > _HELD or len(begun) > (_AHEAD if signatures.is_beside else 0)):
+            size, finish = begun.popleft()
+            held -= size
+            yield from finish()
+    for _, finish in begun:
+        yield from finish()
+    if failed is not None:
+        raise failed
 
 
 def _begun(
     store: BlobStore, walk: _Walk, piece: Sequence[CID], patient: Address | None, signatures: Signatures
-) -> Callable[[], list[tuple[CID, _Opened]]]:
-    """Begin to open some headers of a walk, and return what gives them."""
+) -> tuple[int, Callable[[], list[tuple[CID, _Opened]]]]:
+    """Begin to open some headers of a walk, and return how many bytes are held for that, and what gives them."""
     fetched = list(_fetched(store, piece))
     blocks = [(cid, block) for cid, block in zip(piece, fetched, strict=True) if isinstance(block, bytes)]
     finish = walk.begin(blocks, patient, signatures)
@@ -455,7 +469,7 @@ def _begun(
         pairs = zip(piece, fetched, strict=True)
         return [(cid, next(results) if isinstance(block, bytes) else block) for cid, block in pairs]
 
-    return finished
+    return _TIMES * sum(len(block) for _, block in blocks), finished
 
 
 def _fetched(store: BlobStore, cids: Sequence[CID]) -> Iterator[bytes | StoreUnavailableError | IntegrityError]:

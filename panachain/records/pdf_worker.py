@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import io
 import logging
-import resource
 import signal
 import sys
 from types import FrameType
 from typing import BinaryIO, Final
+
+from panachain.beside import bound_memory
 
 MOST_TEXT: Final = 4 << 20
 """Bytes of a text that is looked at."""
@@ -43,7 +44,7 @@ def prepare(*, memory: int) -> None:
     Args:
         memory: bytes that it may take.
     """
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    bound_memory(memory)
     signal.signal(signal.SIGVTALRM, _stop)
     # Warnings of the reader quote what they warn of.
     logging.disable(logging.CRITICAL)

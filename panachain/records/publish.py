@@ -51,6 +51,8 @@ _WAITING: Final = 64
 """Records that wait to be sealed at most: what bounds the memory."""
 _MOST_ROWS: Final = 50_000
 """Resources of one envelope after which the next record gets another one."""
+_MOST_BEGUN: Final = 1024
+"""Groups that are begun and not finished: more of them wait for the end."""
 _MANY: Final = 3
 """Records of a lane, or of an envelope, from which on it is worth it to hash a lane's key once for all."""
 _TINY: Final = 1 << 13
@@ -170,6 +172,10 @@ class _Group:
 
     sequence: int = 0
     """Of the storage transaction that published its records first; 0 for this one."""
+    place: int = 0
+    """How many groups of its batch are older."""
+    filled: int = -1
+    """How many were full before it; -1 while it isn't full."""
     is_complete: bool = False
     """Whether nothing comes into it any more."""
     published: list[PublishedRecord] | None = None
@@ -236,6 +242,10 @@ class BatchBuilder:
         """What kept something from being finished early."""
         self._groups: dict[tuple[Address, Category, int, bool, int], _Group] = {}
         self._full: list[_Group] = []
+        self._of: dict[Address, list[_Group]] = defaultdict(list)
+        """The groups of each patient that aren't complete."""
+        self._made = 0
+        """Groups that were made."""
         self._rows = Rows(sequence)
         self._first = sequence if merging is None else merging.first
         if merging is not None:
@@ -297,10 +307,13 @@ class BatchBuilder:
         # 1. One group, and so one fresh envelope key, for each patient, category and year, and each path.
         key = (pairing.patient, record.category, record.year, record.emergency, sequence)
         if key in self._groups and (self._groups[key].is_complete or self._groups[key].is_full(record, room)):
+            self._groups[key].filled = len(self._full)
             self._full.append(self._groups.pop(key))
         if key not in self._groups:
             path = pairing.path(record.category, record.year, emergency=record.emergency)
-            self._groups[key] = _Group(pairing, record.category, record.year, path, sequence=sequence)
+            self._groups[key] = _Group(pairing, record.category, record.year, path, sequence=sequence, place=self._made)
+            self._of[pairing.patient].append(self._groups[key])
+            self._made += 1
         group = self._groups[key]
         # 2. Compress, pad, seal, store.
         index = len(group.entries)
@@ -330,9 +343,10 @@ class BatchBuilder:
 
     def complete(self, patient: Address) -> None:
         """Begin to finish what was added of a patient, of whom nothing is added any more."""
-        if self._begin_lists is None:
+        if self._begin_lists is None or len(self._begun) >= _MOST_BEGUN or self._early_held >= _FLUSH:
             return
-        groups = [one for one in self._in_order() if one.pairing.patient == patient and not one.is_complete]
+        # As `_in_order` has them.
+        groups = sorted(self._of.pop(patient, ()), key=lambda one: (one.filled < 0, one.filled, one.place))
         words = [[entry.words for entry in group.entries] for group in groups]
         lists = iter(self._begin_lists([one for one in words if any(one)]))
         for group, one in zip(groups, words, strict=True):
@@ -347,14 +361,14 @@ class BatchBuilder:
         begun = self._begun[0]
         if not begun.envelope.done() or not (begun.words is None or begun.words.is_done):
             return False
-        # One that failed is told where it is waited for.
-        while self._waiting and self._waiting[0][1].done() and self._waiting[0][1].exception() is None:
-            entry, future = self._waiting.popleft()
-            self._collect(entry, future.result())
-        if any(entry.sealed is None for entry in begun.group.entries):
-            return False
-        self._is_early = True
         try:
+            # One that failed is told where it is waited for.
+            while self._waiting and self._waiting[0][1].done() and self._waiting[0][1].exception() is None:
+                entry, future = self._waiting.popleft()
+                self._collect(entry, future.result())
+            if any(entry.sealed is None for entry in begun.group.entries):
+                return False
+            self._is_early = True
             self._finish_begun(self._begun.popleft())
         except Exception as exc:
             # Whoever takes it for a fault of the source that is being read must not go on: the batch lacks records.

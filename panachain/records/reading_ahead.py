@@ -11,7 +11,6 @@ ADR 74 and ADR 78.
 
 from __future__ import annotations
 
-import subprocess
 import threading
 import time
 from collections import deque
@@ -337,7 +336,7 @@ class Readers:
             self.started += 1
             try:
                 self._running.append(_Process(self))
-            except (OSError, RuntimeError, MemoryError, subprocess.SubprocessError):
+            except (OSError, RuntimeError, MemoryError):
                 # No process, thread, pipe or memory is left on this machine: those that run go on, and so does this.
                 return
 

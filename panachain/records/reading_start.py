@@ -41,7 +41,7 @@ class Spare:
             return
         for _ in range(most):
             # Without them the upload starts what it needs, or reads by itself.
-            with suppress(OSError, MemoryError, subprocess.SubprocessError):
+            with suppress(OSError, MemoryError):
                 self._processes.append(start(COMMAND))
 
     def __enter__(self) -> Spare:

@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any, Final
 
+from panachain.beside import bound_memory
+
 MEMORY: Final = 2 << 30
 """Bytes that the process may take."""
 SECONDS: Final = 20.0
@@ -65,7 +67,7 @@ class _UnshownError(Exception):
 
 def main() -> None:
     """Answer until the input ends."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    bound_memory(MEMORY)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     signal.signal(signal.SIGVTALRM, _stop)
     logging.disable(logging.CRITICAL)

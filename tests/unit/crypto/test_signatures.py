@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -134,7 +135,7 @@ class TestBeside:
         expected: list[bool],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        def fails(_: list[str]) -> subprocess.Popen[bytes]:
+        def fails(*_: object, **__: object) -> subprocess.Popen[bytes]:
             raise BlockingIOError("no process is left")
 
         monkeypatch.setattr(beside, "start", fails)
@@ -171,6 +172,36 @@ class TestBeside:
         checks.expect(COUNT)
         assert not checks.is_beside
         assert checks.begin(SIGNER.public, signed[:40])() == expected[:40]
+
+    @pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="this system has pipes of one size")
+    def test_one_that_hangs_behind_a_small_pipe_keeps_nobody_waiting(
+        self,
+        checks: Signatures,
+        signed: list[tuple[bytes, bytes]],
+        expected: list[bool],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(module, "_COMMAND", ("-c", "import time; time.sleep(600)"))
+        monkeypatch.setattr(module, "_PATIENCE", 0.5)
+        checks.expect(COUNT)
+        process = checks._process
+        assert process is not None
+        assert process.stdin is not None
+        fcntl.fcntl(process.stdin, fcntl.F_SETPIPE_SZ, 4096)
+        assert checks.begin(SIGNER.public, signed)() == expected
+        assert not checks.is_beside
+
+    @pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="this system has pipes of one size")
+    def test_a_small_pipe_takes_all_questions(
+        self, checks: Signatures, signed: list[tuple[bytes, bytes]], expected: list[bool]
+    ) -> None:
+        checks.expect(COUNT)
+        process = checks._process
+        assert process is not None
+        assert process.stdin is not None
+        fcntl.fcntl(process.stdin, fcntl.F_SETPIPE_SZ, 4096)
+        assert checks.begin(SIGNER.public, signed)() == expected
+        assert checks.is_beside
 
     def test_one_that_says_more_than_it_was_asked_is_ended(
         self,

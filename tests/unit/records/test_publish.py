@@ -16,12 +16,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from panachain import beside
 from panachain.crypto import signatures as signatures_module
 from panachain.crypto import umbral
 from panachain.crypto.commit import EnvelopeKey
 from panachain.crypto.keys import Seed, address_of, hospital_key
 from panachain.crypto.signatures import Signatures
-from panachain.errors import BlockNotFoundError, InputError, IntegrityError, PanaChainError, UsageError
+from panachain.errors import (
+    BlockNotFoundError,
+    InputError,
+    IntegrityError,
+    PanaChainError,
+    StoreUnavailableError,
+    UsageError,
+)
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Address
@@ -233,10 +241,11 @@ def test_a_record_whose_header_is_damaged_or_gone_costs_itself_only(clinic: Clin
     assert [(one.what, one.error) for one in findings.omissions] == [(f"record {first}", error)]
 
 
-@pytest.mark.parametrize("worth", [1, 100])
+@pytest.mark.parametrize(("worth", "held"), [(1, 1 << 20), (1, 0), (100, 1 << 20)])
 def test_many_headers_are_opened_in_their_order_and_a_bad_one_costs_itself(
-    clinic: Clinic, monkeypatch: pytest.MonkeyPatch, worth: int
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch, worth: int, held: int
 ) -> None:
+    monkeypatch.setattr(locate_module, "_HELD", held)
     monkeypatch.setattr(locate_module, "_TOGETHER", 2)
     monkeypatch.setattr(locate_module, "_AHEAD", 2)
     # With the help of another process, and of threads.
@@ -267,6 +276,46 @@ def test_many_headers_are_opened_in_their_order_and_a_bad_one_costs_itself(
     assert {one.what for one in findings.omissions} == {f"record {bad}", f"record {gone}"}
     with pytest.raises(IntegrityError, match="doesn't open"):
         locate_all(Damaged(), heads, manifests, [lane])  # type: ignore[arg-type]
+
+    class Away(Damaged):
+        """One that can't be asked any more, behind the damaged header."""
+
+        def get_block(self, cid: CID) -> bytes:
+            if str(cid) == whole[8].info.header_cid:
+                raise StoreUnavailableError("away")
+            return super().get_block(cid)
+
+    # What comes first is told first, however many are fetched ahead.
+    with pytest.raises(IntegrityError, match="doesn't open"):
+        locate_all(Away(), heads, manifests, [lane])  # type: ignore[arg-type]
+
+
+def test_large_headers_that_wait_are_bounded_by_their_bytes(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locate_module, "_TOGETHER", 1)
+    monkeypatch.setattr(signatures_module, "WORTH", 1)
+    monkeypatch.setattr(beside, "cores", lambda: 2)
+    waiting, most, begin = [0], [0], locate_module._begun
+
+    def begun(*given: Any) -> Any:
+        size, finish = begin(*given)
+        waiting[0] += size
+        most[0] = max(most[0], waiting[0])
+
+        def finished() -> Any:
+            waiting[0] -= size
+            return finish()
+
+        return size, finished
+
+    monkeypatch.setattr(locate_module, "_begun", begun)
+    patient = Seed.random()
+    clinic.publish(*((patient, record(bytes([number]), part=number)) for number in range(9)))
+    for held, times in ((1 << 20, 9), (10_000, 5)):
+        most[0] = 0
+        monkeypatch.setattr(locate_module, "_HELD", held)
+        assert len(clinic.opened(patient, Scope.all())) == 9
+        assert most[0] <= 3 * 900 * times
+        assert waiting == [0]
 
 
 def sealed_headers(
@@ -626,6 +675,32 @@ class TestFinishingEarly:
         assert all(clinic.store.has_block(CID.parse(one.info.header_cid)) for one in batch.records)
         builder.close()
         assert (len(begun), len(batch.records)) == (2, 2)
+
+    def test_a_store_that_fails_meanwhile_ends_the_batch(self, clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(publish, "_TINY", 0)
+        patient = Seed.random()
+        builder, _ = self.builder(clinic)
+        builder.add(record(b"first"), clinic.pairing(patient))
+        builder.complete(address_of(patient.account_key()))
+        builder._begun[0].envelope.result()
+        builder._waiting[0][1].result()
+        builder._collect = Mock(side_effect=InputError("no room"))  # type: ignore[method-assign]
+        # It isn't the fault of the source that is being read: whoever leaves that out mustn't go on without this one.
+        for step in (builder.finish_next, builder.finish):
+            with pytest.raises(InputError, match="no room"):
+                step()
+        builder.close()
+
+    def test_what_was_begun_is_bounded(self, clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(publish, "_MOST_BEGUN", 1)
+        builder, _ = self.builder(clinic)
+        patients = [Seed.random() for _ in range(3)]
+        for patient in patients:
+            builder.add(record(b"first"), clinic.pairing(patient))
+            builder.complete(address_of(patient.account_key()))
+        assert len(builder._begun) == 1
+        assert len(builder.finish().records) == 3
+        builder.close()
 
     def test_what_fails_ends_the_batch_whoever_hears_of_it(self, clinic: Clinic) -> None:
         patient = Seed.random()
