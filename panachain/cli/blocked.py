@@ -41,15 +41,15 @@ def show_left_out(app: App, listing: object) -> None:
 
 
 def _moved(found: Sequence[LeftOut]) -> str:
-    """Say once of which records earlier openings can't be told any more, and since when they are."""
+    """Say once of which records openings can't be told where they were before, and since when they lie elsewhere."""
     if len(found) == 1:
-        those, place, they = f"Record {words.short(found[0].item)} was", "the place where it was before is", "it"
+        those, place, lies = f"Record {words.short(found[0].item)} was", "the place where it was before is", "it lies"
     else:
-        those, place, they = f"{len(found)} of the records were", "the places where these were before are", "these"
+        those, place, lies = f"{len(found)} of the records were", "the places where these were before are", "these lie"
     return (
-        f"{those} moved to other lanes, and {place} deleted: all openings from"
-        f" {words.when(max(one.since for one in found))} on are told here. Who opened {they} earlier stands in the"
-        " whole log, which doesn't say which records an opening was of: panachain log."
+        f"{those} moved to other lanes, and {place} deleted: openings of where {lies} now are told here, from"
+        f" {words.when(max(one.since for one in found))} on. Who opened the earlier place before, or later because they"
+        " kept a copy of it, stands in the whole log, which doesn't say which records an opening was of: panachain log."
     )
 
 

@@ -479,7 +479,7 @@ def access(record: str) -> None:
 
     Whoever opened the part that it lies in could read it. What somebody opened before, they keep. Ends with 3 if a
     grant can't be read or a proxy told nothing. Of a record that was moved and whose earlier place is deleted, openings
-    are told from that time on, and it is said which that is.
+    of where it lies now are told, and from when on; whoever kept the earlier place may have opened that, later too.
     """
     app = current()
     app.command = "records access"
@@ -508,7 +508,8 @@ def _show_access(app: App, found: RecordAccess) -> None:
     # Before the lists: nobody takes one for whole that isn't.
     show_left_out(app, found)
     whole = "" if not found.unasked else ", as far as could be read and asked"
-    ever = whole if found.unasked or not found.left_out else " since it was moved"
+    # What moved had another place before, of which openings can't be told.
+    did = f"Nobody has{whole}." if found.unasked or not found.left_out else "Nobody has opened what it lies in now."
     app.output.heading("Who can read it")
     app.output.many(
         found.policies,
@@ -517,7 +518,7 @@ def _show_access(app: App, found: RecordAccess) -> None:
         titles={"grantee": "who"},
     )
     app.output.heading("Who opened what it lies in")
-    show_readings(app.output, found.readings, empty=f"Nobody has{ever}.", without=("what",))
+    show_readings(app.output, found.readings, empty=did, without=("what",))
 
 
 records.add_command(list_)

@@ -592,9 +592,10 @@ def log(
         with app.output.progress("log") as progress:
             entries = patient.receipts(chosen, records=records, progress=progress)
         lacks = any(not one.since for one in entries.left_out) or any(one.reason for one in entries)
-        moved = " since it was moved" if entries.left_out else ""
-        whole = ", as far as could be read and asked" if lacks else moved
-        nobody = f"Nobody has opened what that lies in{whole}." if records else f"Nobody has read anything{whole}."
+        # What moved had another place before, of which openings can't be told.
+        now = " now" if entries.left_out and not lacks else ""
+        whole = ", as far as could be read and asked" if lacks else ""
+        nobody = f"Nobody has opened what that lies in{now}{whole}." if records else f"Nobody has read anything{whole}."
         # Before the lines: nobody takes a log for whole that isn't.
         for entry in {(entry.proxy, entry.kind): entry for entry in entries if entry.reason}.values():
             app.output.warn(f"proxy {entry.proxy} {_FAULTS[entry.kind]}: {entry.reason}")
@@ -608,7 +609,7 @@ def log(
         show_readings(app.output, found, empty=nobody)
     if late := [reading for reading in found if reading.late]:
         app.output.warn(
-            f"{words.count(len(late), 'opening')} was served by a proxy when the policy didn't allow it; the proxy"
+            f"{words.were(len(late), 'opening')} served by a proxy when the policy didn't allow it; the proxy"
             f" signed that. Next: panachain convict {words.short(late[0].policy_id)}"
         )
 

@@ -22,8 +22,18 @@ _OTHERWISE: Final = {
     "granted_to": "names another grantee",
     "purpose": "names another purpose",
 }
-_STANDING: Final = {"emergency": ["in an emergency"], "outside": ["not of the group"]}
-"""Beside members: these are as whom it was granted to."""
+_STANDING: Final = {
+    "emergency": ["in an emergency"],
+    "outside": ["not of the group"],
+    "no-emergency": ["not in an emergency of theirs"],
+    "": ["in what capacity isn't known"],
+}
+"""Of what was granted to others. Beside members: these are as whom it was granted to."""
+_AGAINST: Final = {
+    "outside": "to somebody to whom it wasn't granted and who wasn't in the group then",
+    "no-emergency": "to somebody who wasn't in an emergency then, for which alone it was granted",
+}
+"""What honest proxies refuse."""
 _MOST: Final = 10
 """Disagreements that are told one by one."""
 
@@ -47,15 +57,33 @@ def show_readings(output: Output, readings: Iterable[Reading], *, empty: str, wi
         also=lambda reading: {"outcome": reading_words(reading), "person": reader_words(output, reading)},
         titles={"outcome": "did", "person": "who", "organisation": "of"},
     )
-    if served := [reading for reading in found if reading.standing == "outside" and reading.permitted]:
-        output.warn(
-            f"{words.count(len(served), 'opening')} was served to somebody to whom it wasn't granted and who wasn't in"
-            " the group then, as the sidechain tells: honest proxies refuse that. The first is of"
-            f" {words.when(served[0].at)}"
-        )
+    for standing, whom in _AGAINST.items():
+        served = [reading for reading in found if reading.standing == standing and reading.permitted]
+        _tell_served(output, [reading for reading in served if reading.is_confirmed], whom)
+        _tell_said(output, [reading for reading in served if not reading.is_confirmed], whom)
     # After the lines: one proxy's own word about who read what, which the others contradict.
     for line in disagreements([reading.to_json() for reading in found if reading.dissents]):
         output.warn(line)
+
+
+def _tell_served(output: Output, served: Sequence[Reading], whom: str) -> None:
+    """Warn of openings that enough proxies signed for, and that honest ones refuse."""
+    if served:
+        output.warn(
+            f"{words.were(len(served), 'opening')} served {whom}, as the sidechain tells: honest proxies refuse that."
+            f" The first is of {words.when(served[0].at)}"
+        )
+
+
+def _tell_said(output: Output, said: Sequence[Reading], whom: str) -> None:
+    """Say what too few proxies signed: one that lies may sign anything about anybody, so it is no warning."""
+    if said:
+        alone = all(len(reading.proxies) == 1 for reading in said)
+        who = "One proxy alone says" if alone else "Fewer proxies than an opening takes say"
+        output.say(
+            f"{who} that {words.were(len(said), 'opening')} served {whom}: it failed, or the others keep silent, or"
+            f" it isn't true. The first is of {words.when(said[0].at)}."
+        )
 
 
 def reading_words(reading: Mapping[str, object]) -> str:
@@ -89,7 +117,9 @@ def reader_words(output: Output, reading: Mapping[str, object]) -> str:
     """Return who read: the name, the role that the registry has, and whether it was for others than them."""
     name = output.text("who", reading.get("who"))
     told = [name, str(reading["role"])] if reading.get("role") else [name]
-    return ", ".join([*told, *_STANDING.get(str(reading.get("standing")), ())])
+    if reading.get("granted_to") and reading.get("granted_to") != reading.get("who"):
+        told += _STANDING.get(str(reading.get("standing") or ""), ())
+    return ", ".join(told)
 
 
 def disagreements(readings: Sequence[Mapping[str, object]]) -> list[str]:

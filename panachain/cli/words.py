@@ -112,6 +112,11 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {plural}"
 
 
+def were(number: int, noun: str) -> str:
+    """Return a number with its noun and verb, such as `1 opening was` or `2 openings were`."""
+    return f"{count(number, noun)} {'was' if number == 1 else 'were'}"
+
+
 def size(amount: int) -> str:
     """Return a number of bytes as people read it."""
     left = float(amount)

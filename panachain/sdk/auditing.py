@@ -194,7 +194,8 @@ class Auditing:
         """Return readings with names, roles and organisations of the people, and with the records that these were.
 
         Args:
-            readings: as `panachain.sdk.readings.readings` makes them of `Patient.receipts`, or from `Patient.log`.
+            readings: as `panachain.sdk.readings.readings` makes them of `Patient.receipts`, or from `Patient.log`,
+                which names them already: nobody is asked for these again.
             records: look into the patient's lanes, and name the records in what was opened.
 
         Returns:

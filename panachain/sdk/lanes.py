@@ -452,8 +452,8 @@ class OwnLanes:
         """Return the capsules of the envelopes that some records lie in: of all lanes, withdrawn records too.
 
         Those of the envelopes that a record lay in before it was moved to other lanes count, as far as the store has
-        them still; `left_out` names the records of which one is gone, and where that stays so, since when all are
-        known.
+        them still; `left_out` names the records of which one is gone, and where that stays so, since when they lie
+        where all is known. Whoever kept what is gone may open that later, too, by capsules that nobody knows any more.
 
         Args:
             record_ids: CIDs of headers.
@@ -484,14 +484,14 @@ class OwnLanes:
             known = [before for before in one.before if before and before.info.envelope_cid in blocks]
             if len(known) < len(one.before):
                 # A header that is there may get its envelope back, and what couldn't be read may be one.
-                stays = one.before.count(None) == len(one.before) - len(known) and not findings.omissions
+                stays = one.before.count(None) == len(one.before) - len(known) and one.is_all_read(findings)
                 since = self._moved_at(one, [*known, one.record]) if stays else 0
                 left_out.append(LeftOut("record", one.record.info.header_cid, _MOVED, since=since))
         capsules = [umbral.capsule_of(wrap_at(block, place)) for block in blocks.values() for place in range(SLOTS)]
         return Listing(capsules, left_out)
 
     def _moved_at(self, one: _Moved, known: Sequence[Header]) -> int:
-        """Return the time from which on all openings of a record that moved can be told, Unix seconds.
+        """Return from when on a record that moved lies where openings of it can be told, Unix seconds.
 
         Args:
             one: the record.
@@ -582,8 +582,21 @@ class _Moved:
     before: list[Header | None]
     """The headers that it stands for; None for one that is gone."""
 
+    def is_all_read(self, findings: Findings) -> bool:
+        """Tell whether all that its hospital has in the lanes was read: what wasn't may be a header of before.
 
-_MOVED: Final = "it was moved to other lanes, and who opened it before can't be told by its name any more"
+        What is broken at other hospitals doesn't matter. What a former one lacks is a notice, and lacks all the same.
+
+        Args:
+            findings: of the whole search.
+        """
+        # What is nobody's may be theirs, and without the newest pairing not all lanes are known.
+        theirs = self.own.heads.hospital, ""
+        told = (*findings.omissions, *findings.notices)
+        return all(one.hospital not in theirs and one.what != NEWEST_PAIRING for one in told)
+
+
+_MOVED: Final = "it was moved to other lanes, and who opened where it lay before can't be told by its name any more"
 
 
 def no_record(record_id: str, findings: Findings) -> UnknownActorError:

@@ -115,9 +115,11 @@ class ReadLog:
     def named(self, found: Iterable[Reading]) -> list[Reading]:
         """Return readings with what this machine calls the people, their roles and organisations, and their standing.
 
-        The registry says these as they are now; where it can't be asked, they stay empty.
+        The registry says these as they are now; where it can't be asked, they stay empty. Readings that have them from
+        before stay as they are.
         """
-        several = list(found)
+        whole = list(found)
+        several = [reading for reading in whole if not reading.who]
         names = Names(self._network.home, self._network.resolver)
         asked = dict.fromkeys(Address(reading.requester) for reading in several if reading.requester)
         known: dict[str, Actor] = {}
@@ -126,28 +128,21 @@ class ReadLog:
         except PanaChainError as exc:
             # Who asked is in what the proxies signed: that counts without what a registry adds to it.
             _LOG.warning("roles and organisations of who read aren't known now: %s", exc)
-        standing = Standing(self._network.sidechain, self._policies.patient)
-        told = dict[int, str]()
-        try:
-            told = {id(reading): standing.of(reading) for reading in several}
-        except PanaChainError as exc:
-            _LOG.warning("whether those who read were members then isn't known now: %s", exc)
+        standing = Standing(self._network.sidechain, self._policies.patient).of(several)
         names.learn([*asked, *(actor.organisation for actor in known.values() if actor.organisation)])
-        named = []
-        for reading in several:
+        named = dict[int, Reading]()
+        for reading, capacity in zip(several, standing, strict=True):
             actor = known.get(reading.requester)
             house = actor.organisation if actor is not None else None
-            named.append(
-                replace(
-                    reading,
-                    who=names.of(reading.requester),
-                    role=actor.role.value if actor is not None else "",
-                    organisation=house or "",
-                    organisation_name=names.of(house, Role.HOSPITAL) if house else "",
-                    standing=told.get(id(reading), ""),
-                )
+            named[id(reading)] = replace(
+                reading,
+                who=names.of(reading.requester),
+                role=actor.role.value if actor is not None else "",
+                organisation=house or "",
+                organisation_name=names.of(house, Role.HOSPITAL) if house else "",
+                standing=capacity,
             )
-        return named
+        return [named.get(id(reading), reading) for reading in whole]
 
     def convict(self, policy_id: PolicyId) -> list[str]:
         """Submit each receipt by which a proxy served a policy when it wasn't allowed; see `Patient.convict`."""

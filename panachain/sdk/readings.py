@@ -124,8 +124,8 @@ class Reading:
     """Proxies of the policy that lied or told nothing when they were asked: they may know of it, too."""
     standing: str = ""
     """In what capacity they asked for what was granted to others, as the sidechain tells of that time: `member` of
-    the group, `emergency` (they broke the glass), `outside` (neither). Empty for whom it was granted to, and where the
-    sidechain couldn't be asked."""
+    the group, or `outside`; of a grant for emergencies `emergency` (they broke the glass, or the sidechain couldn't be
+    asked), or `no-emergency` (they were in none). Empty for whom it was granted to, and where it isn't known."""
     records: tuple[str, ...] = ()
     """CIDs of the headers of the patient's records in what was opened; empty where nobody looked (`Auditing.named`)."""
     marks: frozenset[bytes] = field(default=frozenset(), compare=False, repr=False)

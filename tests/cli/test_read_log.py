@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from panachain.cli.readings import reading_words
+from panachain.cli.readings import reader_words, reading_words
 from panachain.model.actors import Address, PolicyId
 from panachain.sdk.readings import Dissent, Reading
 from panachain.sdk.report_pdf import Report
@@ -136,11 +136,61 @@ def test_who_was_served_outside_the_group_is_marked_and_warned_of(run: Run, twin
     assert outcome.code == 0, outcome.err
     assert max(map(len, outcome.out.splitlines())) <= 100
     said = " ".join(outcome.out.split())
-    assert (said.count("in an"), said.count("not of")) == (1, 2)
+    assert (said.count("in an"), said.count("not of"), said.count("capacity")) == (1, 2, 0)
     # A refused attempt is marked, and no fault of anybody's.
     assert "1 opening was served to somebody to whom it wasn't granted" in " ".join(outcome.err.split())
     twin.auditing = SimpleNamespace(named=lambda found, *, records: Listing([told[0], told[3]]))
     assert "wasn't granted" not in run("log").err
+
+
+def test_one_proxys_word_that_somebody_was_served_against_the_grant_warns_of_nothing(run: Run, twin: Twin) -> None:
+    team = replace(READING, granted_to=PROXIES[0], needed=2, standing="outside")
+    lone = replace(team, envelopes=0, unconfirmed=1, proxies=(PROXIES[0],))
+    twin.answers["receipts"] = Listing([])
+
+    def told(*readings: Reading) -> str:
+        twin.auditing = SimpleNamespace(named=lambda found, *, records: Listing(readings))
+        outcome = run("log")
+        assert outcome.code == 0, outcome.err
+        return " ".join(outcome.err.split())
+
+    said = told(lone)
+    assert "One proxy alone says that 1 opening was served to somebody" in said
+    assert "honest proxies refuse that" not in said
+    assert "Fewer proxies than an opening takes say" in told(lone, replace(lone, proxies=tuple(PROXIES), needed=3))
+    said = told(team, replace(team, at=5), lone)
+    assert "2 openings were served to somebody to whom it wasn't granted" in said
+    assert "One proxy alone says that 1 opening was served" in said
+
+
+def test_of_a_grant_for_emergencies_no_group_is_told_and_unknown_is_said(run: Run, twin: Twin) -> None:
+    team = replace(READING, granted_to=PROXIES[0])
+    twin.answers["receipts"] = Listing([])
+    twin.auditing = SimpleNamespace(named=lambda found, *, records: Listing([replace(team, standing="no-emergency")]))
+    outcome = run("log")
+    assert max(map(len, outcome.out.splitlines())) <= 100
+    assert "group" not in outcome.out + outcome.err
+    row = {**team.to_json(), "standing": "no-emergency"}
+    shown = SimpleNamespace(text=lambda _, value: value)
+    assert reader_words(shown, row).endswith(", not in an emergency of theirs")  # type: ignore[arg-type]
+    assert "1 opening was served to somebody who wasn't in an emergency then" in " ".join(outcome.err.split())
+    # Unknown is neither a member nor whom it was granted to.
+    for standing, words in (("", f"{READING.requester}, in what capacity isn't known"), ("member", READING.requester)):
+        assert reader_words(shown, {**row, "standing": standing}) == words  # type: ignore[arg-type]
+    assert reader_words(shown, READING.to_json()) == READING.requester  # type: ignore[arg-type]
+
+
+def test_of_a_record_that_moved_only_where_it_lies_now_is_told(run: Run, twin: Twin) -> None:
+    moved = LeftOut("record", "bafkreione", "it was moved", since=1_750_000_000)
+    twin.auditing = SimpleNamespace(named=lambda found, *, records: Listing([]))
+    twin.answers["receipts"] = Listing([], [moved])
+    said = " ".join((shown := run("log", "--record", "bafkreione")).err.split()) + shown.out
+    assert shown.code == 0
+    assert "Nobody has opened what that lies in now." in said
+    assert "or later because they kept a copy of it" in said
+    twin.answers["receipts"] = Listing([], [moved, LeftOut("proxy", PROXIES[0], "silent")])
+    shown = run("log", "--record", "bafkreione")
+    assert "lies in, as far as could be read and asked." in " ".join((shown.out + shown.err).split())
 
 
 def test_disagreements_do_not_fill_the_screen(run: Run, twin: Twin) -> None:

@@ -71,6 +71,11 @@ def test_identifiers_keep_enough_to_be_typed_back() -> None:
     assert words.short("pra-mfrggzdfmy2tq") == "pra-mfrggzdfmy2tq"
 
 
+@pytest.mark.parametrize(("number", "told"), [(0, "0 openings were"), (1, "1 opening was"), (2, "2 openings were")])
+def test_a_verb_is_of_its_number(number: int, told: str) -> None:
+    assert words.were(number, "opening") == told
+
+
 def test_every_purpose_has_a_word_of_its_own() -> None:
     assert len({words.purpose(purpose.value) for purpose in Purpose} - {purpose.value for purpose in Purpose}) == len(
         Purpose

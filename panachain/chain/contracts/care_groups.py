@@ -8,6 +8,7 @@ Follows design section 6 and contracts/interfaces/ICareGroups.sol.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -113,25 +114,33 @@ class CareGroups(Adapter):
         with self.bound.source.pinned():
             return bool(self._members(group, [person]))
 
-    def times_of(self, group: Address, person: Address) -> list[range]:
-        """Return when a person was a member by their own assent, Unix seconds; not whether they were active.
+    def times_of(self, group: Address, people: Sequence[Address]) -> dict[Address, list[range]]:
+        """Return when each of some people was a member by their own assent, Unix seconds; not whether they were active.
 
         Args:
             group: an open or a closed one; whatever else it is has no members.
-            person: whose times.
+            people: whose times.
         """
-        source, found, since = self.bound.source, list[range](), None
+        source = self.bound.source
+        found = defaultdict[str, list[range]](list)
+        since: dict[str, int] = {}
         with source.pinned():
-            events = list(self.bound.events("MemberAccepted", "MemberRemoved", where=[group, person]))
-            events += self.bound.events("GroupClosed", where=[group])
+            events = list(self.bound.events("GroupClosed", where=[group]))
+            for start in range(0, len(people), MANY):
+                piece = people[start : start + MANY]
+                events += self.bound.events("MemberAccepted", "MemberRemoved", where=[group, piece])
             for event in sorted(events, key=lambda one: (one.block, one.index)):
                 at = source.block(event.block).time
                 if event.name == "MemberAccepted":
-                    since = at if since is None else since
-                elif since is not None:
-                    found.append(range(since, at))
-                    since = None
-        return found if since is None else [*found, range(since, _ALWAYS)]
+                    since.setdefault(address(event.values["member"]), at)
+                    continue
+                ended = [*since] if event.name == "GroupClosed" else [address(event.values["member"])]
+                for person in ended:
+                    if person in since:
+                        found[person].append(range(since.pop(person), at))
+        for person, at in since.items():
+            found[person].append(range(at, _ALWAYS))
+        return {person: found[address(person)] for person in people}
 
     def group_of(self, account: Address) -> Actor | None:
         """Return one group, or None when there is none; a closed one is suspended.

@@ -37,8 +37,9 @@ class LeftOut:
     over: bool = False
     """Whether it is a policy that opens nothing any more: what nobody can read of it changes nothing."""
     since: int = 0
-    """Of a record that was moved and whose earlier place is gone for good: the time from which on all is told of it,
-    Unix seconds. Asking again brings no more. 0 where it may."""
+    """Of a record that was moved and whose earlier place is gone for good: the time from which on it lies where
+    openings of it are told, Unix seconds. Whoever kept the earlier place may have opened that later, too. Asking again
+    brings no more. 0 where it may."""
 
     def __str__(self) -> str:
         """Return it as one line."""

@@ -53,6 +53,7 @@ from panachain.sdk.results.revocations import RevocationReport
 from panachain.sdk.results.shares import MadeLink
 from panachain.sdk.results.uploads import PairedHospital, PairingReport, UnpairingReport
 from panachain.sdk.results.wards import WardAct
+from tests.portal.conftest import text_of
 from tests.unit.portal.hostile import TEXTS, harmless, label
 from tests.unit.sdk.results.samples import ERASURE, RECEIPT, SHARED, WARDSHIP
 
@@ -286,27 +287,58 @@ def test_every_template_is_held_here() -> None:
 @pytest.mark.parametrize("language", ["en", "de"])
 @pytest.mark.parametrize("text", TEXTS, ids=label)
 def test_a_hostile_text_is_harmless_in_every_place(text: str, language: str) -> None:
+    bad = []
+    for name, values in pages(text).items():
+        html = drawn(name, values, language)
+        bad += [] if harmless(html) and len(html) < 400_000 else [name]
+    assert bad == []
+
+
+def drawn(name: str, values: Mapping[str, Any], language: str) -> str:
+    """Return a page as a patient's seat shows it."""
     seat = SimpleNamespace(
         names=SimpleNamespace(of=lambda address, _=None: address),
         role=Role.PATIENT,
         jobs=SimpleNamespace(running=[]),
         profile=SimpleNamespace(display_name="", name="me"),
     )
+    shared = {
+        "nonce": "n",
+        "csrf_token": "t",
+        "seat": seat,
+        "path": "/x",
+        "query": {},
+        "language": language,
+        "navigation": (),
+        "job": None,
+        "error": None,
+        "title": "x",
+    }
     with speaking(language):
-        bad = []
-        for name, values in pages(text).items():
-            shared = {
-                "nonce": "n",
-                "csrf_token": "t",
-                "seat": seat,
-                "path": "/x",
-                "query": {},
-                "language": language,
-                "navigation": (),
-                "job": None,
-                "error": None,
-                "title": "x",
-            }
-            html = environment().get_template(f"patient/{name}").render(shared | values)
-            bad += [] if harmless(html) and len(html) < 400_000 else [name]
-        assert bad == []
+        return environment().get_template(f"patient/{name}").render(shared | values)
+
+
+def test_of_a_record_that_moved_the_earlier_place_clears_nobody() -> None:
+    moved = LeftOut("record", "bafy", "it was moved", since=1_750_000_000)
+    silent = LeftOut("proxy", WHO, "silent")
+
+    def told(*left: LeftOut, language: str = "en") -> str:
+        leaked = {"result": Leaked(["bafy"], Openings([], left, 1))}
+        return text_of(drawn("leaked.html", leaked, language))
+
+    text = told(moved)
+    assert "Nobody has opened what it lies in now." in text
+    assert "Openings of where it lies now are told here from this time on" in text
+    assert "or later because they kept a copy of it" in text
+    assert "If nobody else opened it, it leaked from the hospital" in text
+    assert "As far as the proxies tell, it leaked" not in text
+    assert "This isn't the whole answer" not in text
+    german = told(moved, language="de")
+    assert "Niemand hat geöffnet, worin er jetzt liegt." in german
+    assert "Wenn es sonst niemand geöffnet hat, stammt es vom Krankenhaus" in german
+    text = told(moved, silent)
+    assert "As far as could be read and asked, nobody has opened what it lies in." in text
+    assert "This isn't the whole answer: one thing" in text
+    text = told()
+    assert "Nobody has opened what it lies in." in text
+    assert "As far as the proxies tell, it leaked" in text

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from panachain.errors import PartlyDoneError, PolicyUnknownError, StoreUnavailableError, UnknownActorError
+from panachain.errors import (
+    IntegrityError,
+    PartlyDoneError,
+    PolicyUnknownError,
+    StoreUnavailableError,
+    UnknownActorError,
+)
 from panachain.ipld.cid import CID
 from panachain.model.actors import PolicyId
 from panachain.records.findings import Findings
 from panachain.sdk import auditing as module
 from panachain.sdk.auditing import Suspects
+from panachain.sdk.lanes import NEWEST_PAIRING, _Moved
 from panachain.sdk.opening import Opening
 from panachain.sdk.patient import Patient
 from panachain.sdk.readings import Reading
 from panachain.sdk.results.listings import LeftOut
 from panachain.sdk.results.records import OpenedRecord
+from panachain.sdk.standing import Standing
 from panachain.sdk.times import iso
 from tests.twin.world import PROXIES, World
 from tests.unit.sdk.helpers import again, grant, opened, upload
@@ -186,8 +196,8 @@ class TestARecordThatMoved:
         log = world.patient.log(records=[record])
         assert list(log) == []
         assert [(one.kind, one.item) for one in log.left_out] == [("record", record)]
-        assert "who opened it before can't be told" in log.left_out[0].reason
-        # Nothing brings it back: it is said from when on all is told, and nobody is asked again for it.
+        assert "who opened where it lay before can't be told" in log.left_out[0].reason
+        # Nothing brings it back: it is said since when it lies where openings are told, and nobody is asked again.
         (event,) = world.network.stored_by(world.hospital.address)[-1:]
         since = world.network.mainchain.source.block(event.block).time
         assert (log.left_out[0].since, Suspects.of(log, log.left_out).unasked) == (since, ())
@@ -221,8 +231,77 @@ class TestARecordThatMoved:
         upload(world, category="vitals")
         (other,) = [one for one in world.patient.records() if one.info.category.value == "vitals"]
         store.delete_block(CID.parse(other.info.header_cid))
-        lacking = [one.since for one in again(world).log(records=[record]).left_out if one.kind == "record"]
-        assert lacking == [0]
+        assert self.since(world, record) == [0]
+
+    def since(self, world: World, record: str) -> list[int]:
+        return [one.since for one in again(world).log(records=[record]).left_out if one.kind == "record"]
+
+    def test_what_is_broken_at_another_hospital_does_not_matter(self, world: World) -> None:
+        record = self.moved(world, deleted=True)
+        (since,) = self.since(world, record)
+        upload(world, where="clinic")
+        other = next(one for one in world.patient.records() if one.info.hospital == world.clinic.address)
+        world.network.store.delete_block(CID.parse(other.info.header_cid))
+        assert self.since(world, record) == [since] != [0]
+
+    @pytest.mark.parametrize("former", [False, True])
+    def test_an_old_header_that_cannot_be_read_is_not_gone_for_good(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, *, former: bool
+    ) -> None:
+        record = self.moved(world, deleted=False)
+        lanes = [rows for own in world.patient._lanes.headers(Findings()) for rows in own.named.lanes]
+        (old,) = [one.info.header_cid for rows in lanes for one in rows.opened if one.info.header_cid != record]
+        if former:
+            # What a former hospital lacks is a notice: it may be the old header all the same.
+            world.patient.unpair(world.hospital.address)
+        true = world.network.store.get_block
+
+        def torn(cid: CID) -> bytes:
+            if str(cid) == old:
+                raise IntegrityError("torn")
+            return true(cid)
+
+        monkeypatch.setattr(world.network.store, "get_block", torn)
+        assert self.since(world, record) == [0]
+
+    def test_what_is_its_own_hospitals_or_nobodys_may_be_what_is_sought(self, world: World) -> None:
+        upload(world)
+        lanes = world.patient._lanes
+        (own,) = [one for one in lanes.headers(Findings()) if one.heads.hospital == world.hospital.address]
+        moved = _Moved(own, own.headers[0], [None])
+        for hospital, what, read in (
+            (world.clinic.address, "record bafy", True),
+            (world.clinic.address, NEWEST_PAIRING, False),
+            (world.hospital.address, "record bafy", False),
+            ("", "storage transaction 3", False),
+        ):
+            for tell in (Findings.left_out, Findings.notice):
+                findings = Findings()
+                tell(findings, hospital, what, IntegrityError("torn"))
+                assert moved.is_all_read(findings) is read, what
+        assert moved.is_all_read(Findings())
+
+
+def test_a_report_and_a_log_with_records_ask_once_who_somebody_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(world)
+    opened(world, grant(world).policy_id)
+    world.wait()
+    asked: list[int] = []
+    true = Standing.of
+
+    def counted(self: Standing, readings: Iterable[Reading]) -> list[str]:
+        several = list(readings)
+        asked.append(len(several))
+        return true(self, several)
+
+    monkeypatch.setattr(Standing, "of", counted)
+    log = list(world.patient.log())
+    named = world.patient.auditing.named(log, records=True)
+    assert ([one.who for one in named], [len(one.records) for one in named]) == ([one.who for one in log], [1])
+    world.patient.auditing.report(datetime.fromtimestamp(world.now, UTC).year)
+    assert asked == [1, 0, 1, 0]
 
 
 def test_only_confirmed_openings_name_people() -> None:

@@ -210,6 +210,31 @@ class TestAssent:
             groups_of(node).invitations(PATIENT)
 
 
+class TestTimes:
+    def test_each_of_some_people_has_theirs_in_one_look(self, node: Node) -> None:
+        add(node, PATIENT)
+        add(node, DOCTOR, accepts=False)
+        add(node, STRANGER)
+        remove(node, PATIENT)
+        add(node, PATIENT)
+        node.emit("MemberAccepted", group=GROUP, member=DOCTOR)
+        remove(node, STRANGER)
+        add(node, PATIENT, OTHER)
+        node.emit("GroupClosed", group=OTHER)
+        groups = groups_of(node)
+        times = groups.times_of(GROUP, [PATIENT, DOCTOR, STRANGER])
+        assert list(times) == [PATIENT, DOCTOR, STRANGER]
+        assert [len(times[one]) for one in times] == [2, 1, 1]
+        first, second = times[PATIENT]
+        assert first.start <= first.stop <= second.start < second.stop == times[DOCTOR][0].stop
+        # A closed one has no members from then on, and an account that is no group never had any.
+        (closed,) = groups.times_of(OTHER, [PATIENT, DOCTOR])[PATIENT]
+        assert closed.stop < second.stop
+        assert groups.times_of(OTHER, [DOCTOR]) == {DOCTOR: []}
+        assert groups.times_of(DOCTOR, [PATIENT]) == {PATIENT: []}
+        assert groups.times_of(GROUP, []) == {}
+
+
 class TestInvitations:
     def test_they_are_of_open_groups_that_wait_for_the_person(self, node: Node) -> None:
         create(node)

@@ -180,6 +180,30 @@ def test_where_proxies_do_not_agree_the_log_says_so(portal: Portal, client: Clie
     assert text.count("as a member of") == 1
     assert "in an emergency" in text_of(client.page("/log/2"))
     assert "honest proxies refuse that" in text_of(client.page("/log/1"))
+    assert "<strong>although" in client.page("/log")
+    assert "<strong>although" in client.page("/log/1")
+    # Of a grant for emergencies there is no group, and what isn't known is neither.
+    against = replace(told[2], standing="no-emergency")
+    unknown = replace(told[2], standing="", at=1, ended_at=1)
+    seat_of(portal).put("log", Log([], [unknown, against], (), 5))
+    text = text_of(client.page("/log"))
+    assert "granted only for emergencies, and not in an emergency of theirs" in text
+    assert "it isn't known in what capacity they read" in text
+    assert "as a member of" not in text
+    assert "didn't belong" not in text
+    for number, words in ((1, "not in an emergency of theirs"), (2, "isn't known in what capacity")):
+        proof = text_of(client.page(f"/log/{number}"))
+        assert words in proof
+        assert "As a member of" not in proof
+    # What one proxy alone says, or what was refused, doesn't stand out.
+    lone = replace(told[2], proxies=(DOCTOR,), envelopes=0, unconfirmed=1)
+    few_say = replace(lone, needed=3, proxies=(DOCTOR, NURSE), at=1, ended_at=1)
+    seat_of(portal).put("log", Log([], [lone, few_say, replace(lone, permitted=False, at=0, ended_at=0)], (), 5))
+    for path in ("/log", "/log/1", "/log/2", "/log/3"):
+        assert "<strong>although" not in client.page(path)
+    text = text_of(client.page("/log"))
+    assert text.count("to whom they didn't belong then") == 3
+    assert (text.count("says one proxy alone"), text.count("say 2 proxies, too few for an opening")) == (1, 1)
     # One proxy's word that it served too late is one proxy's word.
     late = replace(few, late=(DOCTOR,))
     refused = replace(agreed, permitted=False, proxies=(DOCTOR,), asked=3)
