@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -18,7 +18,7 @@ import click
 from panachain.cli.app import App, LazyGroup, command, current
 from panachain.cli.values import Moment
 from panachain.cli.words import size
-from panachain.errors import DiskError, IntegrityError, PartlyDoneError, UsageError
+from panachain.errors import IntegrityError, PanaChainError, PartlyDoneError, UsageError
 from panachain.model.actors import Role
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def status() -> None:
         nodes = stores.status(store, progress=progress)
     app.output.many(nodes, empty="", columns=("name", "state", "blocks", "size", "pins", "detail"))
     failed = [node for node in nodes if node.state != "ok"]
+    _say_hints(app, ((node.name, node.hint) for node in failed))
     if len(failed) == len(nodes):
         click.get_current_context().exit(failed[0].exit_code)
     if failed:
@@ -92,7 +93,8 @@ def repair(cids: tuple[str, ...]) -> None:
         named = _named(app, store) if not roots else None
         if named is not None:
             roots = [*stores.pinned(store), *named.roots]
-        report = stores.repair(store, roots, erased=_erased(app), progress=progress)
+        erased, unread = _erased(app)
+        report = stores.repair(store, roots, erased=erased, progress=progress)
     absent = () if named is None else named.of(report.lost)
     if app.output.as_json:
         app.output.one(report.to_json() | {"named": [one.to_json() for one in absent]})
@@ -101,6 +103,9 @@ def repair(cids: tuple[str, ...]) -> None:
         app.output.many(nodes, empty="", columns=("name", "checked", "healed", "lost", "failure"))
         for one in absent:
             app.output.say(f"Nobody has {one.what} {one.cid} of {one.by}.")
+    for notice in report.notices:
+        app.output.warn(notice)
+    _say_hints(app, ((node.name, node.hint) for node in report.nodes if node.failure))
     if report.lost:
         told = f" (of what the chains name: {counted(absent)})" if absent else ""
         raise IntegrityError(
@@ -122,6 +127,12 @@ def repair(cids: tuple[str, ...]) -> None:
             hint="`panachain --profile HOSPITAL erase --finish` completes an erasure; a store that was away meanwhile"
             " is emptied, and filled again by the same command; one that was put back from a backup is moved to a new"
             " one without them: panachain storage move",
+        )
+    if unread:
+        raise PartlyDoneError(
+            "every node has every block; whether it has again what was erased wasn't compared with what is known of it"
+            f" at {', '.join(unread)}",
+            hint="mend or restore the file that the warning names, then the same command again",
         )
     app.output.say("Every node has every block.")
 
@@ -336,20 +347,45 @@ def _print(app: App, fields: dict[str, object]) -> None:
     app.output.one(fields)
 
 
-def _erased(app: App) -> list[CID]:
-    """Return what the journals of this machine's hospitals know to be erased."""
+def _say_hints(app: App, hints: Iterable[tuple[str, str]]) -> None:
+    """Say what helps at each node that failed; nodes that need the same are named together."""
+    nodes: dict[str, list[str]] = {}
+    for name, hint in hints:
+        nodes.setdefault(hint, []).append(name)
+    if not app.output.as_json:
+        for hint, names in nodes.items():
+            app.output.say(f"{', '.join(names)}: {hint}")
+
+
+def _erased(app: App) -> tuple[list[CID], list[str]]:
+    """Return what the journals of this machine's hospitals know to be erased, and the profiles that couldn't be read.
+
+    A store is mended whatever state those files are in: without them its own notes count.
+    """
     from panachain.sdk import storage as stores
-    from panachain.sdk.profiles import list_profiles
+    from panachain.sdk.profiles import load_profile, profile_names
 
     found: list[CID] = []
-    for profile in list_profiles(app.home):
-        if profile.role is Role.HOSPITAL:
-            try:
+    unread: list[str] = []
+
+    def without(whose: str, why: object) -> None:
+        app.output.warn(f"what {whose} erased isn't compared with the store: {why}")
+        unread.append(whose)
+
+    try:
+        names = profile_names(app.home)
+    except OSError as exc:
+        without("this machine's hospitals", exc)
+        names = []
+    for name in names:
+        try:
+            # Each by itself: whose file is damaged may be a hospital or not, and keeps no other from being asked.
+            profile = load_profile(app.home, name)
+            if profile.role is Role.HOSPITAL:
                 found += stores.journal_erased(profile.folder)
-            except DiskError as exc:
-                # Without it the store's own notes count.
-                app.output.warn(f"what {profile.name} erased isn't compared with the store: {exc}")
-    return found
+        except (PanaChainError, OSError) as exc:
+            without(name, exc)
+    return found, unread
 
 
 def _named(app: App, store: BlobStore) -> NamedBlocks | None:

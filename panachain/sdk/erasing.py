@@ -500,8 +500,8 @@ class Erasures:
             error = IntegrityError(
                 f"its blocks are deleted, but others wrote to the store for longer than {PATIENCE:.0f} s"
                 f" ({node.busy} of its files are in use), and a copy may lie there: nothing is attested yet",
-                hint="panachain --profile HOSPITAL erase --finish, when no upload and no storage repair, move or import"
-                " runs",
+                hint="panachain --profile HOSPITAL erase --finish, when no upload and no storage repair, move, import"
+                " or export runs",
             )
         if error is None:
             return True

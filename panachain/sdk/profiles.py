@@ -164,11 +164,16 @@ def load_profile(home: Path, name: str) -> Profile:
 
 
 def list_profiles(home: Path) -> list[Profile]:
-    """Return all profiles on this machine, by name."""
+    """Return all profiles on this machine, by name; raises as `load_profile`."""
+    return [load_profile(home, name) for name in profile_names(home)]
+
+
+def profile_names(home: Path) -> list[str]:
+    """Return the names of all profiles on this machine, sorted, be their files damaged or not."""
     folder = home / "profiles"
     if not folder.is_dir():
         return []
-    return [load_profile(home, path.name) for path in sorted(folder.iterdir()) if (path / "profile.json").is_file()]
+    return [path.name for path in sorted(folder.iterdir()) if (path / "profile.json").is_file()]
 
 
 def choose_profile(home: Path, name: str, roles: Sequence[Role] = (), *, purpose: str = "") -> Profile:

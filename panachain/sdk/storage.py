@@ -8,11 +8,12 @@ section 7.
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from panachain.errors import BlockNotFoundError, IntegrityError, UsageError
+from panachain.errors import BlockNotFoundError, DiskError, IntegrityError, UsageError
 from panachain.ipld import dag, dagcbor
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Address
@@ -229,17 +230,21 @@ def journal_erased(folder: Path) -> list[CID]:
         folder: the hospital's profile folder.
 
     Raises:
-        DiskError: the journal can't be read.
+        DiskError: the journal can't be read, or holds what it never wrote.
     """
     path = folder / "journal.sqlite"
-    if not path.is_file():
-        return []
-    journal = Journal(path)
     try:
-        gone = [one.erasing for one in journal.erasures.all() if one.gone_at is not None]
-    finally:
-        journal.close()
-    return [CID.parse(cid) for one in gone for cid in (one.header, one.content)]
+        if not path.is_file():
+            return []
+        journal = Journal(path)
+        try:
+            gone = [one.erasing for one in journal.erasures.all() if one.gone_at is not None]
+        finally:
+            journal.close()
+        return [CID.parse(cid) for one in gone for cid in (one.header, one.content)]
+    except (OSError, sqlite3.Error, IntegrityError, UsageError, ValueError, TypeError) as exc:
+        # It opens although a page of it is damaged, which shows as it is read.
+        raise DiskError(f"the upload journal {path} can't be read: {exc}") from exc
 
 
 def journal_roots(folder: Path) -> list[CID]:

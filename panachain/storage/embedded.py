@@ -600,13 +600,13 @@ class _Writer:
         failures: list[BaseException] = []
 
         def work() -> None:
-            # One for all rounds, since a fresh one faults its pages.
-            buffer = pages(together * unixfs.CHUNK)
-            # `next` on a count is one step of the interpreter: no two threads get one number.
-            for first in iter(numbers.__next__, None):
-                if first >= len(sizes) or failures:
-                    return
-                try:
+            try:
+                # One for all rounds, since a fresh one faults its pages.
+                buffer = pages(together * unixfs.CHUNK)
+                # `next` on a count is one step of the interpreter: no two threads get one number.
+                for first in iter(numbers.__next__, None):
+                    if first >= len(sizes) or failures:
+                        return
                     filled = 0
                     for index, leaf_size in enumerate(sizes[first : first + together], first):
                         leaf = buffer[filled : filled + leaf_size]
@@ -618,10 +618,9 @@ class _Writer:
                         file.write(buffer[:filled], offset)
                     else:
                         write_all(pack.descriptor, buffer[:filled], offset)
-                except BaseException as exc:  # noqa: BLE001
-                    # It is raised again below, in the caller's thread.
-                    failures.append(exc)
-                    return
+            except BaseException as exc:  # noqa: BLE001
+                # It is raised again below, in the caller's thread.
+                failures.append(exc)
 
         # While some wait for the disk, others compute.
         most = ahead.WORKERS * (2 if file is not None and file.direct else 1)

@@ -19,14 +19,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from panachain.errors import DiskError, PanaChainError, StoreUnavailableError, UsageError
 from panachain.ipld.cid import CID
-from panachain.private_files import open_private, private_file
+from panachain.private_files import alone_at, open_private, private_file
 
 WAIT: Final = 120.0
 """Seconds for which a writer waits for an erasure."""
@@ -36,7 +36,9 @@ _ASKED: Final = 500
 """Hashes of one question to the database."""
 _SCHEMA: Final = "CREATE TABLE IF NOT EXISTS erased (hash BLOB PRIMARY KEY) WITHOUT ROWID;"
 _DIGITS: Final = 20
-"""Of the number of notes in the lock file, which is written over as a whole."""
+"""Of the number of notes in the lock file, which is written over as a whole, with a line feed behind it."""
+_DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+"""What SQLite says of a file that is no database, or none any more; all else is told of the disk, or of its owner."""
 _ALONE: Final = threading.local()
 """Which locks this thread has alone: what an erasure itself writes goes by."""
 _WRITING: Final = Counter[tuple[int, int]]()
@@ -192,24 +194,56 @@ class Guard:
         Raises:
             OSError: the lock file can't be read.
         """
+        said = self._said()
+        return int(self._size() == 0) if said is None else said
+
+    def _said(self) -> int | None:
+        """Return the number in the lock file, or None where nobody wrote one.
+
+        A file of zeros alone is what a machine without power leaves of a first number: nothing was deleted before that
+        was on the disk.
+
+        Raises:
+            OSError: something else stands there, or it can't be read.
+        """
         try:
-            said = self._lock_file.read_bytes()[: _DIGITS + 1].strip()
+            with open(self._lock_file, "rb") as file:
+                said = file.read(_DIGITS + 2)
         except (FileNotFoundError, NotADirectoryError):
-            said = b""
-        if not said:
-            return int(self._size() == 0)
-        if not said.isdigit():
+            return None
+        if not said.strip(b"\0\n"):
+            return None
+        number = said[:-1]
+        if len(number) != _DIGITS or not number.isdigit() or not said.endswith(b"\n"):
             raise OSError(errno.EILSEQ, "it says no number of notes", str(self._lock_file))
-        return int(said)
+        return int(number)
 
     def _say_noted(self, number: int) -> None:
-        """Write into the lock file how many notes there are; never fewer than it says."""
+        """Write into the lock file how many notes there are, never fewer than it says, and wait for the disk.
+
+        Raises:
+            OSError: the disk refuses, or the file says no number.
+        """
+        with self._alone_with_the_number():
+            self._write_noted(max(number, self._said() or 0))
+
+    @contextmanager
+    def _alone_with_the_number(self) -> Iterator[None]:
+        """Let nobody else write the number between a look at it and its change; not to be entered twice.
+
+        By a lock of its own: the lock file's is held by many, or by an erasure, while they note.
+        """
+        # It makes the folder, if need be.
+        os.close(_opened(self._lock_file))
+        with alone_at(self._lock_file):
+            yield
+
+    def _write_noted(self, number: int) -> None:
         descriptor = _opened(self._lock_file)
         try:
-            said = os.pread(descriptor, _DIGITS, 0)
-            if said and int(said) >= number:
-                return
+            # The same number too: whoever wrote it may have been killed before it was on the disk.
             os.pwrite(descriptor, b"%0*d\n" % (_DIGITS, number), 0)
+            os.ftruncate(descriptor, _DIGITS + 1)
             # Before anything is deleted.
             os.fsync(descriptor)
         finally:
@@ -224,25 +258,79 @@ class Guard:
         except (OSError, sqlite3.Error) as exc:
             raise self._unreadable(exc) from exc
 
-    def _note(self, hashes: Sequence[bytes], *, mends: bool = False) -> None:
-        """Note hashes; notes that are lost are added to only by who mends them, and are looked at by them."""
-        if not mends:
-            self._has_notes()
+    def _note(self, hashes: Sequence[bytes]) -> None:
+        self._has_notes()
         try:
             with self._db_lock:
                 if self._size() is None:
                     self._say_noted(0)
-                db = self._opened(whole=not mends)
+                db = self._opened()
                 db.executemany("INSERT OR IGNORE INTO erased VALUES (?)", ((one,) for one in hashes))
                 db.commit()
-                if mends:
-                    self._forget()
-                else:
-                    self._all_there(db)
-        except (OSError, ValueError, sqlite3.Error) as exc:
+                # Whoever wrote the number, it is on the disk before anything is deleted.
+                self._say_noted(self._all_there(db))
+        except (OSError, sqlite3.Error) as exc:
             raise StoreUnavailableError(
-                f"what is erased from the {self.name} can't be noted ({self._notes}): {exc}"
+                f"what is erased from the {self.name} can't be noted ({self._notes}): {exc}", hint=self._helps(exc)
             ) from exc
+
+    def _mend(self, others: set[bytes]) -> str:
+        """Note what others know to be erased, and say the number anew where it is lost; return what is to be told.
+
+        A file that is no database is put aside where the others know all that it held.
+
+        Raises:
+            StoreUnavailableError: that can't be, or what was erased isn't known with the others' help either.
+        """
+        try:
+            if not others and self._size() is None and self._said() is None:
+                return ""
+            with self._db_lock, self._alone_with_the_number():
+                return self._mended(others)
+        except (OSError, sqlite3.Error) as exc:
+            raise self._unreadable(exc) from exc
+
+    def _mended(self, others: set[bytes]) -> str:
+        size, told = self._size(), ""
+        there, damage = self._read()
+        known = others | there
+        unsaid: OSError | None = None
+        try:
+            said = self._said()
+        except OSError as exc:
+            said, unsaid = None, exc
+        if damage is not None:
+            if len(others) < (1 if said is None else said):
+                raise damage
+            told = f"{self._notes} is no database, and was put aside as {self._aside('').name}"
+        elif unsaid is not None:
+            if not known:
+                # Of both files nothing is left, and no other node tells what there was.
+                raise unsaid
+            told = f"{self._lock_file} said no number of notes"
+        elif size == 0 and said is None:
+            told = f"{self._notes} was empty, and no number of notes was said"
+        if told:
+            # Before the notes: who is killed in between leaves a store that takes nothing, and is mended again.
+            self._write_noted(max(said or 0, len(known)))
+        elif size is None:
+            self._write_noted(said or 0)
+        if damage is not None:
+            for end in ("-journal", ""):
+                # Its journal first, which would be taken for one of the file that comes in its place.
+                with suppress(FileNotFoundError):
+                    os.replace(f"{self._notes}{end}", self._aside(end))
+        missing = sorted(known - there)
+        if missing or told:
+            db = self._opened(whole=False)
+            db.executemany("INSERT OR IGNORE INTO erased VALUES (?)", ((one,) for one in missing))
+            db.commit()
+            # Whoever opens them next looks whether they are whole.
+            self._forget()
+        return f"{told}; counted anew, with what other nodes know, it is {len(known)} notes" if told else ""
+
+    def _aside(self, end: str) -> Path:
+        return self._notes.with_name(f"{self._notes.name}.damaged{end}")
 
     def _opened(self, *, whole: bool = True) -> sqlite3.Connection:
         """Return the notes; `_db_lock` is held.
@@ -283,17 +371,34 @@ class Guard:
         return there
 
     def _there(self) -> set[bytes]:
-        """Return the hashes that are there, be they all or not; raises as `erased`, but not for what is lost."""
+        """Return the hashes that can be read, be they all or not.
+
+        Raises:
+            StoreUnavailableError: the file can't be opened.
+        """
         try:
-            if not self._size():
-                return set()
             with self._db_lock:
-                found = {digest for (digest,) in self._opened(whole=False).execute("SELECT hash FROM erased")}
-                # Whoever opens them next looks whether they are whole.
-                self._forget()
-                return found
+                return self._read()[0]
         except (OSError, sqlite3.Error) as exc:
             raise self._unreadable(exc) from exc
+
+    def _read(self) -> tuple[set[bytes], sqlite3.DatabaseError | None]:
+        """Return the hashes that are there, or what SQLite says of a file that is no database; `_db_lock` is held.
+
+        Raises:
+            OSError, sqlite3.Error: it can't be read for another reason.
+        """
+        if not self._size():
+            return set(), None
+        try:
+            return {digest for (digest,) in self._opened(whole=False).execute("SELECT hash FROM erased")}, None
+        except sqlite3.DatabaseError as exc:
+            if not _is_damage(exc):
+                raise
+            return set(), exc
+        finally:
+            # Whoever opens them next looks whether they are whole.
+            self._forget()
 
     def _forget(self) -> None:
         if self._db is not None:
@@ -304,18 +409,43 @@ class Guard:
         state = (
             "is missing" if self._size() is None else "was emptied" if not there else f"has {there} of {noted} notes"
         )
+        if noted is None and self._size() == 0 and self._said() is None:
+            hint = (
+                "a first erasure by an earlier version that was broken off leaves it so, and nothing is lost then:"
+                " `panachain storage repair` begins the notes anew, with those of other nodes and of this machine's"
+                f" hospitals; so does who removes it and {self._lock_file} while nothing runs. If records were erased"
+                " from this store before, put that file back from a backup"
+            )
+        else:
+            hint = self._helps()
         return StoreUnavailableError(
             f"what was erased from the {self.name} isn't known any more: {self._notes} {state}; nothing is stored there"
             " or attested as erased",
-            hint="put that file back from a backup; a store of several nodes gets it from the others by `panachain"
-            f" storage repair`. If it is lost for good, remove it and {self._lock_file} while nothing runs: what was"
-            " erased before can then come back unnoticed",
+            hint=hint,
         )
 
     def _unreadable(self, exc: Exception) -> StoreUnavailableError:
         return StoreUnavailableError(
-            f"what was erased from the {self.name} can't be read ({self._notes}): {exc}; nothing was stored"
+            f"what was erased from the {self.name} can't be read ({self._notes}): {exc}; nothing was stored",
+            hint=self._helps(exc),
         )
+
+    def _helps(self, exc: Exception | None = None) -> str:
+        """Return what helps where notes, or their number, are lost or can't be read."""
+        general = (
+            "put that file back from a backup; a store of several nodes gets it from the others by `panachain"
+            f" storage repair`. If it is lost for good, remove it and {self._lock_file} while nothing runs: what was"
+            " erased before can then come back unnoticed"
+        )
+        if exc is None or _is_damage(exc):
+            return general
+        if isinstance(exc, OSError) and exc.errno == errno.EILSEQ:
+            return (
+                "`panachain storage repair` counts anew the notes that are there, with those of other nodes. If there"
+                f" are none left, put {self._notes} and {self._lock_file} back from a backup; if they are lost for"
+                " good, remove both while nothing runs: what was erased before can then come back unnoticed"
+            )
+        return "it must be readable and writable for whoever runs panachain: look at its owner, its mount and the disk"
 
     @contextmanager
     def _locked(self, kind: int, wait: float) -> Iterator[bool]:
@@ -406,19 +536,35 @@ def writing(*stores: object) -> Iterator[None]:
         yield
 
 
-def share_notes(guards: Sequence[Guard]) -> None:
-    """Bring all guards to the same notes; one whose notes are lost gets them back from the others.
+def share_notes(guards: Sequence[Guard]) -> tuple[list[str], dict[str, PanaChainError]]:
+    """Bring all guards to the same notes; one whose notes or their number are lost gets them back from the others.
 
-    Raises:
-        StoreUnavailableError: one can't be read or written, or has fewer notes than it had, with the others' too.
+    One that can't be mended stops none of the others.
+
+    Returns:
+        What is to be told of those that were mended, and by their places why others can't be: they can't be read or
+        written, or have fewer notes than they had, with the others' too.
     """
-    known = {guard.place: guard._there() for guard in guards}
+    notices: list[str] = []
+    failures: dict[str, PanaChainError] = {}
+    known: dict[str, set[bytes]] = {}
     for guard in guards:
-        of_others = set[bytes]().union(*(found for place, found in known.items() if place != guard.place))
-        if missing := sorted(of_others - known[guard.place]):
-            guard._note(missing, mends=True)
+        try:
+            known[guard.place] = guard._there()
+        except StoreUnavailableError as exc:
+            failures[guard.place] = exc
     for guard in guards:
-        guard.look()
+        if guard.place in failures:
+            continue
+        try:
+            told = guard._mend(set().union(*(found for place, found in known.items() if place != guard.place)))
+            guard.look()
+        except StoreUnavailableError as exc:
+            failures[guard.place] = exc
+            continue
+        if told:
+            notices.append(f"{guard.name}: {told}")
+    return notices, failures
 
 
 def check_not_erased(store: object, cids: Iterable[CID]) -> None:
@@ -439,6 +585,11 @@ def _opened(path: Path) -> int:
         return os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return open_private(path, os.O_RDWR)
+
+
+def _is_damage(exc: Exception) -> bool:
+    """Tell whether SQLite says that a file is no database, or none any more."""
+    return isinstance(exc, sqlite3.Error) and getattr(exc, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
 
 
 def _count(db: sqlite3.Connection) -> int:

@@ -40,6 +40,8 @@ class NodeStatus:
     """What the node says of itself, or why it failed."""
     exit_code: int = 0
     """What its failure ends the command with."""
+    hint: str = ""
+    """What helps against its failure."""
 
     def to_json(self) -> dict[str, object]:
         """Return the node as JSON, schema `panachain/store-node/1`."""
@@ -51,6 +53,7 @@ class NodeStatus:
             "size": self.size,
             "pins": self.pins,
             "detail": self.detail,
+            "hint": self.hint,
         }
 
 
@@ -71,7 +74,7 @@ def status(store: BlobStore, *, progress: Progress | None = None) -> list[NodeSt
             blocks, size = _totals(node)
             found.append(NodeStatus(name, "ok", blocks, size, sum(1 for _ in node.pins()), _facts(node)))
         except PanaChainError as exc:
-            found.append(NodeStatus(name, "failed", detail=str(exc), exit_code=exc.exit_code))
+            found.append(NodeStatus(name, "failed", detail=str(exc), exit_code=exc.exit_code, hint=exc.hint))
         if progress is not None:
             progress(len(found), len(nodes), unit="nodes")
     return found

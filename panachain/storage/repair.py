@@ -64,6 +64,8 @@ class NodeRepair:
     """Missing or damaged, and not healed."""
     failure: str = ""
     """Why the node's repair was given up, or empty."""
+    hint: str = ""
+    """What helps against that failure."""
     erased: int = 0
     """Blocks that were erased from the store, and that this node still has: they are given to no other."""
 
@@ -75,6 +77,7 @@ class NodeRepair:
             "healed": self.healed,
             "lost": self.lost,
             "failure": self.failure,
+            "hint": self.hint,
             "erased": self.erased,
         }
 
@@ -86,6 +89,8 @@ class RepairReport:
     nodes: list[NodeRepair]
     lost: list[CID] = field(default_factory=list)
     """Blocks of which no node has the true bytes; what they link wasn't looked at."""
+    notices: list[str] = field(default_factory=list)
+    """What was lost of the notes of erasures, and mended."""
 
     @property
     def whole(self) -> bool:
@@ -99,6 +104,7 @@ class RepairReport:
             "whole": self.whole,
             "nodes": [node.to_json() for node in self.nodes],
             "lost": [str(cid) for cid in self.lost],
+            "notices": self.notices,
         }
 
 
@@ -130,13 +136,13 @@ class Repair:
         self._waiting: dict[int, list[tuple[CID, bytes]]] = {number: [] for number in range(len(store.nodes))}
 
     def run(self) -> RepairReport:
-        """Check and heal everything under the roots, and return what was found and done."""
+        """Check and heal everything under the roots, and return what was found and done.
+
+        Raises:
+            StoreUnavailableError: no node can tell what was erased from it.
+        """
         # 0. What was erased from one node is taken by none.
-        share_notes(self._guards)
-        for guard in self._guards:
-            # A store that was put back from a backup has the notes of then.
-            if unknown := set(self._known) - guard.erased(self._known):
-                guard.note(unknown)
+        self._share_notes()
         # 1. What is pinned where; a node that doesn't answer is left as it is.
         self._pins, failures = self._store.on_each(lambda node: set(node.pins()), self._alive())
         self._give_up(failures)
@@ -165,6 +171,24 @@ class Repair:
                 self._report.nodes[number].erased += count
         return self._report
 
+    def _share_notes(self) -> None:
+        """Bring all nodes to the same notes of erasures; one whose notes are lost is left as it is."""
+        self._report.notices, failures = share_notes(self._guards)
+        for guard in self._guards:
+            try:
+                # A store that was put back from a backup has the notes of then.
+                if guard.place not in failures and (unknown := set(self._known) - guard.erased(self._known)):
+                    guard.note(unknown)
+            except StoreUnavailableError as exc:
+                failures[guard.place] = exc
+        for number, node in enumerate(self._store.nodes):
+            for guard in guards_of(node):
+                if guard.place in failures:
+                    self._give_up({number: failures[guard.place]})
+        self._guards = [guard for guard in self._guards if guard.place not in failures]
+        if failures and not self._alive():
+            raise next(iter(failures.values()))
+
     def _erased_of(self, node: BlobStore, counted: set[bytes]) -> int:
         """Return how many blocks a node has that were erased, but for those that were counted."""
         count, blocks = 0, iter(node.blocks())
@@ -178,6 +202,7 @@ class Repair:
     def _give_up(self, failures: dict[int, PanaChainError]) -> None:
         for number, failure in failures.items():
             self._report.nodes[number].failure = str(failure)
+            self._report.nodes[number].hint = failure.hint
 
     def _linking(self, cid: CID) -> bytes | None:
         """Return a block that links others, or None when no node has it or its links aren't ours to follow."""

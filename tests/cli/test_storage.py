@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -21,6 +22,7 @@ from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Role
 from panachain.records.journal import Journal
+from panachain.sdk import profiles
 from panachain.sdk import storage as stores
 from panachain.sdk.named_blocks import Named, NamedBlocks
 from panachain.storage import pinning
@@ -65,6 +67,10 @@ def a_batch(home: Path) -> tuple[CID, CID]:
         root = put(store, DAG_CBOR, dagcbor.encode({"v": 1, "blocks": sorted(blocks)}))
         store.pin(root)
     return root, blocks[0]
+
+
+def a_hospital(home: Path, name: str) -> SimpleNamespace:
+    return SimpleNamespace(name=name, role=Role.HOSPITAL, folder=home / "profiles" / name)
 
 
 def lose(home: Path, folder: str, cid: CID) -> None:
@@ -352,8 +358,8 @@ class TestCars:
         self, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         _, block = a_batch(home)
-        hospitals = [SimpleNamespace(name=name, role=Role.HOSPITAL, folder=home / name) for name in ("clinic", "other")]
-        monkeypatch.setattr("panachain.sdk.profiles.list_profiles", lambda _home: hospitals)
+        monkeypatch.setattr("panachain.sdk.profiles.profile_names", lambda _home: ["clinic", "other"])
+        monkeypatch.setattr("panachain.sdk.profiles.load_profile", a_hospital)
 
         def erased(folder: Path) -> list[CID]:
             if folder.name == "other":
@@ -364,6 +370,63 @@ class TestCars:
         outcome = run("storage", "repair")
         assert (outcome.code, "still has 1 blocks that were erased" in outcome.err) == (3, True)
         assert "what other erased isn't compared with the store: torn" in " ".join(outcome.err.split())
+
+    def test_repair_goes_on_whatever_profiles_and_journals_are_like(
+        self, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _, block = a_batch(home)
+        lose(home, "two", block)
+        for name in ("patient", "clinic.old~", "clinic"):
+            folder = home / "profiles" / name
+            folder.mkdir(parents=True)
+            (folder / "profile.json").write_bytes(b"torn" if name == "patient" else b"{}")
+        (home / "profiles" / "clinic" / "journal.sqlite").write_bytes(b"no database" * 1000)
+        load = profiles.load_profile
+        monkeypatch.setattr(
+            "panachain.sdk.profiles.load_profile",
+            lambda where, name: a_hospital(where, name) if name == "clinic" else load(where, name),
+        )
+        outcome = run("storage", "repair")
+        said = " ".join(outcome.err.split())
+        assert outcome.code == 3
+        for name in ("patient", "clinic.old~", "clinic"):
+            assert f"what {name} erased isn't compared with the store: " in said
+        assert "every node has every block; whether it has again what was erased wasn't compared" in said
+        with opened(home) as store:
+            assert store.has_block(block)
+        healed = EmbeddedStore(home / "two")
+        assert healed.has_block(block)
+        healed.close()
+
+    def test_repair_goes_on_where_the_profiles_cannot_be_listed(
+        self, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        a_batch(home)
+        monkeypatch.setattr("panachain.sdk.profiles.profile_names", Mock(side_effect=PermissionError(13, "not yours")))
+        outcome = run("storage", "repair")
+        assert (outcome.code, "not yours" in outcome.err) == (3, True)
+
+    def test_what_helps_against_lost_notes_is_said(self, run: Run, home: Path) -> None:
+        _, block = a_batch(home)
+        with opened(home) as store:
+            store.unpin(next(iter(store.pins())))
+            for guard in guards_of(store)[:1]:
+                guard.note([block])
+        (home / "one" / "erased.sqlite").unlink()
+        outcome = run("storage", "status")
+        assert outcome.code == 3
+        assert "node 1 (embedded store): put that file back from a backup" in " ".join(outcome.err.split())
+        failed, good = rows(run("storage", "status", "--json"))
+        assert ("put that file back from a backup" in failed["hint"], good["hint"]) == (True, "")
+        outcome = run("storage", "repair")
+        assert outcome.code == 3
+        assert "node 1 (embedded store): put that file back from a backup" in " ".join(outcome.err.split())
+        for name in ("one", "two"):
+            (home / name / "store.lock").write_bytes(b"many\n")
+        outcome = run("storage", "status")
+        assert outcome.code == 7
+        assert "node 1 (embedded store)" in " ".join(outcome.err.split())
+        assert "`panachain storage repair` counts anew" in " ".join(outcome.err.split())
 
     def test_what_was_erased_is_not_imported_and_not_given_to_another_node(
         self, run: Run, home: Path, tmp_path: Path

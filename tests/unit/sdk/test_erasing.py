@@ -532,6 +532,8 @@ class TestANode:
                 erased(world, gone)
             report: Any = caught.value.result
             assert (report.erased, len(report.transactions), caught.value.exit_code) == ((), 1, 3)
+            (why,) = report.omissions
+            assert "no upload and no storage repair, move, import or export runs" in why.error.hint
             assert states(world) == ["erased"]
         done = again(world, "hospital").erasures.finish()
         assert [(one.record_id, one.state) for one in done.erased] == [(gone, "attested")]

@@ -13,7 +13,15 @@ from panachain.errors import ConfigurationError, DiskError, LockedError, Unknown
 from panachain.model.actors import Role, Status
 from panachain.sdk import profiles
 from panachain.sdk.contacts import add_contact
-from panachain.sdk.profiles import Profile, choose_profile, create_profile, list_profiles, load_profile, unlock
+from panachain.sdk.profiles import (
+    Profile,
+    choose_profile,
+    create_profile,
+    list_profiles,
+    load_profile,
+    profile_names,
+    unlock,
+)
 from tests.keystores import make_cheap
 
 PASSPHRASE = "correct horse battery"
@@ -118,6 +126,11 @@ class TestLoad:
             make(tmp_path, name)
         (tmp_path / "profiles" / "empty").mkdir()
         assert [one.name for one in list_profiles(tmp_path)] == ["a", "b"]
+        # Names need no file that can be read.
+        (tmp_path / "profiles" / "b" / "profile.json").write_bytes(b"torn")
+        assert profile_names(tmp_path) == ["a", "b"]
+        with pytest.raises(ConfigurationError):
+            list_profiles(tmp_path)
 
 
 class TestChoose:

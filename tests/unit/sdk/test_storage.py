@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from panachain.errors import IntegrityError, StoreUnavailableError, UsageError
+from panachain.errors import DiskError, IntegrityError, StoreUnavailableError, UsageError
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Address
@@ -170,3 +172,31 @@ class TestJournalErased:
         journal.close()
         # The other one is still to be looked for: `erase --finish` does that.
         assert stores.journal_erased(tmp_path) == names[:2]
+
+    @pytest.mark.parametrize("damage", ["page", "cid", "folder"])
+    def test_of_a_damaged_journal_it_is_said_that_it_cannot_be_read(
+        self, tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "journal.sqlite"
+        names = [str(CID.of(RAW, bytes([number]))) for number in range(2)]
+        one = Erasing(names[0], names[1], Address("0x" + "11" * 20), "laboratory", 2024, False, True, (names[0],))
+        journal = Journal(path)
+        journal.prepare(sequence=1, records=[], done=[], erasing=[one], manifest="m", list_cid="l")
+        journal.mined(1, "0x1", 1)
+        journal.erasures.gone(names[0], at=5, stores=1)
+        journal.close()
+        with sqlite3.connect(path) as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            (size,) = db.execute("PRAGMA page_size").fetchone()
+            (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'erasure'").fetchone()
+            if damage == "cid":
+                db.execute("UPDATE erasure SET content = 'no CID'")
+        db.close()
+        if damage == "page":
+            with path.open("r+b") as file:
+                file.seek((page - 1) * size)
+                file.write(b"\xff" * size)
+        if damage == "folder":
+            monkeypatch.setattr(Path, "is_file", Mock(side_effect=PermissionError(13, "Permission denied")))
+        with pytest.raises(DiskError, match=r"can't be (read|opened)"):
+            stores.journal_erased(tmp_path)

@@ -142,6 +142,19 @@ class TestLargeFiles:
         assert list(store.blocks()) == []
         assert b"".join(store.read_file(add(store, bytes(3 * unixfs.CHUNK)))) == bytes(3 * unixfs.CHUNK)
 
+    @pytest.mark.parametrize(
+        ("failure", "told"), [(MemoryError("full"), MemoryError), (OSError(12, "full"), DiskError)]
+    )
+    def test_for_which_no_thread_has_memory_say_so_and_leave_no_pack(
+        self, store: EmbeddedStore, failure: Exception, told: type[Exception], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(embedded, "pages", Mock(side_effect=failure))
+            with pytest.raises(told, match="full"):
+                add(store, bytes(5 * unixfs.CHUNK))
+        assert self.packs(store) == {}
+        assert list(store.blocks()) == []
+
     @pytest.mark.parametrize("leaves", [1.5, 3])
     def test_of_which_a_block_was_erased_leave_no_byte(self, store: EmbeddedStore, leaves: float) -> None:
         store.put_blocks(small := blocks(3))

@@ -556,10 +556,24 @@ class TestNotesThatAreLost:
         # Others that know less don't make it whole.
         erase(one, [KEPT], unlist)
         (tmp_path / "one" / "erased.sqlite").unlink()
-        with pytest.raises(StoreUnavailableError, match="has 2 of 3 notes"):
-            repair(store)
+        report = repair(store)
+        assert [(node.failure != "", "from a backup" in node.hint) for node in report.nodes] == [
+            (True, True),
+            (False, False),
+        ]
+        assert "has 2 of 3 notes" in report.nodes[0].failure
         with pytest.raises(StoreUnavailableError, match="has 2 of 3 notes"):
             one.put_block(CID.of(RAW, b"newer"), b"newer")
+
+    def test_of_one_node_keep_no_other_from_being_mended(self, tmp_path: Path) -> None:
+        nodes = [filled(tmp_path / name) for name in ("bad", "one", "other")]
+        erase(nodes[0], [KEPT], lambda _node, _cids: None)
+        (tmp_path / "bad" / "erased.sqlite").unlink()
+        nodes[2].delete_block(GONE)
+        report = repair(ReplicatedStore(nodes, 1))
+        assert [(node.healed, bool(node.failure)) for node in report.nodes] == [(0, True), (0, False), (1, False)]
+        assert nodes[2].get_block(GONE) == DATA
+        assert not report.whole
 
     def test_of_an_earlier_version_count_too(self, tmp_path: Path) -> None:
         """It wrote no number: a file without a byte was a database once."""
@@ -591,11 +605,160 @@ class TestNotesThatAreLost:
         guard.note([GONE])
         assert (guard.erased([GONE]), guard.look()) == ({GONE}, 1)
 
-    def test_a_lock_file_that_says_no_number_is_told(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("made", ["by a kill", "and removed"])
+    def test_of_an_earlier_version_that_was_killed_as_it_made_them(self, tmp_path: Path, made: str) -> None:
+        """It made the file, then what is in it, and wrote no number."""
+        folder = tmp_path / "blocks"
+        filled(folder).close()
+        (folder / "store.lock").write_bytes(b"")
+        (folder / "erased.sqlite").write_bytes(b"")
+        with pytest.raises(StoreUnavailableError, match="was emptied") as caught:
+            EmbeddedStore(folder).put_block(CID.of(RAW, NEW), NEW)
+        assert "nothing is lost then: `panachain storage repair` begins the notes anew" in caught.value.hint
+        assert f"so does who removes it and {folder / 'store.lock'} while nothing runs" in caught.value.hint
+        (told,) = status(EmbeddedStore(folder))
+        assert told.hint == caught.value.hint
+        # Both that it says help, and what a hospital's journal knows is noted.
+        store = EmbeddedStore(folder)
+        if made == "by a kill":
+            report = repair(store, erased=[GONE])
+            (notice,) = report.notices
+            assert "erased.sqlite was empty" in notice
+            assert report.to_json()["notices"] == [notice]
+            assert report.nodes[0].erased == 1
+            assert store.guards[0].erased([GONE, KEPT]) == {GONE}
+        else:
+            (folder / "store.lock").unlink()
+            (folder / "erased.sqlite").unlink()
+        store.put_block(CID.of(RAW, NEW), NEW)
+        assert repair(store).notices == []
+
+
+class TestALockFileThatSaysNoNumber:
+    @pytest.mark.parametrize(
+        "said", [b"many\n", b"2\n", b"0" * 19 + b"\n", b"0" * 20, b"0" * 21 + b"\n", bytes(20) + b"1"]
+    )
+    def test_is_told_and_mended_by_a_repair(self, tmp_path: Path, said: bytes) -> None:
         store = filled(tmp_path / "blocks")
-        (tmp_path / "blocks" / "store.lock").write_bytes(b"many\n")
-        with pytest.raises(StoreUnavailableError, match="no number of notes"):
+        erase(store, [GONE, LIST], unlist)
+        (tmp_path / "blocks" / "store.lock").write_bytes(said)
+        store = EmbeddedStore(tmp_path / "blocks")
+        with pytest.raises(StoreUnavailableError, match="no number of notes") as caught:
             store.put_block(CID.of(RAW, NEW), NEW)
+        assert "`panachain storage repair` counts anew" in caught.value.hint
+        with pytest.raises(StoreUnavailableError, match="no number of notes") as caught:
+            Guard(tmp_path / "blocks", "store").note([KEPT])
+        assert "`panachain storage repair` counts anew" in caught.value.hint
+        (notice,) = repair(store).notices
+        assert "said no number of notes" in notice
+        assert "it is 2 notes" in notice
+        assert (tmp_path / "blocks" / "store.lock").read_bytes() == b"%020d\n" % 2
+        store.put_block(CID.of(RAW, NEW), NEW)
+        with pytest.raises(UsageError, match="were erased"):
+            store.put_block(GONE, DATA)
+
+    def test_counts_what_other_nodes_know_and_stays_where_nobody_knows_any(self, tmp_path: Path) -> None:
+        one, other = filled(tmp_path / "one"), filled(tmp_path / "other")
+        erase(ReplicatedStore([one, other], 2), [GONE, LIST], unlist)
+        (tmp_path / "one" / "store.lock").write_bytes(b"many\n")
+        (tmp_path / "one" / "erased.sqlite").unlink()
+        one = EmbeddedStore(tmp_path / "one")
+        with pytest.raises(StoreUnavailableError, match="no number of notes"):
+            repair(one)
+        with pytest.raises(StoreUnavailableError, match="no number of notes"):
+            one.put_block(CID.of(RAW, NEW), NEW)
+        assert repair(ReplicatedStore([one, other], 2)).whole
+        assert one.guards[0].look() == 2
+        # And what it says helps, where nobody knows.
+        (tmp_path / "one" / "store.lock").write_bytes(b"many\n")
+        (tmp_path / "one" / "erased.sqlite").unlink()
+        (tmp_path / "one" / "store.lock").unlink()
+        one.put_block(CID.of(RAW, NEW), NEW)
+
+    @pytest.mark.parametrize("said", [b"", bytes(21), bytes(7)])
+    def test_because_it_is_empty_or_all_zeros_is_one_of_which_nothing_is_said(
+        self, tmp_path: Path, said: bytes
+    ) -> None:
+        store = filled(tmp_path / "blocks")
+        (tmp_path / "blocks" / "store.lock").write_bytes(said)
+        store.put_block(CID.of(RAW, NEW), NEW)
+        erase(store, [GONE], unlist)
+        store.close()
+        assert (tmp_path / "blocks" / "store.lock").read_bytes() == b"%020d\n" % 1
+        # What the notes hold counts, and their number is said from the first look on.
+        (tmp_path / "blocks" / "store.lock").write_bytes(said)
+        with pytest.raises(UsageError, match="were erased"):
+            EmbeddedStore(tmp_path / "blocks").put_block(GONE, DATA)
+        assert (tmp_path / "blocks" / "store.lock").read_bytes() == b"%020d\n" % 1
+
+
+# Reads the number, and writes its own only when it is told: what others wrote in between must stand.
+_LATE = """
+import sys, time
+from pathlib import Path
+from panachain.storage.guards import Guard
+folder, at = Path(sys.argv[1]), Path(sys.argv[2])
+guard = Guard(folder, "store")
+write = guard._write_noted
+def late(number):
+    (at / "read").touch()
+    while not (at / "go").exists():
+        time.sleep(0.01)
+    write(number)
+guard._write_noted = late
+guard._say_noted(6)
+"""
+
+
+class TestTheNumber:
+    def test_is_never_lowered_by_who_read_it_before(self, tmp_path: Path) -> None:
+        guard, at = Guard(tmp_path / "blocks", "store"), tmp_path / "at"
+        guard.note([GONE])
+        at.mkdir()
+        late = subprocess.Popen([sys.executable, "-c", _LATE, str(tmp_path / "blocks"), str(at)])
+        try:
+            for _ in range(6000):
+                if (at / "read").exists():
+                    break
+                assert late.poll() is None
+                time.sleep(0.01)
+            assert (at / "read").exists()
+            # It waits for the other one, and an erasure's lock stays its own meanwhile.
+            with guard.alone(60.0) as held:
+                assert held
+                thread = threading.Thread(target=lambda: guard._say_noted(9))
+                thread.start()
+                (at / "go").touch()
+                thread.join(timeout=60)
+                assert not thread.is_alive()
+                assert late.wait(timeout=60) == 0
+                asked = "with Guard(Path(sys.argv[1]), 'store').alone(0.0) as held: print(held)"
+                code = f"import sys; from pathlib import Path; from panachain.storage.guards import Guard\n{asked}"
+                command = [sys.executable, "-c", code, str(tmp_path / "blocks")]
+                answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+                assert answer == "False"
+        finally:
+            late.kill()
+            late.communicate()
+        assert (tmp_path / "blocks" / "store.lock").read_bytes() == b"%020d\n" % 9
+
+    def test_is_on_the_disk_before_a_note_counts_whoever_wrote_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        guard = Guard(tmp_path / "blocks", "store")
+        guard.note([GONE])
+        # As another process leaves it that was killed between both.
+        (tmp_path / "blocks" / "store.lock").write_bytes(b"%020d\n" % 1)
+        synced: list[int] = []
+        fsync = os.fsync
+
+        def note(descriptor: int) -> None:
+            synced.append(os.fstat(descriptor).st_ino)
+            fsync(descriptor)
+
+        monkeypatch.setattr(guards.os, "fsync", note)
+        Guard(tmp_path / "blocks", "store").note([GONE])
+        assert (tmp_path / "blocks" / "store.lock").stat().st_ino in synced
 
 
 def _copied(path: Path) -> Path:
@@ -634,8 +797,57 @@ class TestAFolder:
     def test_whose_notes_are_damaged_takes_nothing(self, tmp_path: Path) -> None:
         erase(filled(tmp_path / "blocks"), [GONE], unlist)
         (tmp_path / "blocks" / "erased.sqlite").write_bytes(b"no database, and longer than one page's head" * 100)
-        with pytest.raises(StoreUnavailableError, match="can't be read"):
+        with pytest.raises(StoreUnavailableError, match="can't be read") as caught:
             EmbeddedStore(tmp_path / "blocks").put_block(CID.of(RAW, b"new"), b"new")
+        assert "put that file back from a backup" in caught.value.hint
+        # Nobody else knows what it held: it stays, and a repair says so.
+        with pytest.raises(StoreUnavailableError, match="can't be read") as caught:
+            repair(EmbeddedStore(tmp_path / "blocks"))
+        assert "put that file back from a backup" in caught.value.hint
+        assert not list((tmp_path / "blocks").glob("*.damaged"))
+
+    @pytest.mark.parametrize("number", [b"%020d\n" % 2, b"many\n", b""])
+    def test_whose_notes_are_damaged_gets_them_from_the_other_nodes(self, tmp_path: Path, number: bytes) -> None:
+        folder = tmp_path / "one"
+        one, other = filled(folder), filled(tmp_path / "other")
+        erase(ReplicatedStore([one, other], 2), [GONE, LIST], unlist)
+        damaged = b"no database, and longer than one page's head" * 100
+        (folder / "erased.sqlite").write_bytes(damaged)
+        (folder / "erased.sqlite-journal").write_bytes(b"of that one")
+        (folder / "store.lock").write_bytes(number)
+        store = ReplicatedStore([EmbeddedStore(folder), EmbeddedStore(tmp_path / "other")], 2)
+        report = repair(store)
+        assert (report.whole, len(report.notices)) == (True, 1)
+        assert "erased.sqlite is no database, and was put aside as erased.sqlite.damaged" in report.notices[0]
+        assert (folder / "erased.sqlite.damaged").read_bytes() == damaged
+        assert not (folder / "erased.sqlite-journal").exists()
+        assert store.nodes[0].guards[0].look() == 2  # type: ignore[attr-defined]
+        with pytest.raises(UsageError, match="were erased"):
+            EmbeddedStore(folder).put_block(GONE, DATA)
+
+    def test_whose_notes_are_damaged_keeps_them_where_others_know_less(self, tmp_path: Path) -> None:
+        folder = tmp_path / "one"
+        one, other = filled(folder), filled(tmp_path / "other")
+        erase(ReplicatedStore([one, other], 2), [GONE], unlist)
+        erase(one, [LIST], unlist)
+        (folder / "erased.sqlite").write_bytes(b"no database" * 1000)
+        store = ReplicatedStore([EmbeddedStore(folder), EmbeddedStore(tmp_path / "other")], 2)
+        report = repair(store)
+        assert ["can't be read" in node.failure for node in report.nodes] == [True, False]
+        assert (folder / "erased.sqlite").read_bytes() == b"no database" * 1000
+
+    def test_that_nobody_may_read_is_said_to_be_looked_at(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one, other = filled(tmp_path / "one"), filled(tmp_path / "other")
+        erase(one, [GONE], unlist)
+        monkeypatch.setattr(
+            one.guards[0], "_opened", Mock(side_effect=sqlite3.OperationalError("unable to open database file"))
+        )
+        report = repair(ReplicatedStore([one, other], 2))
+        assert ["unable to open" in node.failure for node in report.nodes] == [True, False]
+        assert "look at its owner" in report.nodes[0].hint
+        assert report.nodes[1].checked == 3
 
 
 def test_the_notes_name_nothing(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ class TestStatusAndRepair:
         good, bad = look.status(store)
         assert (good.state, good.blocks, good.size, good.pins) == ("ok", 1, 5, 1)
         assert (bad.state, bad.detail, bad.exit_code) == ("failed", "b doesn't answer", 7)
+        assert (good.hint, bad.hint) == ("", StoreUnavailableError.usual_hint)
+        assert bad.to_json()["hint"] == bad.hint
 
     def test_a_single_store_is_checked_too(self) -> None:
         store = MemoryStore()
