@@ -411,6 +411,7 @@ contract AccessRequestsTest is GuardedPatient {
     }
 
     function testFuzz_ThePatientAnswersAReferralAndBothPractitionersTakeItBack(address stranger, bool byReferrer) public {
+        assumePerson(stranger);
         VM.assume(stranger != PRACTITIONER && stranger != OTHER_PRACTITIONER && stranger != PATIENT);
         uint256 id = _refer(PRACTITIONER, PATIENT, OTHER_PRACTITIONER, DETAILS, START + 1);
         address[3] memory callers = [stranger, PRACTITIONER, OTHER_PRACTITIONER];
@@ -440,6 +441,7 @@ contract AccessRequestsTest is GuardedPatient {
     /* NO REQUEST */
 
     function testFuzz_AnUnknownRequestIsNobodys(uint256 id, address caller) public {
+        assumePerson(caller);
         VM.assume(id != 1 && caller != address(0));
         _open(START + 1);
         _assertState(id, IAccessRequests.State.None);

@@ -742,6 +742,7 @@ contract CareGroupsTest is GroupBase {
     /* NO GROUP */
 
     function testFuzz_AnUnknownGroupIsNobodys(address group, address caller) public {
+        assumePerson(caller);
         VM.assume(group != create(MANAGER, 1) && caller != address(0));
         for (uint256 act = 0; act < ACTS; ++act) {
             callAs(caller);

@@ -261,6 +261,7 @@ contract EmergencyAccessTest is EmergencyBase {
     }
 
     function testFuzz_NobodyButTheAdministratorReviews(address caller, bytes32 outcome) public {
+        assumePerson(caller);
         VM.assume(caller != address(this));
         _active(START);
         callAs(caller);
@@ -281,6 +282,7 @@ contract EmergencyAccessTest is EmergencyBase {
     }
 
     function testFuzz_WhatIsReviewedStaysSo(uint256 pause, address caller) public {
+        assumePerson(caller);
         _active(START);
         emergencies.review(1, REASON);
         VM.warp(START + bound(pause, 0, 144 hours));
@@ -296,6 +298,7 @@ contract EmergencyAccessTest is EmergencyBase {
     /* ENFORCEMENT */
 
     function testFuzz_AMissedReviewSuspendsThePractitioner(uint256 pause, uint256 later, address caller) public {
+        assumePerson(caller);
         uint256 time = START + bound(pause, 0, 1 hours - 1);
         _active(time);
         VM.warp(bound(later, time + 72 hours, type(uint48).max));

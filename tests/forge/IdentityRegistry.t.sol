@@ -234,6 +234,7 @@ contract IdentityRegistryTest is IdentityBase {
     }
 
     function testFuzz_NobodyButTheAdministratorRegisters(address caller, uint256 seed) public {
+        assumePerson(caller);
         VM.assume(caller != address(this));
         address account = _someone("new", seed);
         callAs(caller);
@@ -329,6 +330,7 @@ contract IdentityRegistryTest is IdentityBase {
     }
 
     function testFuzz_NobodyButTheAdministratorSuspendsAndReinstates(address caller) public {
+        assumePerson(caller);
         VM.assume(caller != address(this));
         bytes memory reason = abi.encodeWithSelector(IAccessManaged.AccessManagedUnauthorized.selector, caller);
         callAs(caller);
@@ -413,6 +415,7 @@ contract IdentityRegistryTest is IdentityBase {
     }
 
     function testFuzz_WhatIsNotPairedIsNotUnpaired(address caller, address hospital) public {
+        assumePerson(caller);
         VM.assume(caller != patient);
         // Somebody else's pairing doesn't count.
         _pair(patient, HOSPITAL, "pairing");
@@ -1031,6 +1034,7 @@ contract IdentityRegistryTest is IdentityBase {
     /* COMPLETION */
 
     function testFuzz_ARecoveryWaitsForItsDelay(uint256 seed, uint256 time, address caller) public {
+        assumePerson(caller);
         _open(seed);
         time = bound(time, START, START + DELAY - 1);
         uint256[2] memory times = [time, START + DELAY - 1];

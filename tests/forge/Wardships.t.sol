@@ -310,6 +310,7 @@ contract WardshipsTest is GuardedPatient {
     }
 
     function testFuzz_AnybodyConcludesOneThatIsOver(address caller, uint256 time) public {
+        assumePerson(caller);
         uint256 id = _inForce(START + 1 days);
         VM.warp(START + 1 days - 1);
         _expectState(id, IWardships.State.InForce);
@@ -329,6 +330,7 @@ contract WardshipsTest is GuardedPatient {
     }
 
     function testFuzz_WhatNeverBeganClosesNoAccount(address caller, bool accepted, bool lapses) public {
+        assumePerson(caller);
         uint256 id = accepted ? _accepted(ACCOUNT, _terms(START + 1 days)) : _propose(ACCOUNT, _terms(START + 1 days));
         if (lapses) {
             VM.warp(START + 1 days);
@@ -355,6 +357,7 @@ contract WardshipsTest is GuardedPatient {
     }
 
     function testFuzz_AnUnknownWardshipIsNobodys(uint256 id, address caller) public {
+        assumePerson(caller);
         VM.assume(id != 1 && caller != address(0));
         _inForce(START + 1 days);
         _assertState(id, IWardships.State.None);
