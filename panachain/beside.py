@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import resource
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -110,6 +111,20 @@ def close(process: subprocess.Popen[bytes]) -> None:
             # What was written and is still here goes nowhere any more.
             with suppress(OSError):
                 pipe.close()
+
+
+def bound(memory: int) -> None:
+    """Bound what this process may do for another one: whoever takes it over finds nothing, and can keep nothing.
+
+    Args:
+        memory: bytes that it may take.
+    """
+    # What is typed into a terminal is for whoever started this, and ends it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    bound_memory(memory)
+    for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
+        # No image of its memory, and no byte into any file.
+        resource.setrlimit(limit, (0, 0))
 
 
 def bound_memory(most: int) -> None:

@@ -30,7 +30,9 @@ def show_left_out(app: App, listing: object) -> None:
     if app.output.as_json:
         app.output.many(left_out, empty="")
         return
-    lacking = [one for one in left_out if not one.since]
+    from panachain.sdk.results.listings import unasked
+
+    lacking = unasked(left_out)
     told = lacking if app.output.long else lacking[:_TOLD]
     for one in told:
         app.output.warn(str(one))

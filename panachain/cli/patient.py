@@ -586,12 +586,14 @@ def log(
         read_log.export(app, policy, records, form, with_records=with_records)
         return
     with app.acting(Role.PATIENT) as patient:
+        from panachain.sdk.results.listings import unasked
+
         warn_of_unreviewed(app, patient)
         tell_of_wards(app, patient)
         chosen = app.policy(patient, policy) if policy else None
         with app.output.progress("log") as progress:
             entries = patient.receipts(chosen, records=records, progress=progress)
-        lacks = any(not one.since for one in entries.left_out) or any(one.reason for one in entries)
+        lacks = bool(unasked(entries.left_out)) or any(one.reason for one in entries)
         # What moved had another place before, of which openings can't be told.
         now = " now" if entries.left_out and not lacks else ""
         whole = ", as far as could be read and asked" if lacks else ""

@@ -10,14 +10,12 @@ Follows ADR 79.
 
 from __future__ import annotations
 
-import resource
-import signal
 import sys
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final
 
-from panachain.beside import bound_memory
+from panachain.beside import bound
 from panachain.model.sizes import PUBLIC_SIZE
 from panachain.secp256k1 import DIGEST_SIZE, SIGNATURE_SIZE, Point, verifies_all
 from panachain.version import VERSION
@@ -50,7 +48,7 @@ def main() -> None:
     # Whoever asks may have been running since before an update, and mean something else by the same bytes.
     if sys.argv[2:] != [VERSION]:
         return
-    _bound()
+    bound(_MEMORY)
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     while head := source.read(PUBLIC_SIZE + _COUNT):
         size = int.from_bytes(head[PUBLIC_SIZE:], "big") * _EACH
@@ -58,16 +56,6 @@ def main() -> None:
         signed = [(rows[at : at + DIGEST_SIZE], rows[at + DIGEST_SIZE : at + _EACH]) for at in range(0, size, _EACH)]
         sink.write(bytes(verifies_all(Point.parse(head[:PUBLIC_SIZE]), signed)))
         sink.flush()
-
-
-def _bound() -> None:
-    """Bound what this process may do."""
-    # What is typed into a terminal is for whoever started this, and ends it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    bound_memory(_MEMORY)
-    for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
-        # No image of its memory, and no byte into any file.
-        resource.setrlimit(limit, (0, 0))
 
 
 if __name__ == "__main__":

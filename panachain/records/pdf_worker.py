@@ -30,7 +30,8 @@ class _OutOfTimeError(BaseException):
 
 def main() -> None:
     """Answer until the input ends."""
-    prepare(memory=_MEMORY)
+    bound_memory(_MEMORY)
+    prepare()
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     while head := source.read(4):
         text, is_all = text_in(io.BytesIO(source.read(int.from_bytes(head, "big"))))
@@ -38,13 +39,8 @@ def main() -> None:
         sink.flush()
 
 
-def prepare(*, memory: int) -> None:
-    """Bound this process before it reads files of others.
-
-    Args:
-        memory: bytes that it may take.
-    """
-    bound_memory(memory)
+def prepare() -> None:
+    """Prepare this process, whose memory is bounded already, to read files of others."""
     signal.signal(signal.SIGVTALRM, _stop)
     # Warnings of the reader quote what they warn of.
     logging.disable(logging.CRITICAL)

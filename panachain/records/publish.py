@@ -35,7 +35,7 @@ from panachain.records.split import MEDIA_TYPE
 from panachain.records.version_list import VersionList
 from panachain.records.versions import Bundle, bundle_in
 from panachain.records.word_list import Room
-from panachain.storage.ahead import in_order
+from panachain.storage.ahead import WORKERS, in_order
 from panachain.storage.blocks import BlobStore
 
 MAX_RECORDS: Final = inventory.MAX_RECORDS
@@ -46,7 +46,6 @@ LIST_LINKS: Final = 16_384
 """CIDs of one block of a batch list."""
 _FLUSH: Final = 8 << 20
 """Bytes of small blocks that are held before they go to the store."""
-_WORKERS: Final = min(os.cpu_count() or 1, 4)
 _WAITING: Final = 64
 """Records that wait to be sealed at most: what bounds the memory."""
 _MOST_ROWS: Final = 50_000
@@ -255,7 +254,7 @@ class BatchBuilder:
         self._blocks: list[tuple[CID, bytes]] = []
         self._held = 0
         self._cids: list[CID] = []
-        self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="seal")
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="seal")
         self._waiting: deque[tuple[_Entry, Future[Sealed]]] = deque()
         self.count = 0
         """Records that were added."""

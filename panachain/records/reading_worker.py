@@ -15,12 +15,12 @@ gets the error where it belongs. Follows ADR 74.
 from __future__ import annotations
 
 import gc
-import resource
 import signal
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
+from panachain.beside import bound
 from panachain.errors import InputError
 from panachain.ipld import dagcbor
 from panachain.model.records import FileContent, PlainRecord
@@ -86,7 +86,9 @@ def answer(question: Sequence[Any]) -> Any:
 
 def main() -> None:
     """Answer until the input ends."""
-    bound()
+    bound(_MEMORY)
+    pdf_worker.prepare()
+    pdf_text.read_in_this_process()
     # What is read has no circles: looking for them in each resource is a tenth of all the time.
     gc.freeze()
     gc.set_threshold(_GARBAGE)
@@ -99,17 +101,6 @@ def main() -> None:
         sink.write(len(answers).to_bytes(HEAD, "big"))
         sink.write(answers)
         sink.flush()
-
-
-def bound() -> None:
-    """Bound what this process may do: whoever takes it over by a file finds nothing, and can keep nothing."""
-    # What is typed into a terminal is for the upload, which ends this process.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    pdf_worker.prepare(memory=_MEMORY)
-    for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
-        # No image of its memory, and no byte into any file.
-        resource.setrlimit(limit, (0, 0))
-    pdf_text.read_in_this_process()
 
 
 def _attempt(question: Sequence[Any]) -> Any:

@@ -268,9 +268,8 @@ def _print(resource: Any, state: str, name: str) -> bytes:
 
 def _text_of_meta(meta: Any) -> bytes:
     """Return the fingerprint's text of what a resource says of itself, but for what each export writes anew."""
-    if isinstance(meta, dict):
-        meta = {key: value for key, value in meta.items() if key not in ("versionId", "lastUpdated")}
-    return fingerprint_text(meta) if meta or not isinstance(meta, dict) else _NO_META
+    kept = _without_times(meta) if isinstance(meta, dict) else meta
+    return fingerprint_text(kept) if kept or not isinstance(meta, dict) else _NO_META
 
 
 def _without_stamp(resource: dict[str, Any]) -> dict[str, Any]:
@@ -278,9 +277,13 @@ def _without_stamp(resource: dict[str, Any]) -> dict[str, Any]:
     meta = resource.get("meta")
     if not isinstance(meta, dict):
         return resource
-    kept = {key: value for key, value in meta.items() if key not in ("versionId", "lastUpdated")}
+    kept = _without_times(meta)
     rest = {key: value for key, value in resource.items() if key != "meta"}
     return rest | {"meta": kept} if kept else rest
+
+
+def _without_times(meta: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in meta.items() if key not in ("versionId", "lastUpdated")}
 
 
 def _is_error(resource: dict[str, Any]) -> bool:

@@ -19,7 +19,7 @@ from panachain.records.findings import LEFT_OUT, Findings
 from panachain.records.split import MEDIA_TYPE
 from panachain.sdk.access import unread, who_reads
 from panachain.sdk.readings import Reading
-from panachain.sdk.results.listings import LeftOut, Listed, Listing
+from panachain.sdk.results.listings import LeftOut, Listed, Listing, unasked
 from panachain.sdk.results.log import LogProof
 from panachain.sdk.results.policies import AnyPolicy, PolicyView, id_of
 from panachain.sdk.times import iso
@@ -65,7 +65,7 @@ class RecordAccess:
     @property
     def unasked(self) -> tuple[LeftOut, ...]:
         """What of `left_out` may still be told by who asks again: a record's openings before it moved never are."""
-        return tuple(one for one in self.left_out if not one.since)
+        return unasked(self.left_out)
 
     def to_json(self) -> dict[str, object]:
         """Return it as JSON, schema `panachain/record-access/1`."""
@@ -138,7 +138,7 @@ class Suspects:
     @property
     def unasked(self) -> tuple[LeftOut, ...]:
         """What of `left_out` may still name somebody for who asks again; see `RecordAccess.unasked`."""
-        return tuple(one for one in self.left_out if not one.since)
+        return unasked(self.left_out)
 
 
 class Audited(Protocol):

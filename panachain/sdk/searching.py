@@ -213,7 +213,6 @@ class Searchable:
         counts: dict[Address, list[int]] = defaultdict(lambda: [0, 0, 0])
         budgets: list[tuple[Address, _Budget]] = []
         lexicons: dict[Address, Lexicon] = defaultdict(Lexicon)
-        life = self.opening.life
         of: dict[Address, list[Checked]] = defaultdict(list)
         for one in self.found:
             for member in one.headers[:1]:
@@ -231,23 +230,16 @@ class Searchable:
                     seen |= {one.info.header_cid for one in new}
                     if not new:
                         continue
-                    listed = checked.inventories[cid].words
                     with checked.findings.alone(hospital, f"words of envelope {cid}"):
-                        count = counts[hospital]
-                        if listed is None:
-                            # Published before there were lists, or images alone.
-                            mute = len(new)
-                        else:
+                        mute = len(new)
+                        # Without a list it was published before there were any, or holds images alone.
+                        if (listed := checked.inventories[cid].words) is not None:
                             words = budget.open(checked, cid, listed, lexicons[hospital])
                             if words is None:
                                 continue
                             mute = sum(one.info.content_index in words.mute for one in new)
-                            there = {
-                                one.info.content_index: one
-                                for one in new
-                                if life.withdrawal(hospital, one.info.content_cid) is None
-                            }
-                            envelopes.append(_Envelope(hospital, words, lexicons[hospital], there))
+                            envelopes.append(_Envelope(hospital, words, lexicons[hospital], self._standing(new)))
+                        count = counts[hospital]
                         counts[hospital] = [count[0] + 1, count[1] + len(new), count[2] + mute]
             left -= budget.spent
             budgets.append((hospital, budget))
@@ -255,6 +247,15 @@ class Searchable:
             budget.tell(hospital, self.opening.findings)
             self._refused.extend(budget.refused)
         return envelopes, tuple(_proof(heads, *counts[heads.hospital]) for heads in self.heads), lexicons
+
+    def _standing(self, headers: Sequence[Header]) -> dict[int, Header]:
+        """Return those of an envelope's records that weren't withdrawn, by the index of their content."""
+        life = self.opening.life
+        return {
+            one.info.content_index: one
+            for one in headers
+            if life.withdrawal(one.info.hospital, one.info.content_cid) is None
+        }
 
     def _answering(self, envelope: _Envelope, query: Query, lexicon: Lexicon, work: Work) -> list[FoundRecord]:
         """Return the records of an envelope that answer a query.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -94,6 +94,12 @@ def test_exports_stand_on_standard_output(run: Run, twin: Twin) -> None:
             assert json.loads(outcome.out)[0]["schema"] == "panachain/reading/1"
 
 
+def tells(twin: Twin, readings: Sequence[Reading]) -> None:
+    """Let the log hold these readings, named already."""
+    twin.answers["receipts"] = Listing([])
+    twin.auditing = SimpleNamespace(named=lambda found, *, records: Listing(readings))
+
+
 def test_a_line_tells_role_organisation_and_where_the_proxies_disagree(run: Run, twin: Twin) -> None:
     known = {"needed": 2, "role": "practitioner", "organisation": PROXIES[1]}
     told = [
@@ -105,8 +111,7 @@ def test_a_line_tells_role_organisation_and_where_the_proxies_disagree(run: Run,
         replace(READING, permitted=False, envelopes=0, dissents=(Dissent(PROXIES[1], "served"),), **known),
         replace(READING, unconfirmed=1, envelopes=3, records=("bafkreione",), **known),
     ]
-    twin.answers["receipts"] = Listing([])
-    twin.auditing = SimpleNamespace(named=lambda found, *, records: Listing(told))
+    tells(twin, told)
     outcome = run("log")
     assert outcome.code == 0, outcome.err
     assert max(map(len, outcome.out.splitlines())) <= 100
@@ -130,8 +135,7 @@ def test_who_was_served_outside_the_group_is_marked_and_warned_of(run: Run, twin
     team = replace(READING, granted_to=PROXIES[0], role="practitioner")
     told = [replace(team, standing=one) for one in ("member", "emergency", "outside")]
     told.append(replace(told[-1], permitted=False, envelopes=0))
-    twin.answers["receipts"] = Listing([])
-    twin.auditing = SimpleNamespace(named=lambda found, *, records: Listing(told))
+    tells(twin, told)
     outcome = run("log")
     assert outcome.code == 0, outcome.err
     assert max(map(len, outcome.out.splitlines())) <= 100
@@ -139,17 +143,16 @@ def test_who_was_served_outside_the_group_is_marked_and_warned_of(run: Run, twin
     assert (said.count("in an"), said.count("not of"), said.count("capacity")) == (1, 2, 0)
     # A refused attempt is marked, and no fault of anybody's.
     assert "1 opening was served to somebody to whom it wasn't granted" in " ".join(outcome.err.split())
-    twin.auditing = SimpleNamespace(named=lambda found, *, records: Listing([told[0], told[3]]))
+    tells(twin, [told[0], told[3]])
     assert "wasn't granted" not in run("log").err
 
 
 def test_one_proxys_word_that_somebody_was_served_against_the_grant_warns_of_nothing(run: Run, twin: Twin) -> None:
     team = replace(READING, granted_to=PROXIES[0], needed=2, standing="outside")
     lone = replace(team, envelopes=0, unconfirmed=1, proxies=(PROXIES[0],))
-    twin.answers["receipts"] = Listing([])
 
     def told(*readings: Reading) -> str:
-        twin.auditing = SimpleNamespace(named=lambda found, *, records: Listing(readings))
+        tells(twin, readings)
         outcome = run("log")
         assert outcome.code == 0, outcome.err
         return " ".join(outcome.err.split())
@@ -165,8 +168,7 @@ def test_one_proxys_word_that_somebody_was_served_against_the_grant_warns_of_not
 
 def test_of_a_grant_for_emergencies_no_group_is_told_and_unknown_is_said(run: Run, twin: Twin) -> None:
     team = replace(READING, granted_to=PROXIES[0])
-    twin.answers["receipts"] = Listing([])
-    twin.auditing = SimpleNamespace(named=lambda found, *, records: Listing([replace(team, standing="no-emergency")]))
+    tells(twin, [replace(team, standing="no-emergency")])
     outcome = run("log")
     assert max(map(len, outcome.out.splitlines())) <= 100
     assert "group" not in outcome.out + outcome.err
@@ -195,8 +197,7 @@ def test_of_a_record_that_moved_only_where_it_lies_now_is_told(run: Run, twin: T
 
 def test_disagreements_do_not_fill_the_screen(run: Run, twin: Twin) -> None:
     many = tuple(Dissent(PROXIES[0], "requester", f"0x{n:040x}") for n in range(50))
-    twin.answers["receipts"] = Listing([])
-    twin.auditing = SimpleNamespace(named=lambda found, *, records: Listing([replace(READING, dissents=many)]))
+    tells(twin, [replace(READING, dissents=many)])
     outcome = run("log")
     assert outcome.err.count("names another person") == 10
     assert "40 more disagreements" in outcome.err

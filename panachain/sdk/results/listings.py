@@ -58,6 +58,11 @@ class LeftOut:
         }
 
 
+def unasked(left_out: Iterable[LeftOut]) -> tuple[LeftOut, ...]:
+    """Return what of that may be told by who asks again: openings of a record's earlier place never are."""
+    return tuple(one for one in left_out if not one.since)
+
+
 class Listing(list[Item]):
     """A list of what could be read."""
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,7 @@ from panachain.crypto.keys import Seed
 from panachain.crypto.signatures import Signatures
 from panachain.errors import IntegrityError
 from panachain.secp256k1 import ORDER
+from tests.processes import is_running, wait_for
 
 SIGNER = Seed.random().signer()
 COUNT = 700
@@ -62,24 +61,6 @@ def checks() -> Iterator[Signatures]:
 def pid_of(checks: Signatures) -> int:
     assert checks._process is not None
     return checks._process.pid
-
-
-def wait_for(done: Callable[[], object]) -> None:
-    until = time.monotonic() + 60
-    while not done():
-        if time.monotonic() > until:
-            pytest.fail("it never came")
-        time.sleep(0.01)
-
-
-def is_running(pid: int) -> bool:
-    """Tell whether a process runs; one that ended and that nobody waited for doesn't."""
-    try:
-        os.kill(pid, 0)
-        status = Path("/proc", str(pid), "stat")
-        return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
-    except (ProcessLookupError, FileNotFoundError):
-        return False
 
 
 @pytest.mark.parametrize("count", [0, 1, 16, 17, 99])

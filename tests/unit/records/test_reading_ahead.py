@@ -10,10 +10,9 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import zipfile
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +34,7 @@ from panachain.records.sources import Source, find_sources
 from panachain.records.split import MEDIA_TYPE
 from panachain.records.versions import bundle_in, bundle_of
 from panachain.records.word_list import Room
+from tests.processes import is_running, wait_for
 from tests.support import shared
 from tests.unit.records.pdfs import pdf
 
@@ -611,21 +611,3 @@ class TestMalformedAnswers:
 def held(sources: Sequence[Source]) -> int:
     """Return how many bytes of them are held."""
     return sum(len(one._content or b"") for one in sources)
-
-
-def is_running(pid: int) -> bool:
-    """Tell whether a process runs; one that ended and that nobody waited for doesn't."""
-    try:
-        os.kill(pid, 0)
-        status = Path("/proc", str(pid), "stat")
-        return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
-    except (ProcessLookupError, FileNotFoundError):
-        return False
-
-
-def wait_for(done: Callable[[], bool]) -> None:
-    until = time.monotonic() + 60
-    while not done():
-        if time.monotonic() > until:
-            pytest.fail("it never came")
-        time.sleep(0.02)

@@ -433,6 +433,15 @@ class TestWaiting:
         assert f"at {world.chain.now + waits} (Unix seconds)" in told
         return waits
 
+    def never_opens(self, world: ProxyWorld, policy: Policy, who: Account, *, over_in: int) -> None:
+        """Check that what waits doesn't open for somebody before the emergency is over, in so many seconds."""
+        request = world.request(policy, signer=who, requester=who.address)
+        end = world.chain.now + over_in
+        with pytest.raises(OpensLaterError, match=f"doesn't open .* before it is over, at {end}") as no:
+            serve(world.services[0], request)
+        assert f"doesn't open at this proxy before it is over, at {end}" in str(no.value)
+        assert no.value.retry_after == over_in
+
     def test_an_honest_stamp_counts(self, world: ProxyWorld, policy: Policy, asking: Account) -> None:
         self.deposited(world, policy)
         self.cosign(world, asking, early=5)
@@ -549,12 +558,7 @@ class TestWaiting:
         world.chain.people[other.address] = Status.ACTIVE
         del world.chain.cosignatures[:69]
         # No time is told at which it is over.
-        with pytest.raises(
-            OpensLaterError, match=f"doesn't open .* before it is over, at {world.chain.now + LASTS}"
-        ) as no:
-            serve(world.services[0], world.request(policy, signer=other, requester=other.address))
-        assert f"doesn't open at this proxy before it is over, at {world.chain.now + LASTS}" in str(no.value)
-        assert no.value.retry_after == LASTS
+        self.never_opens(world, policy, other, over_in=LASTS)
         world.chain.now += self.DELAY
         assert self.waits(world, policy, asking) == 0
 
@@ -565,12 +569,7 @@ class TestWaiting:
         # It was down since the co-signature.
         left = self.DELAY - TOLERANCE - 100
         self.cosign(world, asking, early=LASTS - left)
-        with pytest.raises(
-            OpensLaterError, match=f"doesn't open .* before it is over, at {world.chain.now + left}"
-        ) as no:
-            serve(world.services[0], world.request(policy, signer=asking, requester=asking.address))
-        assert f"doesn't open at this proxy before it is over, at {world.chain.now + left}" in str(no.value)
-        assert no.value.retry_after == left
+        self.never_opens(world, policy, asking, over_in=left)
         # A newer one of theirs opens it, and its time is told.
         self.cosign(world, asking, number=2)
         assert self.waits(world, policy, asking) == self.DELAY
