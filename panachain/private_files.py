@@ -11,9 +11,14 @@ import fcntl
 import os
 import resource
 import stat
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
+
+_MAKING: Final = threading.Lock()
+"""Held while an empty file is made that a library opens by its name."""
 
 
 def make_private_folder(path: Path) -> None:
@@ -46,16 +51,29 @@ def own_folder(path: Path) -> None:
 def private_file(path: Path) -> None:
     """Make an empty file of our own (0600), with its folder; one that is there is closed to others.
 
-    For libraries that open a file by its name, as SQLite does, whose other files then get its mode.
+    For libraries that open a file by its name, as SQLite does, whose other files then get its mode. A file that is
+    there isn't opened: closing any descriptor of a file drops all locks that this process has on it (POSIX, `fcntl`),
+    those of SQLite among them, and others would write beside whoever believes to be alone.
 
     Raises:
         OSError: it can't be made or closed, is a link or no file, or belongs to somebody else.
     """
-    os.close(open_private(path, os.O_RDWR))
+    make_private_folder(path.parent)
+    # Whoever finds the file that is made here finds it closed: a library's lock on it comes after that.
+    with _MAKING:
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        found = path.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    _check_is_file(path, found)
+    _close(path, found, 0o600)
 
 
 def open_private(path: Path, flags: int) -> int:
     """Return a descriptor of a file of our own, which is made if need be; raises as `private_file`.
+
+    Never of a database of SQLite: see `private_file`.
 
     Args:
         path: of the file.
@@ -65,8 +83,7 @@ def open_private(path: Path, flags: int) -> int:
     descriptor = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
     try:
         found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "this is no file", str(path))
+        _check_is_file(path, found)
         _close(path, found, 0o600, descriptor)
     except BaseException:
         os.close(descriptor)
@@ -134,6 +151,11 @@ def others_may_write(folder: Path) -> bool:
     found = folder.stat()
     own = found.st_gid == os.getegid() == os.geteuid()
     return bool(found.st_mode & (stat.S_IWOTH if own else stat.S_IWOTH | stat.S_IWGRP))
+
+
+def _check_is_file(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "this is no file", str(path))
 
 
 def _close(path: Path, found: os.stat_result, allowed: int, descriptor: int | None = None) -> None:

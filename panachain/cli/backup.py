@@ -187,6 +187,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _is_database(path: Path) -> bool:
+    # Closing it drops the locks that this process has on it: `save` has none of these databases open then.
     with path.open("rb") as file:
         return file.read(len(_SQLITE)) == _SQLITE
 
@@ -204,7 +205,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         private_file(copy)
         try:
             with (
-                closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)) as source,
+                closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=60)) as source,
                 closing(sqlite3.connect(copy)) as target,
             ):
                 source.backup(target)

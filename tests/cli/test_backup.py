@@ -93,6 +93,20 @@ def test_all_comes_back_but_for_what_is_made_again(run: Run, folder: Path, tmp_p
     assert {path.stat().st_mode & 0o77 for path in [again, *again.rglob("*")]} == {0}
 
 
+def test_a_database_is_saved_whatever_its_name_holds(run: Run, tmp_path: Path) -> None:
+    # What SQLite takes as a URL, where `?` ends the path and `%61` is an `a`.
+    folder, name = tmp_path / "of 100%61?x#y", "p%61?mode=x.sqlite"
+    folder.mkdir()
+    db = sqlite3.connect(folder / name)
+    db.execute("CREATE TABLE log (sequence INTEGER PRIMARY KEY)")
+    db.execute("INSERT INTO log VALUES (1)")
+    db.commit()
+    db.close()
+    assert run("backup", "save", str(folder), str(tmp_path / "one.tar")).code == 0
+    assert run("backup", "restore", str(tmp_path / "one.tar"), str(tmp_path / "again")).code == 0
+    assert rows(tmp_path / "again" / name) == 1
+
+
 def test_people_read_how_much_it_was(run: Run, folder: Path, tmp_path: Path) -> None:
     done = run("backup", "save", str(folder), str(tmp_path / "one.tar"))
     assert (done.code, "8 B" in done.out, "files    3" in done.out) == (0, True, True)

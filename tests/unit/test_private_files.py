@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import ast
 import os
+import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import panachain
+from panachain.follow.database import SqliteDatabase
 from panachain.ipld.cid import CID
 from panachain.model.actors import Address
 from panachain.private_files import (
@@ -24,6 +28,7 @@ from panachain.private_files import (
     write_private,
 )
 from panachain.records.journal import Journal
+from panachain.service.database import SqliteDurable
 from panachain.service.gate.service import AuditLog
 from panachain.service.proxy.store import ProxyStore
 from panachain.service.relay.store import RelayStore
@@ -202,6 +207,85 @@ def test_all_that_a_program_keeps_is_private_from_its_first_moment_on(
         }
     finally:
         kept.close()
+
+
+_TABLE = "CREATE TABLE IF NOT EXISTS kept (one);"
+DATABASES: dict[str, tuple[str, Callable[[Path], Any]]] = {
+    "a hospital's journal": ("journal.sqlite", Journal),
+    "a store's index": ("index.sqlite", lambda path: EmbeddedStore(path.parent)),
+    "a proxy's database": ("p.sqlite", lambda path: ProxyStore(path, bytes(32), proxy=PROXY)),
+    "a relay's or an issuer's database": ("d.sqlite", lambda path: SqliteDurable(path, _TABLE, "it", "nothing")),
+    "a copy of a chain": ("chain.sqlite", lambda path: SqliteDatabase(path, lambda *_: None)),
+}
+_OTHERS = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None)
+try:
+    print(db.execute(sys.argv[2]).fetchone())
+except sqlite3.OperationalError as exc:
+    print(exc)
+"""
+
+
+def of_another_process(path: Path, statement: str) -> str:
+    """Return what another process is told that uses a database."""
+    command = [sys.executable, "-I", "-c", _OTHERS, str(path), statement]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize("what", DATABASES)
+def test_whoever_opens_a_database_again_drops_none_of_its_locks(tmp_path: Path, what: str) -> None:
+    name, opened = DATABASES[what]
+    path = tmp_path / "deep" / name
+    first = opened(path)
+    # It needs the file alone, to change how its journal is kept: nobody may have it while others use it.
+    alone = "PRAGMA journal_mode=DELETE"
+    try:
+        assert of_another_process(path, alone) == "database is locked"
+        second = opened(path)
+        try:
+            assert of_another_process(path, alone) == "database is locked"
+        finally:
+            second.close()
+        assert of_another_process(path, alone) == "database is locked"
+    finally:
+        first.close()
+    # Else the question would tell nothing.
+    assert of_another_process(path, alone) == "('delete',)"
+
+
+def test_whoever_writes_a_database_keeps_others_out_while_another_object_opens_it(tmp_path: Path) -> None:
+    path = tmp_path / "erased.sqlite"
+    private_file(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as first:
+        first.execute("CREATE TABLE note (text)")
+        first.execute("BEGIN IMMEDIATE")
+        private_file(path)
+        assert of_another_process(path, "BEGIN IMMEDIATE") == "database is locked"
+        first.execute("COMMIT")
+    assert of_another_process(path, "BEGIN IMMEDIATE") == "None"
+
+
+def test_a_file_is_made_once_however_many_threads_want_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, real, seen = tmp_path / "index.sqlite", os.close, list[str]()
+
+    def closes(descriptor: int) -> None:
+        # A thread that comes now waits until the descriptor is closed: it would lose its locks with it.
+        seen.append("closing")
+        other.start()
+        other.join(0.05)
+        seen.append("closed" if other.is_alive() else "too early")
+        real(descriptor)
+
+    def also() -> None:
+        private_file(path)
+        seen.append("other")
+
+    other = threading.Thread(target=also, daemon=True)
+    monkeypatch.setattr(os, "close", closes)
+    private_file(path)
+    other.join(60)
+    assert seen == ["closing", "closed", "other"]
 
 
 def test_a_store_that_others_could_look_into_is_closed_to_them(tmp_path: Path) -> None:
