@@ -44,6 +44,9 @@ _COST: Final = 512
 """Bytes of a source that count besides its own: what takes as long to read."""
 _MOST_STARTS: Final = 16
 """Processes that are started for those that died; after them the upload reads by itself."""
+_MOST_SILENT: Final = 3
+"""Processes in a row that may end before their first answer: what they lack, the next ones lack too. Each costs as much
+time as reading half a MiB."""
 _GRACE: Final = 0.1
 """Seconds that a process may take besides twice the time in which it should read what it has."""
 _ANSWER: Final = 16 << 20
@@ -113,6 +116,8 @@ class Readers:
         """Bytes of the sources ahead."""
         self._in_answers = 0.0
         """Seconds that answers took, without what was done meanwhile."""
+        self._silent = 0
+        """Processes that ended before their first answer, since any answered."""
         self._news = 0
         """Answers that came, and processes that ended."""
         self.meanwhile: Callable[[], bool] = lambda: False
@@ -331,6 +336,7 @@ class Readers:
     def _start(self) -> None:
         """Start what processes are missing, if there is enough to do for them."""
         is_worth_it = self._offered >= WORTH and len(self._waiting) > 1 and not self._closed
+        is_worth_it = is_worth_it and self._silent < _MOST_SILENT
         missing = self._most - len(self._running) if is_worth_it else 0
         for _ in range(min(missing, self._most + _MOST_STARTS - self.started)):
             self.started += 1
@@ -393,7 +399,7 @@ class Readers:
             if process.has_answered and all(job.is_source for job in parcel):
                 self._reading.add(sum(job.size for job in parcel), now - process.begun)
             # Its first answer may have waited for it to start.
-            process.begun, process.has_answered = now, True
+            process.begun, process.has_answered, self._silent = now, True, 0
             for job, found in zip(parcel, answers, strict=True):
                 # One that was given up needs none any more.
                 if job.state is _State.TAKEN:
@@ -407,6 +413,7 @@ class Readers:
         """Note that a process ended: what it was at may have ended it, and is read here; the rest is asked again."""
         with self._condition:
             process.ended = True
+            self._silent += not process.has_answered
             for place, parcel in reversed(list(enumerate(process.asked))):
                 for job in reversed(parcel):
                     if job.state is _State.TAKEN and place and not self._closed:

@@ -429,6 +429,36 @@ class TestProcesses:
             assert plan(self.running(readers, files)) == alone
             assert (readers.started > 1, readers.answered > 0) == (True, True)
 
+    @pytest.mark.parametrize("processes", [1, 2])
+    def test_the_third_that_ends_before_its_first_answer_is_the_last(
+        self, files: Path, monkeypatch: pytest.MonkeyPatch, processes: int
+    ) -> None:
+        alone = plan(sources([files], PROFILES["default"]))
+        monkeypatch.setattr(reading_ahead, "COMMAND", ["-c", "raise SystemExit(1)"])
+        with Asking(processes) as readers:
+            assert plan(self.running(readers, files)) == alone
+            # All of them are there before the third one is gone.
+            assert 3 <= readers.started <= 2 + processes
+            assert readers.answered == 0
+
+    def test_those_that_end_after_an_answer_are_replaced_more_often(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for number in range(8):
+            (tmp_path / f"{number}.json").write_bytes(bundle(observation(number)))
+        alone = plan(sources([tmp_path], PROFILES["default"]))
+        # One source for each question.
+        monkeypatch.setattr(reading_ahead, "_PARCEL", 1)
+        once = (
+            "import sys; from panachain.ipld import dagcbor; asked, out = sys.stdin.buffer, sys.stdout.buffer;"
+            "parcel = dagcbor.decode(asked.read(int.from_bytes(asked.read(8), 'big')), limit=1 << 30)[1];"
+            "said = dagcbor.encode([None] * len(parcel)); out.write(len(said).to_bytes(8, 'big') + said)"
+        )
+        monkeypatch.setattr(reading_ahead, "COMMAND", ["-c", once])
+        with Asking(1) as readers:
+            assert plan(self.running(readers, tmp_path)) == alone
+            assert (readers.started > 3, readers._silent) == (True, 0)
+
     def test_while_an_answer_is_waited_for_other_things_are_done_first(self, files: Path) -> None:
         done = list[str]()
         with Asking(1) as readers:
