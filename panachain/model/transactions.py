@@ -122,6 +122,20 @@ class AccessRequest:
 
 
 @dataclass(frozen=True)
+class Wait:
+    """How long somebody waits for what was granted to another account: to a group, or for a patient's emergencies."""
+
+    until: int
+    """Unix seconds; 0 where it opens at once. Where it doesn't open in time, when the emergency is over."""
+    in_time: bool = True
+    """Whether it opens before the emergency is over in which it waits."""
+
+
+NO_WAIT: Final = Wait(0)
+"""It opens at once."""
+
+
+@dataclass(frozen=True)
 class Emergency:
     """One emergency: who asked for whose emergency lane, who co-signed, and what became of it."""
 
@@ -164,31 +178,33 @@ class Emergency:
         """Unix seconds; 0 before the co-signature."""
         return max(0, self.expires_at - LASTS)
 
-    def opens_at(self, grantee: Address, *, counted: Callable[[Emergency], int]) -> int | None:
-        """Return from when on what was granted to an account is open to whoever asked, Unix seconds.
+    def opens_at(self, grantee: Address, *, counted: Callable[[Emergency], int]) -> Wait | None:
+        """Return from when on what was granted to an account is open to whoever asked.
 
         Args:
             grantee: the patient, or an account that stands for a delay.
             counted: returns from when on a delay counts, Unix seconds; called only where there is one.
 
         Returns:
-            0 for at once: two chains' clocks differ by seconds. The emergency's end, where what waits doesn't open in
-            it. None: it isn't for this patient's emergencies.
+            At once where there is no delay: two chains' clocks differ by seconds. None: it isn't for this patient's
+            emergencies.
         """
         delay = delay_of(self.patient, grantee)
-        return min(counted(self) + delay, self.expires_at) if delay else delay
+        if not delay:
+            return None if delay is None else NO_WAIT
+        opens = counted(self) + delay
+        return Wait(min(opens, self.expires_at), in_time=opens < self.expires_at)
 
 
 def opens_first(
     emergencies: Iterable[Emergency], grantee: Address, *, counted: Callable[[Emergency], int]
-) -> int | None:
+) -> Wait | None:
     """Return from when on the first of some emergencies opens what was granted to an account; see `Emergency.opens_at`.
 
     One in which it opens comes before one in which it doesn't.
     """
-    times = ((one.opens_at(grantee, counted=counted), one.expires_at) for one in emergencies)
-    found = [(time >= end, time) for time, end in times if time is not None]
-    return min(found)[1] if found else None
+    found = [wait for one in emergencies if (wait := one.opens_at(grantee, counted=counted)) is not None]
+    return min(found, key=lambda wait: (not wait.in_time, wait.until), default=None)
 
 
 @dataclass(frozen=True)

@@ -109,9 +109,9 @@ class Standing:
         times: dict[_Pair, list[range]] = {(grantee, person): [] for grantee in grantees}
         for one in found:
             for grantee in grantees if one.cosigned_at else ():
-                opens = one.opens_at(grantee, counted=lambda emergency: emergency.cosigned_at)
-                if opens is not None:
-                    times[grantee, person].append(range(max(opens, one.cosigned_at), one.expires_at))
+                wait = one.opens_at(grantee, counted=lambda emergency: emergency.cosigned_at)
+                if wait is not None:
+                    times[grantee, person].append(range(max(wait.until, one.cosigned_at), one.expires_at))
         return times
 
 

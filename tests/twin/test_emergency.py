@@ -21,6 +21,7 @@ from panachain.model.actors import Address, Role
 from panachain.model.emergencies import TOLERANCE
 from panachain.model.policy import PolicyStatus
 from panachain.model.scope import Category
+from panachain.model.transactions import Wait
 from panachain.sdk.emergencies import open_reason
 from panachain.sdk.times import iso
 from tests.support import chain_refuses
@@ -590,9 +591,9 @@ class TestWaiting:
         for proxy in world.proxies:
             real = proxy.service._opens_at
 
-            def lying(grantee: Address, person: Address, *, at: int, ends: set[int], real: Any = real) -> int | None:
-                found: int | None = real(grantee, person, at=at, ends=ends)
-                if found:
+            def lying(grantee: Address, person: Address, *, at: int, real: Any = real) -> Wait | None:
+                found: Wait | None = real(grantee, person, at=at)
+                if found is not None and found.until:
                     raise OpensLaterError("not yet", retry_after=seconds)
                 return found
 

@@ -38,7 +38,7 @@ from panachain.errors import IntegrityError, PanaChainError, UsageError
 from panachain.model.actors import Actor, Address, PolicyId, Role, Status
 from panachain.model.policy import OnChainPolicy, PolicyStatus
 from panachain.model.scope import Scope
-from panachain.model.transactions import Emergency, PolicyEvent
+from panachain.model.transactions import NO_WAIT, Emergency, PolicyEvent, Wait
 from panachain.proxy import messages, race
 from panachain.records import pairing
 from panachain.sdk import base, proven_keys, proxies, unlocking
@@ -209,8 +209,8 @@ class Blind:
 
     def opens_at(
         self, _grantee: Address, _person: Address, *, at: int, counted: Callable[[Emergency], int]
-    ) -> int | None:
-        return 0
+    ) -> Wait | None:
+        return NO_WAIT
 
     def cosigned(self, *, since: int) -> Iterator[Emergency]:
         return iter(())

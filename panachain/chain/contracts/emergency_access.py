@@ -15,7 +15,7 @@ from panachain.chain.evm import Receipt
 from panachain.chain.logs import Event
 from panachain.errors import IntegrityError
 from panachain.model.actors import Address
-from panachain.model.transactions import Emergency, opens_first
+from panachain.model.transactions import Emergency, Wait, opens_first
 
 _LATER: Final = ("EmergencyCosigned", "EmergencyReviewed", "EmergencyOverdue")
 """What may become of an emergency."""
@@ -108,8 +108,8 @@ class EmergencyAccess(Adapter):
 
     def opens_at(
         self, grantee: Address, practitioner: Address, *, at: int, counted: Callable[[Emergency], int]
-    ) -> int | None:
-        """Return from when on a practitioner's emergencies open what was granted to an account, Unix seconds.
+    ) -> Wait | None:
+        """Return from when on a practitioner's emergencies open what was granted to an account.
 
         Args:
             grantee: a patient, or an account that stands for a delay in a patient's emergencies.
@@ -119,8 +119,7 @@ class EmergencyAccess(Adapter):
                 with those of theirs in which there is a delay for the grantee, so that no other one costs anything.
 
         Returns:
-            0 for at once; the end of an emergency, where it doesn't open in it. None: no emergency of theirs that a
-            second one co-signed, and that isn't over, opens it.
+            None: no emergency of theirs that a second one co-signed, and that isn't over, opens it.
         """
         with self.bound.source.pinned():
             until = max(at, self.bound.source.head().time)
@@ -138,8 +137,8 @@ class EmergencyAccess(Adapter):
             at: Unix seconds of another chain's head: a chain that stands still prolongs nothing. Delays count by it
                 alone: a sidechain that is ahead opens nothing early.
         """
-        opens = self.opens_at(grantee, practitioner, at=at, counted=lambda one: one.cosigned_at)
-        return opens is not None and opens <= at
+        wait = self.opens_at(grantee, practitioner, at=at, counted=lambda one: one.cosigned_at)
+        return wait is not None and wait.until <= at
 
 
 def _emergency(event: Event, time: int, later: Iterable[Event]) -> Emergency:

@@ -30,7 +30,7 @@ from panachain.follow.follower import SETTLED
 from panachain.follow.opening import following
 from panachain.model.actors import Actor, Address, PolicyId, Role
 from panachain.model.policy import OnChainPolicy, PolicyStatus
-from panachain.model.transactions import Emergency
+from panachain.model.transactions import Emergency, Wait
 from panachain.private_files import forbid_core_dumps, make_private_folder
 from panachain.proxy.client import Channels
 from panachain.service.http import listen, serve
@@ -105,7 +105,7 @@ class Chains:
 
     def opens_at(
         self, grantee: Address, person: Address, *, at: int, counted: Callable[[Emergency], int]
-    ) -> int | None:
+    ) -> Wait | None:
         """Return from when on a person's emergencies open what was granted to this account, as the sidechain says."""
         return self._sidechain.emergency.opens_at(grantee, person, at=at, counted=counted)
 

@@ -50,7 +50,7 @@ from panachain.model.proxy_requests import (
     ReencryptRequest,
     SignedRequest,
 )
-from panachain.model.transactions import Emergency, Revocation
+from panachain.model.transactions import NO_WAIT, Emergency, Revocation, Wait
 from panachain.proxy import messages
 from panachain.service.limits import Limiter
 from panachain.service.proxy.log import ProxyLog
@@ -103,8 +103,8 @@ class ChainView(Protocol):
 
     def opens_at(
         self, grantee: Address, person: Address, *, at: int, counted: Callable[[Emergency], int]
-    ) -> int | None:
-        """Return from when on a person's emergencies open what was granted, Unix seconds; 0 for at once.
+    ) -> Wait | None:
+        """Return from when on a person's emergencies open what was granted.
 
         Args:
             grantee: a patient, or an account that stands for a delay in a patient's emergencies.
@@ -610,15 +610,14 @@ class ProxyService:
         if request.grantee != held.grantee:
             raise OutOfScopeError(f"policy {request.policy_id} wasn't granted to {request.grantee}")
         identity, at = self._chain.identity(request.requester), on_chain.block_time
-        ends = set[int]()
-        opens_at = self._opens_at(held.grantee, request.requester, at=at, ends=ends)
+        wait = self._opens_at(held.grantee, request.requester, at=at)
         check_access(
             on_chain,
             grantee=held.grantee,
             requester=request.requester,
             # Somebody whom the registry doesn't know is refused like somebody who is suspended.
             requester_status=Status.UNKNOWN if identity is None else identity.status,
-            is_member=opens_at is not None,
+            is_member=wait is not None,
             purpose=request.purpose,
             purposes=held.purposes,
             terms=held.terms,
@@ -627,23 +626,23 @@ class ProxyService:
         # By the earlier of both clocks: a head that is a little ahead shortens no wait.
         now = min(at, int(self._clock()))
         # After the rules: nobody else hears of it.
-        if opens_at is not None and now < opens_at:
-            told = f"what waits in this emergency opens at this proxy at {opens_at} (Unix seconds)"
-            if opens_at in ends:
+        if wait is not None and now < wait.until:
+            told = f"what waits in this emergency opens at this proxy at {wait.until} (Unix seconds)"
+            if not wait.in_time:
                 told = (
-                    f"what waits in this emergency doesn't open at this proxy before it is over, at {opens_at} (Unix"
+                    f"what waits in this emergency doesn't open at this proxy before it is over, at {wait.until} (Unix"
                     " seconds): the proxy knows of it for too short a time, or of too many of the same practitioner"
                 )
             raise OpensLaterError(
                 f"{told}; block {on_chain.block} is of {at}, and by the proxy's clock and that block it is {now}",
-                retry_after=opens_at - now,
+                retry_after=wait.until - now,
             )
         kfrag = self._store.kfrag(request.policy_id, request.lane)
         if kfrag is None:
             raise OutOfScopeError(f"this proxy holds no kfrag for lane {request.lane} of {request.policy_id}")
         return kfrag
 
-    def _opens_at(self, grantee: Address, person: Address, *, at: int, ends: set[int]) -> int | None:
+    def _opens_at(self, grantee: Address, person: Address, *, at: int) -> Wait | None:
         """Return from when on a person reads what was granted to somebody else: a group, or a patient in emergencies.
 
         A policy whose grantee is a patient is that patient's own, for emergencies: nobody is its grantee by name. So is
@@ -653,21 +652,15 @@ class ProxyService:
             grantee: to whom it was granted.
             person: who asks.
             at: Unix seconds of the mainchain's head.
-            ends: is told when the emergencies end in which it waits.
 
         Returns:
-            Unix seconds, 0 for at once; an emergency's end, where it doesn't open in it. None: they don't.
+            None: they don't.
         """
         if person == grantee:
             return None
         if self._chain.is_member(grantee, person):
-            return 0
-
-        def counted(emergency: Emergency) -> int:
-            ends.add(emergency.expires_at)
-            return self._counted(emergency)
-
-        return self._chain.opens_at(grantee, person, at=at, counted=counted)
+            return NO_WAIT
+        return self._chain.opens_at(grantee, person, at=at, counted=self._counted)
 
     def _counted(self, emergency: Emergency) -> int:
         """Return from when on delays count in an emergency, Unix seconds.

@@ -25,7 +25,7 @@ from panachain.model.actors import Actor, Address, PolicyId, Role, Status
 from panachain.model.policy import GrantedLane, OnChainPolicy, PolicyStatus, ProxyRef, Terms
 from panachain.model.proxy_requests import DepositedLane, DepositRequest, ReceiptsRequest, ReencryptRequest
 from panachain.model.scope import Purpose, Scope
-from panachain.model.transactions import Emergency, Revocation, opens_first
+from panachain.model.transactions import NO_WAIT, Emergency, Revocation, Wait, opens_first
 from panachain.proxy import messages
 from panachain.sdk.network import Network
 from panachain.sdk.proxies import Reader
@@ -85,9 +85,9 @@ class Chain:
 
     def opens_at(
         self, grantee: Address, person: Address, *, at: int, counted: Callable[[Emergency], int]
-    ) -> int | None:
+    ) -> Wait | None:
         if at < self.emergencies.get((grantee, person), 0):
-            return 0
+            return NO_WAIT
         active = [one for one in self.cosigned(since=at) if one.practitioner == person]
         return opens_first(active, grantee, counted=counted)
 

@@ -11,7 +11,7 @@ from panachain.errors import IntegrityError
 from panachain.ethereum import checksum_address
 from panachain.model.actors import Address
 from panachain.model.emergencies import LASTS, waiting_account
-from panachain.model.transactions import Emergency
+from panachain.model.transactions import NO_WAIT, Emergency, Wait
 from tests.unit.chain.contracts.node import DOCTOR, PATIENT, STRANGER, Node, Sender, low
 
 REASON, OUTCOME = b"r" * 32, b"o" * 32
@@ -127,10 +127,10 @@ def test_what_waits_opens_from_when_on_its_delay_counts(node: Node) -> None:
         asked.append(one.emergency_id)
         return now + 7 * one.emergency_id
 
-    assert emergency.opens_at(later, DOCTOR, at=now, counted=counted) == now + 907
+    assert emergency.opens_at(later, DOCTOR, at=now, counted=counted) == Wait(now + 907)
     # One that is over doesn't count, and isn't kept.
     assert asked == [1, 2]
-    assert emergency.opens_at(PATIENT, DOCTOR, at=now, counted=counted) == 0
+    assert emergency.opens_at(PATIENT, DOCTOR, at=now, counted=counted) == NO_WAIT
     assert emergency.opens_at(STRANGER, DOCTOR, at=now, counted=counted) is None
     assert emergency.opens_at(later, STRANGER, at=now, counted=counted) is None
     # Whoever isn't let wait, and whoever waits for another patient, costs nothing.
