@@ -3,10 +3,10 @@
 Whoever holds blocks in memory that are to be stored holds the guard's lock, shared; an erasure has it alone from its
 first deletion until it looked for the last block. The system frees a lock whose process died, every wait is bounded,
 and a guard that can't be locked fails clearly. Who wants to write waits behind an erasure that waits, so that uploads
-that overlap don't keep it off. What was erased is noted as hashes of hashes: they tell whether a block is meant, and
-name none. The lock file says how many there are: notes that were lost, emptied or put back from before never count as
-"nothing was erased". Guards only what goes through this folder: others who write to the same Kubo node or bucket from
-elsewhere aren't known here. Follows ADR 59 and docs/spec/network.md, section "Stores".
+that overlap, in one process or several, don't keep it off. What was erased is noted as hashes of hashes: they tell
+whether a block is meant, and name none. The lock file says how many there are: notes that were lost, emptied or put
+back from before never count as "nothing was erased". Guards only what goes through this folder: others who write to the
+same Kubo node or bucket from elsewhere aren't known here. Follows ADR 59 and docs/spec/network.md, section "Stores".
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import os
 import sqlite3
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar, copy_context
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from panachain.errors import DiskError, PanaChainError, StoreUnavailableError, UsageError
 from panachain.ipld.cid import CID
@@ -41,10 +41,11 @@ _DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 """What SQLite says of a file that is no database, or none any more; all else is told of the disk, or of its owner."""
 _ALONE: Final = threading.local()
 """Which locks this thread has alone: what an erasure itself writes goes by."""
-_WRITING: Final = Counter[tuple[int, int]]()
-"""How many hold which lock in this process: who writes as a part of what goes on goes by an erasure that waits for its
-end, on whichever thread."""
-_WRITING_LOCK: Final = threading.Lock()
+_WRITING: Final = ContextVar[tuple[tuple[int, int], ...]]("writing", default=())
+"""Which locks are held by what goes on here: who writes as a part of it goes by an erasure that waits for its end. That
+is told by the context and not by the process: others in it wait behind the erasure. Threads get it by `as_part`."""
+_S = TypeVar("_S")
+_T = TypeVar("_T")
 
 
 class Guard:
@@ -93,8 +94,8 @@ class Guard:
     def alone(self, wait: float) -> Iterator[bool]:
         """Hold the lock as nobody else does, and give whether that was possible within `wait` seconds.
 
-        Whoever comes to write meanwhile, in another process, waits behind it: only those who hold the lock already are
-        waited for.
+        Whoever comes to write meanwhile waits behind it: only those who hold the lock already are waited for, and what
+        they write as a part of what they do.
 
         Raises:
             StoreUnavailableError: the file system has no locks.
@@ -470,13 +471,15 @@ class Guard:
                 finally:
                     mine.discard(key)
             elif is_held:
-                with _WRITING_LOCK:
-                    _WRITING[key] += 1
+                _WRITING.set((*_WRITING.get(), key))
                 try:
                     yield True
                 finally:
-                    with _WRITING_LOCK:
-                        _WRITING[key] -= 1
+                    # Once: what goes on may hold it for something else. No token, which only the same context takes.
+                    others = list(_WRITING.get())
+                    with suppress(ValueError):
+                        others.remove(key)
+                    _WRITING.set(tuple(others))
             else:
                 yield False
         finally:
@@ -484,10 +487,8 @@ class Guard:
 
     def _wait_in_turn(self, descriptor: int, kind: int, until: float, key: tuple[int, int]) -> bool:
         """Wait for the lock behind whoever waits to have it alone; tell whether it is held."""
-        with _WRITING_LOCK:
-            goes_by = kind == fcntl.LOCK_SH and _WRITING[key] > 0
-        if goes_by:
-            # An erasure waits for what this process does: waiting for it in turn would be a circle.
+        if kind == fcntl.LOCK_SH and key in _WRITING.get():
+            # An erasure waits for what this is a part of: waiting for it in turn would be a circle.
             return self._wait(descriptor, kind, until)
         try:
             turn = _opened(self._turn_file)
@@ -534,6 +535,12 @@ def writing(*stores: object) -> Iterator[None]:
         for guard in guards_of(*stores):
             held.enter_context(guard.shared(until - time.monotonic()))
         yield
+
+
+def as_part(work: Callable[[_S], _T]) -> Callable[[_S], _T]:
+    """Return what another thread does as a part of what this one does: once, and it goes by an erasure that waits."""
+    context = copy_context()
+    return lambda given: context.run(work, given)
 
 
 def share_notes(guards: Sequence[Guard]) -> tuple[list[str], dict[str, PanaChainError]]:

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Final, TypeVar
 
 from panachain.errors import (
@@ -81,9 +81,12 @@ class ReplicatedStore:
     def put_block(self, cid: CID, data: bytes) -> None:
         """Store one block on every node that takes it."""
         cid.check(data, CALLER)
-        # One node that doesn't know of the erasure mustn't get it either.
-        check_not_erased(self, [cid])
-        self._on_enough(lambda node: node.put_block(cid, data), f"store block {cid}")
+        with self.held() as failures:
+            # One node that doesn't know of the erasure mustn't get it either.
+            check_not_erased(self, [cid])
+            good = [number for number in range(len(self.nodes)) if number not in failures]
+            failures |= self.on_each(lambda node: node.put_block(cid, data), good)[1]
+            self._check_enough(failures, f"store block {cid}")
 
     def put_blocks(self, blocks: Iterable[tuple[CID, bytes]]) -> None:
         """Store many blocks on every node that takes them.
@@ -286,7 +289,7 @@ class ReplicatedStore:
         self, work: Callable[[BlobStore], _T], numbers: Iterable[int]
     ) -> tuple[dict[int, _T], dict[int, PanaChainError]]:
         """Do something on some nodes at once, by their numbers, and return their results and failures."""
-        futures = {number: self._pool.submit(work, self.nodes[number]) for number in numbers}
+        futures = {number: self._pool.submit(guards.as_part(work), self.nodes[number]) for number in numbers}
         results: dict[int, _T] = {}
         failures: dict[int, PanaChainError] = {}
         for number, future in futures.items():
@@ -296,6 +299,26 @@ class ReplicatedStore:
                 self._note(number, exc)
                 failures[number] = exc
         return results, failures
+
+    @contextmanager
+    def held(self) -> Iterator[dict[int, PanaChainError]]:
+        """Hold all nodes' guards while blocks are in memory that are to be stored, and give the nodes that can't be.
+
+        They are held here, and not by the threads that ask the nodes: of those nobody may wait for an erasure, which
+        waits for others that need them.
+        """
+        until = time.monotonic() + guards.WAIT
+        found = [(guard, number) for number, node in enumerate(self.nodes) for guard in guards_of(node)]
+        failures: dict[int, PanaChainError] = {}
+        with ExitStack() as held:
+            # In the order in which an erasure takes them.
+            for guard, number in sorted(found, key=lambda one: one[0].place):
+                try:
+                    held.enter_context(guard.shared(until - time.monotonic()))
+                except FAILURES as exc:
+                    self._note(number, exc)
+                    failures[number] = exc
+            yield failures
 
     def _reasons(self, failures: dict[int, PanaChainError]) -> str:
         return "; ".join(f"{self.label(number)}: {failure}" for number, failure in sorted(failures.items()))
@@ -323,17 +346,7 @@ class _Writer:
 
     def __enter__(self) -> _Writer:
         # The nodes' own writers hold their locks for each piece only, and the next one is in memory here.
-        until = time.monotonic() + guards.WAIT
-        found = [(guard, number) for number, node in enumerate(self._store.nodes) for guard in guards_of(node)]
-        with ExitStack() as held:
-            # In the order in which an erasure takes them.
-            for guard, number in sorted(found, key=lambda one: one[0].place):
-                try:
-                    held.enter_context(guard.shared(until - time.monotonic()))
-                except FAILURES as exc:
-                    self._store._note(number, exc)
-                    self._failures[number] = exc
-            self._held_open = held.pop_all()
+        self._failures = self._held_open.enter_context(self._store.held())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:

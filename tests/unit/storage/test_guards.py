@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from io import BytesIO
 from pathlib import Path
 from unittest.mock import Mock
@@ -457,9 +458,6 @@ class TestAnErasureThatWaits:
         def waiting(_seconds: float) -> None:
             if not said:
                 said.append(asks())
-                # Part of what goes on here: it is done first, or nobody would ever end.
-                with Guard(tmp_path / "blocks", "store").shared(0.0):
-                    said.append("goes by")
                 go.set()
                 ended.wait(60)
 
@@ -469,6 +467,9 @@ class TestAnErasureThatWaits:
             with guard.shared():
                 began.set()
                 go.wait(60)
+                # Part of what goes on here: it is done first, or nobody would ever end.
+                with Guard(tmp_path / "blocks", "store").shared(0.0):
+                    said.append("goes by")
             ended.set()
 
         thread = threading.Thread(target=writes)
@@ -485,6 +486,131 @@ class TestAnErasureThatWaits:
             thread.start()
             thread.join()
         assert (said[-1], asks()) == ("False", "holds")
+
+
+class Waiting:
+    """Tells which threads wait for a lock, by their names, and when."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._changed = threading.Condition()
+        self._waiting = set[str]()
+        self._threads: list[threading.Thread] = []
+        monkeypatch.setattr(guards, "time", Mock(wraps=time, sleep=self._sleep))
+
+    def _sleep(self, seconds: float) -> None:
+        self.note(threading.current_thread().name)
+        time.sleep(seconds)
+
+    def note(self, what: str) -> None:
+        with self._changed:
+            self._waiting.add(what)
+            self._changed.notify_all()
+
+    def until(self, *either: str) -> set[str]:
+        """Return which of some are noted, once any is."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._waiting & set(either), 60)
+            return self._waiting & set(either)
+
+    def start(self, name: str, work: Callable[[], object]) -> threading.Thread:
+        self._threads.append(threading.Thread(target=work, name=name))
+        self._threads[-1].start()
+        return self._threads[-1]
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join(60)
+            assert not thread.is_alive()
+
+
+class TestSeveralUploadsInOneProcess:
+    def test_who_comes_later_waits_behind_an_erasure_and_what_goes_on_is_finished(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        waiting, end, said = Waiting(monkeypatch), threading.Event(), list[str]()
+
+        def first() -> None:
+            with Guard(tmp_path, "store").shared():
+                waiting.note("first holds")
+                end.wait(60)
+                said.append("first")
+
+        def erases() -> None:
+            with Guard(tmp_path, "store").alone(60.0) as held:
+                said.append(f"erasure {held}")
+
+        def second() -> None:
+            with Guard(tmp_path, "store").shared():
+                waiting.note("second holds")
+                said.append("second")
+
+        waiting.start("first", first)
+        waiting.until("first holds")
+        waiting.start("erasure", erases)
+        waiting.until("erasure")
+        waiting.start("second", second)
+        # By the process it would be known as a part of the first one, and go by.
+        assert waiting.until("second", "second holds") == {"second"}
+        end.set()
+        waiting.join()
+        assert said == ["first", "erasure True", "second"]
+
+    def test_what_threads_write_as_a_part_of_an_upload_goes_by(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        waiting = Waiting(monkeypatch)
+        store = ReplicatedStore([filled(tmp_path / name) for name in ("one", "other")], 2)
+        found: list[erasing.NodeErasure] = []
+
+        def erases() -> None:
+            found.extend(erase(store, [GONE, LIST], unlist))
+
+        def blocks() -> Iterator[tuple[CID, bytes]]:
+            yield CID.of(RAW, NEW), NEW
+            waiting.start("erasure", erases)
+            # It waits for this upload, of which no block is stored yet: all of them are put by other threads.
+            waiting.until("erasure")
+
+        monkeypatch.setattr(erasing, "PATIENCE", 60.0)
+        store.put_blocks(blocks())
+        waiting.join()
+        assert [(one.left, one.busy, one.failure) for one in found] == [(set(), 0, None)] * 2
+        assert [node.has_block(CID.of(RAW, NEW)) for node in store.nodes] == [True, True]
+
+    def test_no_thread_of_a_store_of_several_nodes_waits_for_an_erasure(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of these threads there are few: whoever is waited for needs them."""
+        waiting = Waiting(monkeypatch)
+        store = ReplicatedStore([EmbeddedStore(tmp_path / name) for name in ("one", "other")], 2)
+        many = [b"%d" % number for number in range(8)]
+
+        def blocks() -> Iterator[tuple[CID, bytes]]:
+            yield CID.of(RAW, NEW), NEW
+            waiting.start("erasure", lambda: erase(store, [GONE], unlist))
+            waiting.until("erasure")
+            for number, data in enumerate(many):
+                cid = CID.of(RAW, data)
+                waiting.start(f"later {number}", lambda cid=cid, data=data: store.put_block(cid, data))  # type: ignore[misc]
+                waiting.until(f"later {number}", *(f"nodes_{thread}" for thread in range(6)))
+
+        monkeypatch.setattr(erasing, "PATIENCE", 60.0)
+        store.put_blocks(blocks())
+        waiting.join()
+        assert not [name for name in waiting._waiting if name.startswith("nodes")]
+        assert all(store.has_block(CID.of(RAW, data)) for data in (NEW, *many))
+
+    def test_whoever_held_it_in_another_context_holds_it_no_longer(self, tmp_path: Path) -> None:
+        """As a server does that calls each step of a generator in a context of its own."""
+        guard = Guard(tmp_path, "store")
+        one, other, held = copy_context(), copy_context(), guard.shared()
+        one.run(held.__enter__)
+        other.run(held.__exit__, None, None, None)
+        with guard.alone(0.0) as alone:
+            assert alone
+        with guard.shared(), guard.shared():
+            pass
+        assert guards._WRITING.get() == ()
 
 
 NEW = b"new"
