@@ -1,27 +1,39 @@
 """Processes of this very package that work beside this one: how they are started, and what they get of it.
 
-They get no secret, no file and no terminal: two pipes, and of the environment what finds Python and its modules. None
-goes on as a copy of this one, which would have an unlocked seed: each is a program that begins anew. Who starts one
-ends it. Follows ADR 74 and ADR 79.
+They get no secret, no file and no terminal: two pipes, a third that says when this one is gone, and of the environment
+what finds Python and its modules. None goes on as a copy of this one, which would have an unlocked seed: each is a
+program that begins anew, and bounds itself before it reads anything (`bound`). Who starts one ends it; where whoever
+started it was killed, the system ends it (on Linux; elsewhere it ends with its input). Follows ADR 74, 79 and 82.
+
+Those that read one file of others after the other (`Asked`, `answer_questions`) speak in parts, each with its length
+before it (4 bytes, big-endian): so many parts are a question, so many an answer.
 """
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
 import resource
+import select
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, BinaryIO, Final
 
 if TYPE_CHECKING:
     import subprocess
 
-KEPT: Final = ("PATH", "PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ")
+KEPT: Final = (
+    *("PATH", "HOME", "PYTHONHOME", "PYTHONPATH", "PYTHONUSERBASE", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ"),
+)
 """What of the environment a process gets: what finds Python and its modules. The rest may name secrets."""
+LINE: Final = "PANACHAIN_LINE"
+"""Besides, which descriptor tells the process that whoever started it is gone."""
 _PIPE: Final = 1 << 20
 """Bytes that a pipe may hold: what Linux allows everybody (pipe(7))."""
 _SET_SIZE: Final[int | None] = getattr(fcntl, "F_SETPIPE_SZ", None)
@@ -30,6 +42,25 @@ GOODBYE: Final = 10.0
 """Seconds that a killed process is waited for."""
 ROOT: Final = Path(__file__).absolute().parents[1]
 """Where this package lies."""
+_LENGTH: Final = 4
+"""Bytes of a part's length."""
+_READ: Final = 1 << 16
+_LINES: Final[dict[int, int]] = {}
+"""Process → this one's end of the pipe that closes when this one ends, however it ends."""
+
+
+def environment() -> dict[str, str]:
+    """Return what of this process's environment another one gets."""
+    return {name: os.environ[name] for name in KEPT if name in os.environ}
+
+
+def environment_of_others() -> dict[str, str]:
+    """Return what of it a program gets that isn't ours, and that the user has or names: all but our passwords."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not (name.startswith("PANACHAIN_") and name.endswith("_PASSWORD"))
+    }
 
 
 def command(module: str) -> tuple[str, ...]:
@@ -65,17 +96,27 @@ def start(asked: Sequence[str], *, is_wide: bool = True) -> subprocess.Popen[byt
     # Imported here: most commands start none.
     import subprocess
 
+    theirs, ours = os.pipe()
     try:
         process = subprocess.Popen(
             [sys.executable or "", *flags(), *asked],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={name: os.environ[name] for name in KEPT if name in os.environ},
+            pass_fds=[theirs],
+            env=environment() | {LINE: str(theirs)},
             start_new_session=True,
         )
-    except subprocess.SubprocessError as exc:
-        raise OSError(f"a process died before it began: {exc}") from exc
+    except BaseException as exc:
+        os.close(ours)
+        if isinstance(exc, subprocess.SubprocessError):
+            raise OSError(f"a process died before it began: {exc}") from exc
+        raise
+    finally:
+        os.close(theirs)
+    # One that ended without anybody waiting for it may have had the same number.
+    _let_go(process.pid)
+    _LINES[process.pid] = ours
     if is_wide:
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
@@ -94,6 +135,21 @@ def _widen(pipe: IO[bytes]) -> None:
             fcntl.fcntl(pipe, _SET_SIZE, _PIPE)
 
 
+def _let_go(pid: int) -> None:
+    line = _LINES.pop(pid, None)
+    if line is not None:
+        os.close(line)
+
+
+def _forget() -> None:
+    """Hold nothing of the processes of the one that this is a copy of: they end with that one."""
+    while _LINES:
+        os.close(_LINES.popitem()[1])
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
 def end(process: subprocess.Popen[bytes]) -> None:
     """End a process at once, which has nothing to lose, and wait for that."""
     import subprocess
@@ -102,6 +158,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
     # One that hangs in the system itself ends some time later, and says nothing any more.
     with suppress(subprocess.TimeoutExpired):
         process.wait(GOODBYE)
+    _let_go(process.pid)
 
 
 def close(process: subprocess.Popen[bytes]) -> None:
@@ -121,10 +178,35 @@ def bound(memory: int) -> None:
     """
     # What is typed into a terminal is for whoever started this, and ends it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_with_parent()
     bound_memory(memory)
     for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
         # No image of its memory, and no byte into any file.
         resource.setrlimit(limit, (0, 0))
+
+
+def _end_with_parent() -> None:
+    """Let the system end this process once whoever started it is gone, whatever this one is at.
+
+    Its input ends then, too; but while it reads a file, it looks at no input.
+    """
+    told = os.environ.pop(LINE, None)
+    if told is None:
+        return
+    line = int(told)
+    # By its default action, which needs no turn of Python. Not PR_SET_PDEATHSIG: that asks for the thread, not the
+    # process, and a thread may end long before. Whoever started this may have had the signal blocked or ignored.
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGIO})
+    # A system that doesn't tell of pipes: this one ends with its input.
+    with suppress(OSError):
+        fcntl.fcntl(line, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(line, fcntl.F_SETFL, fcntl.fcntl(line, fcntl.F_GETFL) | os.O_ASYNC)
+    # It may have happened already.
+    ended = select.poll()
+    ended.register(line, 0)
+    if ended.poll(0):
+        raise SystemExit(1)
 
 
 def bound_memory(most: int) -> None:
@@ -144,3 +226,186 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+class Asked:
+    """A process that answers one question after the other; it starts with the first.
+
+    One that crashes, hangs, says too much or what is no answer costs that question its answer, and nothing else: it is
+    ended, and the next question gets a new one.
+    """
+
+    def __init__(self, module: str, *, parts: int, most: int, seconds: float) -> None:
+        """Start none yet.
+
+        Args:
+            module: whose `main` it runs.
+            parts: of an answer.
+            most: bytes that each of them may have.
+            seconds: by the clock, after which it is ended, whatever it is at; it bounds its processor time itself.
+        """
+        self._command: Final = command(module)
+        self._parts, self._most, self._seconds = parts, most, seconds
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self.process: subprocess.Popen[bytes] | None = None
+        """The one that runs."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing is answered any more."""
+        return self._closed.is_set()
+
+    def ask(self, *question: bytes) -> list[bytes] | None:
+        """Return the parts of the answer, or None if there is none.
+
+        Raises:
+            OSError, MemoryError: this machine has no process left.
+        """
+        with self._lock:
+            if self.process is not None and self._has_more(self.process):
+                self._end()
+            if self.process is None and not self._closed.is_set():
+                self.process = start(self._command, is_wide=False)
+                atexit.register(self.close)
+            if (process := self.process) is None:
+                return None
+            # It may be closed while the process begins; whoever closes it later kills what it finds here.
+            answer = None if self._closed.is_set() else self._exchange(process, question)
+            if answer is None:
+                self._end()
+            return answer
+
+    def end(self) -> None:
+        """End the process, if there is one, once it has answered; the next question starts another."""
+        with self._lock:
+            self._end()
+
+    def close(self) -> None:
+        """End the process at once, with what it holds; whoever waits hears of it, and nothing is answered any more."""
+        self._closed.set()
+        if (process := self.process) is not None:
+            process.kill()
+        # Whoever waits for it hears at once that it ended, and puts it away.
+        if self._lock.acquire(timeout=GOODBYE):
+            try:
+                self._end()
+            finally:
+                self._lock.release()
+
+    def _end(self) -> None:
+        if self.process is not None:
+            end(self.process)
+            close(self.process)
+            self.process = None
+            atexit.unregister(self.close)
+
+    def _has_more(self, process: subprocess.Popen[bytes]) -> bool:
+        """Tell whether it said something that nobody asked for, or ended: an answer of its would belong to nothing."""
+        ready = select.poll()
+        ready.register(_number(process.stdout), select.POLLIN)
+        return bool(ready.poll(0))
+
+    def _exchange(self, process: subprocess.Popen[bytes], question: Sequence[bytes]) -> list[bytes] | None:
+        sink, source = _number(process.stdin), _number(process.stdout)
+        os.set_blocking(sink, False)
+        unsent = [memoryview(piece) for part in question for piece in (len(part).to_bytes(_LENGTH, "big"), part)]
+        answer = _Answer(self._parts, self._most)
+        until = time.monotonic() + self._seconds
+        # Not `select`, which takes descriptors below 1,024 only.
+        ready = select.poll()
+        ready.register(source, select.POLLIN)
+        ready.register(sink, select.POLLOUT)
+        try:
+            while not answer.is_whole:
+                left = until - time.monotonic()
+                events = dict(ready.poll(1000 * left)) if left > 0 else {}
+                if not events:
+                    return None
+                if sink in events:
+                    _write(sink, unsent)
+                    if not unsent:
+                        ready.unregister(sink)
+                if source in events and not answer.take(os.read(source, _READ)):
+                    return None
+        except OSError:
+            # It ended.
+            return None
+        # Who answers before all was asked answers something else.
+        return None if unsent else answer.parts
+
+
+class _Answer:
+    """What came of an answer."""
+
+    def __init__(self, parts: int, most: int) -> None:
+        self.parts = list[bytes]()
+        self._wanted, self._most = parts, most
+        self._held = bytearray()
+
+    @property
+    def is_whole(self) -> bool:
+        return len(self.parts) == self._wanted
+
+    def take(self, said: bytes) -> bool:
+        """Take some more bytes; tell whether an answer can still come of it."""
+        self._held += said
+        while not self.is_whole and len(self._held) >= _LENGTH:
+            size = int.from_bytes(self._held[:_LENGTH], "big")
+            if size > self._most:
+                return False
+            if len(self._held) < _LENGTH + size:
+                break
+            self.parts.append(bytes(self._held[_LENGTH : _LENGTH + size]))
+            del self._held[: _LENGTH + size]
+        # Nothing is said at its end, and no more after an answer.
+        return bool(said) and not (self.is_whole and self._held)
+
+
+def _number(pipe: IO[bytes] | None) -> int:
+    if pipe is None:
+        raise RuntimeError("a process without pipes")
+    return pipe.fileno()
+
+
+def _write(sink: int, unsent: list[memoryview]) -> None:
+    """Write what there is room for."""
+    # Each by itself: together they would be copied, and one of them is a file.
+    with suppress(BlockingIOError):
+        while unsent:
+            written = os.write(sink, unsent[0])
+            unsent[0] = unsent[0][written:]
+            if not unsent[0]:
+                del unsent[0]
+
+
+def answer_questions(answer: Callable[..., Sequence[bytes]], *, parts: int) -> None:
+    """Answer questions from the standard input until it ends.
+
+    Args:
+        answer: takes the parts of a question, and returns those of its answer.
+        parts: of a question.
+    """
+    # Whatever a library prints goes where its complaints go: between answers it would be taken for one.
+    source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    while (question := _question(source, parts)) is not None:
+        for part in answer(*question):
+            sink.write(len(part).to_bytes(_LENGTH, "big"))
+            sink.write(part)
+        # Not held while the next one is waited for.
+        del question
+        sink.flush()
+
+
+def _question(source: BinaryIO, parts: int) -> list[bytes] | None:
+    found = list[bytes]()
+    for _ in range(parts):
+        head = source.read(_LENGTH)
+        size = int.from_bytes(head, "big")
+        part = source.read(size)
+        if len(head) < _LENGTH or len(part) < size:
+            # Its end, also in the middle of a question.
+            return None
+        found.append(part)
+    return found

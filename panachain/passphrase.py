@@ -219,10 +219,14 @@ def _from_command(command: str, source: str) -> str:
     # Imported here: only such a setting needs it.
     import subprocess
 
+    from panachain.beside import environment_of_others
+
     try:
         words = shlex.split(command)
         # No shell: it is a program and its arguments, nothing more. Its talk may go to the terminal.
-        done = subprocess.run(words, stdout=subprocess.PIPE, timeout=COMMAND_TIMEOUT, check=False)
+        done = subprocess.run(
+            words, stdout=subprocess.PIPE, timeout=COMMAND_TIMEOUT, check=False, env=environment_of_others()
+        )
     except (ValueError, IndexError) as exc:
         raise LockedError(f"{source} is no command line") from exc
     except OSError as exc:

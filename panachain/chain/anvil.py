@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from panachain.beside import environment_of_others
 from panachain.chain.rpc import Rpc
 from panachain.errors import ChainUnavailableError, ConfigurationError, PanaChainError
 from panachain.private_files import make_private_folder, open_private
@@ -107,7 +108,7 @@ def start(folder: Path, *, chain_id: int, free: bool) -> ChainProcess:
         *("--state", str(folder / "state.json"), "--state-interval", "10", "--preserve-historical-states"),
         *(("--base-fee", "0", "--gas-price", "0", "--disable-min-priority-fee") if free else ()),
     ]
-    environment = {name: value for name, value in os.environ.items() if name != "ANVIL_IP_ADDR"}
+    environment = {name: value for name, value in environment_of_others().items() if name != "ANVIL_IP_ADDR"}
     log_path = folder / "anvil.log"
     with open(open_private(log_path, os.O_WRONLY | os.O_APPEND), "ab") as log:
         process = subprocess.Popen(

@@ -16,6 +16,7 @@ import tarfile
 from pathlib import Path
 from typing import Final
 
+from panachain.beside import environment_of_others
 from panachain.chain.anvil import installed_anvil, machine
 from panachain.errors import ConfigurationError, IntegrityError, UnavailableError
 from panachain.private_files import make_private_folder, write_private
@@ -80,6 +81,7 @@ def _fetch(npm: str, package: str, folder: Path) -> bytes:
             [npm, "pack", "--silent", "--ignore-scripts", "--pack-destination", str(folder), package],
             cwd=folder,
             stdin=subprocess.DEVNULL,
+            env=environment_of_others(),
             capture_output=True,
             text=True,
             timeout=_TIMEOUT,

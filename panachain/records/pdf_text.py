@@ -1,24 +1,30 @@
 """Text of PDF files, as another process reads it (`pdf_worker.py`): no file makes this one slow, large or fail.
 
-The process is started with the first file and goes on with the next ones; one that dies is replaced. Opens no file.
+The process is started with the first file and goes on with the next ones; one that dies, hangs or says what is no
+answer is replaced, and its file is one without text (`beside.Asked`). Opens no file. Follows ADR 33 and ADR 82.
 """
 
 from __future__ import annotations
 
-import atexit
 import io
-import subprocess
-import sys
 import threading
 from functools import lru_cache
 from hashlib import sha256
-from typing import IO, Final, NamedTuple
+from typing import Final, NamedTuple
+
+from panachain.beside import Asked
+from panachain.errors import UnavailableError
+from panachain.records.pdf_worker import MOST_TEXT, text_in
 
 MAGIC: Final = b"%PDF-"
 MOST_BYTES: Final = 64 << 20
 """Bytes of a file that is read."""
+_NEEDED: Final = b"startxref"
+"""What each PDF file has near its end (ISO 32000-2, 7.5.5): without it the reader finds no page, however it looks."""
 _KEPT: Final = 8
 """Texts that are kept: whoever explains a category asks again."""
+_WAIT: Final = 300.0
+"""Seconds for one file by the clock, ten times the processor time that it may take."""
 
 
 class PdfText(NamedTuple):
@@ -34,7 +40,7 @@ _NOTHING: Final = PdfText("", is_all=False)
 
 class _Worker:
     def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
+        self.asked = Asked("panachain.records.pdf_worker", parts=2, most=MOST_TEXT, seconds=_WAIT)
         self._lock = threading.Lock()
         self._is_here = False
         self._known = lru_cache(maxsize=_KEPT)(lambda digest: list[PdfText]())
@@ -50,54 +56,27 @@ class _Worker:
     def in_this_process(self) -> None:
         self._is_here = True
 
-    def close(self) -> None:
-        with self._lock:
-            if self._process is not None:
-                # It ends with its input; one that reads a hostile file is ended.
-                self._process.kill()
-                self._process.communicate()
-                self._process = None
-
     def _ask(self, content: bytes) -> PdfText:
         if self._is_here:
-            # Imported here: no other process reads a file itself.
-            from panachain.records.pdf_worker import text_in
-
             found, is_all = text_in(io.BytesIO(content))
             return PdfText(found.decode(), is_all)
-        source, sink = self._pipes()
         try:
-            source.write(len(content).to_bytes(4, "big") + content)
-            source.flush()
-            head = sink.read(5)
-            text = sink.read(int.from_bytes(head[1:], "big"))
-        except OSError:
-            head, text = b"", b""
-        if len(head) == 5 and len(text) == int.from_bytes(head[1:], "big"):
-            return PdfText(text.decode(), bool(head[0]))
-        # It took more memory than it may, or crashed.
-        if self._process is not None:
-            self._process.kill()
-            # Closes the pipes too: what it never read would be written once more, and fail, when they are forgotten.
-            self._process.communicate()
-            self._process = None
-        return _NOTHING
-
-    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
-        if self._process is None:
-            self._process = subprocess.Popen(
-                # -P: no module is taken from the folder that somebody happens to work in.
-                [sys.executable, "-P", "-m", "panachain.records.pdf_worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-            )
-            atexit.register(self.close)
-        if self._process.stdin is None or self._process.stdout is None:
-            raise RuntimeError("a process without pipes")
-        return self._process.stdin, self._process.stdout
+            answer = self.asked.ask(content)
+        except (OSError, MemoryError) as exc:
+            # Not the file's fault: what it says must not go unread for ever because of it.
+            raise UnavailableError(
+                "no process can be started that reads PDF files", hint="end other programs, or try again later"
+            ) from exc
+        try:
+            found, is_whole = answer or (b"", b"\0")
+            return PdfText(found.decode(), _IS_ALL[is_whole])
+        except (UnicodeDecodeError, LookupError):
+            # None of ours says that: a file took the process over, and it may say anything of the next ones.
+            self.asked.end()
+            return _NOTHING
 
 
+_IS_ALL: Final = {b"\0": False, b"\1": True}
 _WORKER: Final = _Worker()
 
 
@@ -112,4 +91,6 @@ def text_of_pdf(content: bytes) -> PdfText:
     Args:
         content: the file; of one that is larger than 64 MiB nothing is read.
     """
-    return _WORKER.read(content) if len(content) <= MOST_BYTES else _NOTHING
+    if len(content) > MOST_BYTES or _NEEDED not in content:
+        return _NOTHING
+    return _WORKER.read(content)

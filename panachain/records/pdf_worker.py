@@ -1,8 +1,8 @@
 """PDF worker: the text of PDF files, read in a process of its own, whose memory and time are bounded.
 
-A program apart from the rest of the package: it takes files from its standard input, each with its length before it (4
-bytes, big-endian), and answers on its standard output with one byte, whether that is all of the text, and the text in
-UTF-8 with its length before it. Opens no file, and logs nothing. Follows PDF 2.0 (ISO 32000-2, section 9.10).
+A program beside another one (`beside.py`), which gives it files, each a question of one part, and takes two for each:
+the text in UTF-8, and one byte, whether that is all of it. Opens no file, and logs nothing. Follows PDF 2.0 (ISO
+32000-2, section 9.10), and ADR 82.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from __future__ import annotations
 import io
 import logging
 import signal
-import sys
 from types import FrameType
 from typing import BinaryIO, Final
 
-from panachain.beside import bound_memory
+from panachain.beside import answer_questions, bound
 
 MOST_TEXT: Final = 4 << 20
 """Bytes of a text that is looked at."""
@@ -30,13 +29,9 @@ class _OutOfTimeError(BaseException):
 
 def main() -> None:
     """Answer until the input ends."""
-    bound_memory(_MEMORY)
+    bound(_MEMORY)
     prepare()
-    source, sink = sys.stdin.buffer, sys.stdout.buffer
-    while head := source.read(4):
-        text, is_all = text_in(io.BytesIO(source.read(int.from_bytes(head, "big"))))
-        sink.write(bytes([is_all]) + len(text).to_bytes(4, "big") + text)
-        sink.flush()
+    answer_questions(_answer, parts=1)
 
 
 def prepare() -> None:
@@ -73,6 +68,11 @@ def text_in(file: BinaryIO, *, seconds: float = _SECONDS) -> tuple[bytes, bool]:
         return b"\n".join(parts), False
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+
+def _answer(content: bytes) -> tuple[bytes, bytes]:
+    text, is_all = text_in(io.BytesIO(content))
+    return text, bytes([is_all])
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -8,14 +8,16 @@ Python. Follows ADR 74 and ADR 78.
 from __future__ import annotations
 
 import os
-import subprocess
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from panachain.beside import close, command, cores, end, start
+
+if TYPE_CHECKING:
+    import subprocess
 
 COMMAND: Final = command("panachain.records.reading_worker")
 """What Python runs."""

@@ -1,27 +1,25 @@
 """Image worker: what DICOM objects and pictures show, in a process of its own, whose memory and time are bounded.
 
-A program apart from the rest of the package: it takes requests from its standard input, a line of JSON and then a
-file, each with its length before it (4 bytes, big-endian), and answers on its standard output with a line of JSON and
-pictures in the same way. Opens no file, and logs nothing: values of a header may be a patient's. It draws without
-NumPy. Follows DICOM PS3.3 (C.7.6.3, C.11.1, C.11.2), PS3.5 (section 8) and PNG with its frames (third edition).
+A program beside another one (`beside.py`), which asks it in two parts, dag-cbor and a file; it answers with dag-cbor,
+in which numbers with a fraction are texts, and a picture. Opens no file, and logs nothing: values of a header may be a
+patient's. It draws without NumPy. Follows DICOM PS3.3 (C.7.6.3, C.11.1, C.11.2), PS3.5 (section 8), PNG with its frames
+(third edition), ADR 82.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import logging
 import math
-import resource
 import signal
-import struct
 import sys
 import warnings
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any, Final
 
-from panachain.beside import bound_memory
+from panachain.beside import answer_questions, bound
+from panachain.ipld import dagcbor
 
 MEMORY: Final = 2 << 30
 """Bytes that the process may take."""
@@ -67,21 +65,13 @@ class _UnshownError(Exception):
 
 def main() -> None:
     """Answer until the input ends."""
-    bound_memory(MEMORY)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    bound(MEMORY)
     signal.signal(signal.SIGVTALRM, _stop)
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     # One way of drawing everywhere, and no threads that NumPy would start.
     sys.modules["numpy"] = None  # type: ignore[assignment]
-    source, sink = sys.stdin.buffer, sys.stdout.buffer
-    while head := source.read(4):
-        asked = json.loads(source.read(int.from_bytes(head, "big")))
-        content = source.read(int.from_bytes(source.read(4), "big"))
-        told, picture = answer(asked, content)
-        line = json.dumps(told).encode()
-        sink.write(struct.pack(">I", len(line)) + line + struct.pack(">I", len(picture)) + picture)
-        sink.flush()
+    answer_questions(_answer, parts=2)
 
 
 def answer(asked: dict[str, Any], content: bytes, *, seconds: float = SECONDS) -> tuple[dict[str, Any], bytes]:
@@ -110,6 +100,19 @@ def answer(asked: dict[str, Any], content: bytes, *, seconds: float = SECONDS) -
         return {"error": "it can't be read"}, b""
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+
+def _answer(line: bytes, content: bytes) -> tuple[bytes, bytes]:
+    told, picture = answer(dagcbor.decode(line), content)
+    return dagcbor.encode({name: _plain(value) for name, value in told.items()}), picture
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of an answer as dag-cbor has it."""
+    if isinstance(value, tuple | list):
+        return [_plain(one) for one in value]
+    # A value that isn't in the characters that it claims to be in may have half a character.
+    return value if isinstance(value, int) else str(value).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -1,23 +1,21 @@
 """Pictures of DICOM objects and other image files, as another process draws them (`image_worker.py`).
 
-No file makes this process slow, large or fail: the other one is bounded, is ended when it takes too long, and replaced
-when it dies. Opens no file.
+No file makes this process slow, large or fail: the other one is bounded, is ended when it takes too long or says what
+is no answer, and is replaced (`beside.Asked`). Opens no file. Follows ADR 82.
 """
 
 from __future__ import annotations
 
-import atexit
-import json
-import struct
-import subprocess
-import sys
-import threading
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
 
+from panachain.beside import Asked
+from panachain.errors import IntegrityError
+from panachain.ipld import dagcbor
 from panachain.plain import line
 from panachain.viewer.items import MOST_BYTES
 from panachain.viewer.moments import NEVER, Moment, hl7_moment
@@ -25,9 +23,11 @@ from panachain.viewer.words import N_
 
 _WAIT: Final = 60.0
 """Seconds after which a request is given up, whatever the process does."""
-_AT_ONCE: Final = 5.0
-"""Seconds that a process which was killed may take to end."""
 _MOST_ANSWER: Final = 64 << 20
+_MOST_COUNT: Final = 1 << 31
+"""What a count may be (PS3.5, section 6.2: an integer string)."""
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+_UNREAD: Final = "it can't be read"
 PRESETS: Final = {"CT": ((40.0, 400.0, "soft tissue"), (-600.0, 1500.0, "lung"), (300.0, 1500.0, "bone"))}
 """Modality → centre, width and name of windows in common use."""
 
@@ -109,88 +109,34 @@ class Worker:
 
     def __init__(self) -> None:
         """Begin without a process."""
-        self._process: subprocess.Popen[bytes] | None = None
-        self._lock = threading.Lock()
-        self._closed = threading.Event()
+        self.asked: Final = Asked("panachain.viewer.image_worker", parts=2, most=_MOST_ANSWER, seconds=_WAIT)
 
     def ask(self, asked: dict[str, Any], content: bytes) -> tuple[dict[str, Any], bytes]:
         """Return what the process says of a file, and the picture that it drew."""
         if len(content) > MOST_BYTES:
             return {"error": "it is too large to be looked into"}, b""
-        with self._lock:
-            if self._closed.is_set():
-                return {"error": "it can't be read"}, b""
-            process = self._started()
-            if self._closed.is_set():
-                # It was closed while the process began.
-                process.kill()
-            timer = threading.Timer(_WAIT, process.kill)
-            timer.start()
-            try:
-                return self._exchange(process, asked, content)
-            except (OSError, ValueError, struct.error):
-                # It took more than it may, or crashed; the next request gets a new one.
-                self._end()
-                return {"error": "it takes too much memory or time"}, b""
-            finally:
-                timer.cancel()
-                if self._closed.is_set():
-                    self._end()
+        if self.asked.is_closed:
+            return {"error": _UNREAD}, b""
+        try:
+            answer = self.asked.ask(dagcbor.encode(asked), content)
+        except (OSError, MemoryError):
+            # This machine has no process left.
+            answer = None
+        if answer is None:
+            return {"error": "it takes too much memory or time"}, b""
+        try:
+            told = dagcbor.decode(answer[0], limit=_MOST_ANSWER)
+        except IntegrityError:
+            told = None
+        if not isinstance(told, dict) or not answer[1].startswith(_PNG if answer[1] else b""):
+            # None of ours says that: a file took the process over, and it may say anything of the next ones.
+            self.asked.end()
+            return {"error": _UNREAD}, b""
+        return told, answer[1]
 
     def close(self) -> None:
         """End the process at once, with what it holds; nothing is drawn any more."""
-        self._closed.set()
-        atexit.unregister(self.close)
-        if (process := self._process) is not None:
-            process.kill()
-        # Whoever waits for it hears at once that it ended, and puts it away.
-        if self._lock.acquire(timeout=_AT_ONCE):
-            try:
-                self._end()
-            finally:
-                self._lock.release()
-
-    def _exchange(
-        self, process: subprocess.Popen[bytes], asked: dict[str, Any], content: bytes
-    ) -> tuple[dict[str, Any], bytes]:
-        if process.stdin is None or process.stdout is None:
-            raise RuntimeError("a process without pipes")
-        line = json.dumps(asked).encode()
-        process.stdin.write(struct.pack(">I", len(line)) + line + struct.pack(">I", len(content)) + content)
-        process.stdin.flush()
-        told = json.loads(_taken(process.stdout))
-        picture = _taken(process.stdout)
-        if not isinstance(told, dict):
-            raise ValueError("no answer")
-        return told, picture
-
-    def _end(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
-
-    def _started(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
-            self._process = subprocess.Popen(
-                # -P: no module is taken from the folder that somebody happens to work in.
-                [sys.executable, "-P", "-m", "panachain.viewer.image_worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-            )
-            atexit.register(self.close)
-        return self._process
-
-
-def _taken(source: Any) -> bytes:
-    (size,) = struct.unpack(">I", source.read(4))
-    if size > _MOST_ANSWER:
-        raise ValueError("an answer that is too large")
-    content: bytes = source.read(size)
-    if len(content) != size:
-        raise ValueError("half an answer")
-    return content
+        self.asked.close()
 
 
 _WORKER: Final = Worker()
@@ -212,7 +158,18 @@ def described(content: bytes) -> DicomHeader:
     told, _ = _USED.get().ask({"do": "describe"}, content)
     if "error" in told:
         return DicomHeader(error=line(str(told["error"])))
+    try:
+        return _header(told)
+    except (ValueError, TypeError, LookupError):
+        # None of ours says that.
+        return DicomHeader(error=_UNREAD)
+
+
+def _header(told: dict[str, Any]) -> DicomHeader:
     text = {name: line(str(value)) for name, value in told.items() if isinstance(value, str)}
+    windows = [Window(float(one[0]), float(one[1]), line(str(one[2]))) for one in told.get("windows", [])[:8]]
+    if not all(math.isfinite(one.centre) and math.isfinite(one.width) for one in windows):
+        raise ValueError("no window")
     return DicomHeader(
         **{
             name: text.get(name, "")
@@ -226,8 +183,8 @@ def described(content: bytes) -> DicomHeader:
         rows=_count(text.get("rows", "")),
         columns=_count(text.get("columns", "")),
         frames=max(_count(text.get("frames", "")), 1),
-        windows=tuple(Window(float(one[0]), float(one[1]), line(str(one[2]))) for one in told.get("windows", ())),
-        report=tuple((int(one[0]), line(str(one[1])), line(str(one[2]))) for one in told.get("report", ())),
+        windows=tuple(windows),
+        report=tuple((int(one[0]), line(str(one[1])), line(str(one[2]))) for one in told.get("report", [])[:2000]),
     )
 
 
@@ -235,7 +192,7 @@ def drawn(content: bytes, *, frame: int = 0, window: Window | None = None) -> Pi
     """Return one frame of a DICOM object, in its own first window if no other is named."""
     asked: dict[str, Any] = {"do": "draw", "frame": frame}
     if window is not None:
-        asked["window"] = [window.centre, window.width]
+        asked["window"] = [str(window.centre), str(window.width)]
     return _picture(asked, content)
 
 
@@ -256,6 +213,6 @@ def _picture(asked: dict[str, Any], content: bytes) -> Picture:
 
 def _count(text: str) -> int:
     try:
-        return max(int(float(text)), 0)
+        return min(max(int(float(text)), 0), _MOST_COUNT)
     except (ValueError, OverflowError):
         return 0

@@ -236,7 +236,7 @@ class TestBeside:
             environment, command = (place / "environ").read_text(), (place / "cmdline").read_text()
             limits = dict(line.split("  ", 1) for line in (place / "limits").read_text().splitlines())
             opened = {str(one.readlink()).partition(":")[0] for one in (place / "fd").iterdir()}
-        assert {one.partition("=")[0] for one in environment.split("\0") if one} <= set(beside.KEPT)
+        assert {one.partition("=")[0] for one in environment.split("\0") if one} <= {*beside.KEPT, beside.LINE}
         assert command.split("\0")[-3:-1] == [str(Path(panachain.__file__).parents[1]), panachain.__version__]
         assert limits["Max file size"].split()[:2] == limits["Max core file size"].split()[:2] == ["0", "0"]
         assert limits["Max address space"].split()[0] == str(1 << 30)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +18,7 @@ from panachain.sdk.contacts import add_contact
 from panachain.sdk.profiles import Profile
 from panachain.viewer import images
 from panachain.viewer.images import picture
+from tests.processes import wait_for
 from tests.twin.world import actor_of, seed_of
 
 
@@ -431,20 +430,20 @@ def test_each_seat_has_pictures_drawn_by_a_process_of_its_own_that_ends_with_it(
             job = one.start("x", lambda *_: picture(b"none"), template="x.html")
             assert await asyncio.to_thread(job.ended.wait, 60)
             assert job.error is None
-            processes.append(one._images._process)
+            processes.append(one._images.asked.process)
 
     asyncio.run(use())
     first, second = processes
     assert first is not None
     assert second is not None
     assert first.pid != second.pid
-    assert images._WORKER._process not in (first, second)
+    assert images._WORKER.asked.process not in (first, second)
     seat.leave()
     # It held the last file: it is gone, and the other seat's goes on.
     assert first.poll() is not None
     assert second.poll() is None
     assert seat._images.ask({"do": "picture"}, b"none") == ({"error": "it can't be read"}, b"")
-    assert seat._images._process is None
+    assert seat._images.asked.process is None
     other.leave()
     assert second.poll() is not None
     for one in (seat, other):
@@ -452,26 +451,14 @@ def test_each_seat_has_pictures_drawn_by_a_process_of_its_own_that_ends_with_it(
 
 
 def test_a_lock_waits_for_no_picture(seat: Seat, monkeypatch: pytest.MonkeyPatch) -> None:
-    reading = threading.Event()
-    taken = images._taken
-
-    def slow(source: Any) -> bytes:
-        reading.set()
-        return taken(source)
-
-    monkeypatch.setattr(images, "_taken", slow)
     # The process waits for more of the file than ever comes, as one does that draws for ever.
-    # In this module only: the test runner's own connection packs numbers, too.
-    longer = SimpleNamespace(
-        pack=lambda form, size: struct.pack(form, size + 100), unpack=struct.unpack, error=struct.error
-    )
-    monkeypatch.setattr(images, "struct", longer)
+    monkeypatch.setattr(seat._images.asked, "_command", ("-c", "import time; time.sleep(600)"))
 
     async def use() -> None:
         await seat.sit()
         drawing = asyncio.create_task(seat.run(lambda _: picture(b"none")))
-        assert await asyncio.to_thread(reading.wait, 60)
-        process = seat._images._process
+        await asyncio.to_thread(wait_for, lambda: seat._images.asked.process is not None)
+        process = seat._images.asked.process
         assert process is not None
         assert process.poll() is None
         seat.leave()
@@ -480,4 +467,4 @@ def test_a_lock_waits_for_no_picture(seat: Seat, monkeypatch: pytest.MonkeyPatch
 
     asyncio.run(use())
     ended(seat)
-    assert seat._images._process is None
+    assert seat._images.asked.process is None

@@ -55,5 +55,6 @@ def test_files_are_answered_one_after_the_other_and_nothing_else_is_said() -> No
     run = subprocess.run(
         [sys.executable, "-P", "-m", "panachain.records.pdf_worker"], input=asked, capture_output=True, timeout=120
     )
-    assert run.stdout == b"\x01\0\0\0\x05first" + b"\0\0\0\0\0" + b"\x01\0\0\0\x05third"
+    one = b"\0\0\0\x01"
+    assert run.stdout == b"\0\0\0\x05first" + one + b"\1" + bytes(4) + one + b"\0" + b"\0\0\0\x05third" + one + b"\1"
     assert (run.stderr, run.returncode) == (b"", 0)

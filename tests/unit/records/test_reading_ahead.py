@@ -556,7 +556,7 @@ class TestProcesses:
             limits = dict(line.split("  ", 1) for line in (place / "limits").read_text().splitlines())
             opened = {str(one.readlink()).partition(":")[0] for one in (place / "fd").iterdir()}
             plan(seen)
-        assert {one.partition("=")[0] for one in environment.split("\0") if one} <= set(beside.KEPT)
+        assert {one.partition("=")[0] for one in environment.split("\0") if one} <= {*beside.KEPT, beside.LINE}
         assert command.split("\0")[1:-1] == ["-P", *beside.flags()[1:], *reading_start.COMMAND]
         assert reading_start.COMMAND[2:] == (str(Path(panachain.__file__).parents[1]),)
         assert limits["Max file size"].split()[:2] == limits["Max core file size"].split()[:2] == ["0", "0"]

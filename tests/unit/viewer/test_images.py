@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import signal
 from pathlib import Path
+from typing import Final
 
 import pytest
 
+from panachain import beside
+from panachain.ipld import dagcbor
 from panachain.records.samples import sample_dicom
 from panachain.viewer import image_worker
-from panachain.viewer.images import Window, cine, described, drawn, picture
+from panachain.viewer.images import Window, Worker, cine, described, drawing_by, drawn, picture
 from tests.portal.hostile_records import dicom, png
 from tests.support import shared
 
@@ -79,6 +82,75 @@ def test_whatever_takes_too_long_is_given_up() -> None:
     finally:
         signal.signal(signal.SIGVTALRM, before)
     assert (told, content) == ({"error": "it takes too long"}, b"")
+
+
+WORKER: Final = """
+import os
+from panachain.beside import answer_questions, bound
+from panachain.ipld import dagcbor
+
+def answer(line, content):
+    if content == b"crash":
+        os.abort()
+    if content == b"page":
+        return dagcbor.encode({}), b"<html>"
+    if content == b"right":
+        return dagcbor.encode({"rows": "4", "columns": "4"}), b"\\x89PNG\\r\\n\\x1a\\n"
+    return content, b""
+
+def main():
+    bound(1 << 30)
+    answer_questions(answer, parts=2)
+"""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"crash", b"page", b"garbage", b"", b"\x81" * 100_000, dagcbor.encode([])),
+        *map(
+            dagcbor.encode,
+            (
+                {"windows": 5},
+                {"windows": {"a": 1}},
+                {"windows": [["a", 1, ""]]},
+                {"windows": [["nan", "1", ""]]},
+                {"report": [[1]]},
+                {"report": [[None, "", ""]]},
+                {"report": [["a", "", ""]]},
+            ),
+        ),
+    ],
+)
+def test_a_file_that_makes_it_say_anything_else_costs_only_its_own_picture(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "made_up_worker.py").write_text(WORKER)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    made_up = Worker()
+    monkeypatch.setattr(made_up.asked, "_command", beside.command("made_up_worker"))
+    try:
+        with drawing_by(made_up):
+            assert described(content).error in {"it can't be read", "it takes too much memory or time"}
+            assert (described(b"right").error, described(b"right").rows) == ("", 4)
+            assert drawn(b"right").content.startswith(PNG)
+    finally:
+        made_up.close()
+
+
+def test_a_number_that_no_file_can_have_is_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Worker, "ask", lambda *_: ({"frames": "1e300", "rows": "-7", "columns": "1e999"}, b""))
+    header = described(b"any")
+    assert (header.frames, header.rows, header.columns) == (1 << 31, 0, 0)
+
+
+def test_where_no_process_can_be_started_there_is_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: object, **__: object) -> None:
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(beside, "start", refuses)
+    with drawing_by(Worker()):
+        assert picture(b"any").error == "it takes too much memory or time"
 
 
 def test_the_samples_of_others_are_described_and_most_are_drawn() -> None:
