@@ -112,6 +112,9 @@ def state_of(
         if due > now:
             return State.WAITING
         return State.OVERDUE if deadline < now else State.SIGNED
+    # Revoked before it was granted: it never can be, and has no terms.
+    if not on_chain.terms:
+        return State.ENDED
     # The policy's owner signed other terms: another device of the patient drew the same number.
     if on_chain.terms != terms:
         return State.DISPLACED

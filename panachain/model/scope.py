@@ -210,3 +210,30 @@ class Generations:
         epoch = self.epoch + 1
         changed = {scope: (*self.history.get(scope, ()), epoch) for scope in scopes}
         return Generations(epoch, {**self.history, **changed})
+
+    def covers(self, other: Generations) -> bool:
+        """Tell whether nothing of what another statement says is missing here."""
+        return Generations.merged([self, other]) == self
+
+    @staticmethod
+    def merged(stated: Iterable[Generations]) -> Generations:
+        """Return what several statements say together, so that no lane goes back.
+
+        Two devices of one patient may rotate at the same time: each counts the same epoch, and knows nothing of the
+        other's lanes. What was sealed by such a statement says an epoch that doesn't tell of which generation each lane
+        was. So these lanes count as rotated once more: everybody who reads the same statements comes to the same.
+        """
+        all_ = list(stated)
+        epoch = max((one.epoch for one in all_), default=0)
+        past: dict[Scope, set[int]] = {}
+        for one in all_:
+            for scope, numbers in one.history.items():
+                past.setdefault(scope, set()).update(numbers)
+        # It was of an older generation by one of them, whose epoch says otherwise.
+        unknown = [
+            scope
+            for scope, numbers in past.items()
+            if any(one.current(scope) < max(numbers) <= one.epoch for one in all_)
+        ]
+        together = Generations(epoch, {scope: tuple(sorted(numbers)) for scope, numbers in past.items()})
+        return together.rotated(unknown) if unknown else together

@@ -7,6 +7,7 @@ who is served. Follows docs/spec/emergency.md, ADR 50 and design section 8 (Brea
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -47,6 +48,9 @@ _AGAIN: Final = 60
 """Seconds after which, at the soonest, more is said to open of what proxies refused."""
 MAX_REASON: Final = 2000
 """Characters of a reason."""
+_ALONE, _COSIGNED = 3, 16
+"""Emergencies of one practitioner, newest first, whose reasons are looked for in a list: those that nobody co-signed,
+and those that somebody did. Anybody may ask as often as they like, and what nobody stored takes long to miss."""
 READERS: Final = 3
 """Patient, requester and the colleague who is asked to co-sign."""
 AnyEmergency = int | EmergencyView
@@ -132,16 +136,27 @@ class _Views:
         self._secret = secret
         self._names = names
 
-    def of(self, emergencies: Sequence[Emergency]) -> list[EmergencyView]:
-        """Return them with what this reader can read of their reasons; one that can't be read keeps no other back."""
-        people = self._network.sidechain.identities.find(list(dict.fromkeys(one.practitioner for one in emergencies)))
-        houses = {actor.address: actor.organisation or "" for actor in people}
-        now = _now(self._network)
-        return self._names.fill(self._of(one, houses.get(one.practitioner, ""), now) for one in emergencies)
+    def of(self, emergencies: Sequence[Emergency], *, own: Address | None = None) -> list[EmergencyView]:
+        """Return them with what this reader can read of their reasons; one that can't be read keeps no other back.
 
-    def _of(self, one: Emergency, organisation: str, now: int) -> EmergencyView:
+        Args:
+            emergencies: oldest first. Of one practitioner's the reasons of the newest are looked for.
+            own: whose reasons are all looked for: they asked, or co-signed, themselves.
+        """
+        houses = self.houses(emergencies)
+        now, wanted = _now(self._network), _worth_reading(emergencies, own)
+        return self._names.fill(
+            self._of(one, houses.get(one.practitioner, ""), now, read=one.emergency_id in wanted) for one in emergencies
+        )
+
+    def houses(self, emergencies: Sequence[Emergency], *others: Address) -> dict[Address, str]:
+        """Return at which hospital those work who asked, and others; empty for none."""
+        whom = list(dict.fromkeys([*(one.practitioner for one in emergencies), *others]))
+        return {actor.address: actor.organisation or "" for actor in self._network.sidechain.identities.find(whom)}
+
+    def _of(self, one: Emergency, organisation: str, now: int, *, read: bool) -> EmergencyView:
         try:
-            reason = open_reason(self._network.store.get_block(CID(RAW, one.reason)), self._secret)
+            reason = open_reason(self._network.store.get_block(CID(RAW, one.reason)), self._secret) if read else ""
         except UNREADABLE:
             # The emergency is told all the same: whoever hides its reason mustn't hide it.
             reason = ""
@@ -157,6 +172,18 @@ class _Views:
             review_due_at=one.review_due_at,
             organisation=organisation,
         )
+
+
+def _worth_reading(emergencies: Sequence[Emergency], own: Address | None) -> set[int]:
+    """Return the emergencies whose reasons are looked for; see `_Views.of`."""
+    found, counts = set[int](), Counter[tuple[Address, bool]]()
+    for one in reversed(emergencies):
+        kind = one.practitioner, one.cosigner is not None
+        mine = own is not None and own in (one.practitioner, one.cosigner)
+        counts[kind] += not mine
+        if mine or counts[kind] <= (_COSIGNED if one.cosigner else _ALONE):
+            found.add(one.emergency_id)
+    return found
 
 
 class OwnEmergencies:
@@ -484,10 +511,13 @@ class BreakGlass(_AtWork):
         found = [
             one for one in self._network.sidechain.emergency.find() if self._is_own(one) or one.state(now) == "asked"
         ]
+        # Of another hospital nothing can wait for this practitioner.
+        houses = self._views.houses(found, self._practitioner)
+        house = houses.get(self._practitioner, "")
+        found = [one for one in found if self._is_own(one) or (house and houses.get(one.practitioner, "") == house)]
+        views = self._views.of(found, own=self._practitioner)
         # The reason opens for whoever was asked to co-sign.
-        return [
-            view for one, view in zip(found, self._views.of(found), strict=True) if self._is_own(one) or view.reason
-        ]
+        return [view for one, view in zip(found, views, strict=True) if self._is_own(one) or view.reason]
 
     def _is_own(self, emergency: Emergency) -> bool:
         return self._practitioner in (emergency.practitioner, emergency.cosigner)

@@ -25,6 +25,7 @@ from panachain.consent.pending import PendingGrant
 from panachain.crypto.keys import Seed
 from panachain.errors import (
     PanaChainError,
+    PolicyRevokedError,
     PolicyUnknownError,
     ProxiesUnavailableError,
     TransactionError,
@@ -242,8 +243,36 @@ class Grants:
         """Return the grants that wait to be sent, oldest first."""
         return [_waiting_view(pending) for pending, state in self._unfinished() if pending.due and state in _OFF_CHAIN]
 
+    def heirs(self, *, policy_id: PolicyId | None = None, request: int | None = None) -> dict[PolicyId, int]:
+        """Return the unfinished grants that replace a policy, and those that replace these, or that answer a request.
+
+        A relay may have any of them and bring it on chain later, whatever it said: so whoever takes the policy back, or
+        refuses the request, means them too. Waits for no grant that is under way.
+
+        Args:
+            policy_id: the policy.
+            request: the request's number.
+
+        Returns:
+            The policies' numbers, by their IDs.
+        """
+        pending = [one for one in self._journal.read() if not one.served]
+        found = {one.policy_id: one.index for one in pending if request is not None and one.request == request}
+        named = {policy_id, *found} - {None}
+        # Each is later than what it replaces.
+        for one in pending:
+            if one.replaces in named:
+                found[one.policy_id] = one.index
+                named.add(one.policy_id)
+        return found
+
     def withdraw(self, policy_id: PolicyId) -> bool:
-        """Forget a grant that waits, and tell whether there was one: nobody has heard of it yet."""
+        """Forget a grant that waits, and tell whether there was one: nobody has heard of it yet.
+
+        Waits for no other grant that is under way.
+        """
+        if not any(one.policy_id == policy_id and one.due for one in self._journal.read()):
+            return False
         with self._journal.exclusive():
             for pending, state in self._unfinished():
                 if pending.policy_id == policy_id and state is State.WAITING:
@@ -289,6 +318,7 @@ class Grants:
     def _finish(self, pending: PendingGrant, state: State, wait: bool = True) -> PolicyView | None:
         """Do what is left, and return the policy; None when it has ended, so that nothing is left to do."""
         tx, gas = "", 0
+        self._check_wanted(pending, state)
         # 6. Bring it on chain.
         if state in _OFF_CHAIN:
             pending, tx, gas = self._send(pending, state)
@@ -307,9 +337,11 @@ class Grants:
         if not wait and pending.lacking and not self._confirmations.is_deep(pending.policy_id):
             view = replace(policy_view(pending.terms, on_chain), stage=CONFIRMING)
             return replace(view, tx=tx, gas=gas, deposited=pending.held, lacking=pending.lacking)
+        self._check_wanted(pending, state)
         pending = self._hand_out(pending)
         state = _moved(state, pending, on_chain)
         # 8. Take back what it replaces, answer the request.
+        self._check_wanted(pending, state)
         if not pending.served:
             self._follow_up(pending)
             pending = replace(pending, served=True)
@@ -321,6 +353,26 @@ class Grants:
             self._end(pending, state)
         view = policy_view(pending.terms, on_chain)
         return replace(view, tx=tx, gas=gas, deposited=pending.held, lacking=pending.lacking)
+
+    def _check_wanted(self, pending: PendingGrant, state: State) -> None:
+        """Check that what a grant replaces or answers wasn't taken back or refused meanwhile; else take it back, too.
+
+        It may have been done on another device of the patient's, or while a relay kept this grant.
+
+        Raises:
+            PolicyRevokedError: somebody did.
+        """
+        if pending.served:
+            return
+        why = ""
+        if pending.replaces is not None and self._policies.is_revoked_elsewhere(pending.replaces):
+            why = f"policy {pending.replaces}, which it was to replace, was revoked"
+        elif pending.request is not None and self._requests.is_refused(pending.request):
+            why = f"request {pending.request}, which it was to answer, was refused or withdrawn"
+        if why:
+            self._policies.revoke(pending.index, terms=pending.terms)
+            self._end(pending, advance(state, State.ENDED))
+            raise PolicyRevokedError(f"{why}: so policy {pending.policy_id} is taken back, too")
 
     def _send(self, pending: PendingGrant, state: State) -> tuple[PendingGrant, str, int]:
         """Do step 6: store the terms, and have a relay bring the policy on chain; return hash and gas too."""
@@ -394,6 +446,9 @@ class Grants:
         left = []
         for pending in found:
             state = pending.state(known.get(pending.policy_id), now)
+            if not is_end(state) and self._policies.is_taken_back(pending.policy_id):
+                # Whether or not the chain shows it yet: nobody gets a share any more.
+                state = advance(state, State.ENDED)
             if is_end(state):
                 self._end(pending, state)
             else:

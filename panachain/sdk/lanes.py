@@ -51,6 +51,8 @@ from panachain.storage.blocks import keep
 
 NEWEST_PAIRING: Final = "the newest pairing, and lanes that it alone names"
 """What can't be told where nobody has it."""
+_ATTEMPTS: Final = 4
+"""How often everybody is told anew because another device of the patient's told something meanwhile."""
 _YEARS_AHEAD: Final = 2
 """Years after this one that a pairing has lanes for."""
 
@@ -81,6 +83,8 @@ class OwnLanes:
         self._network = network
         self._seed = seed
         self._address = address
+        self._known: dict[bytes, Pairing] = {}
+        """Pairings that others displaced, by their digests: they are read once in a session."""
 
     def generations(self, findings: Findings | None = None) -> Generations:
         """Return which generations the lanes have had, as the newest pairing states them.
@@ -108,7 +112,7 @@ class OwnLanes:
         return self._stated(Strict())[1]
 
     def _stated(self, findings: Findings) -> tuple[Generations, Choices]:
-        newest, choices, identities = FIRST, NONE, self._network.sidechain.identities
+        stated, choices, identities = [FIRST], NONE, self._network.sidechain.identities
         for event in self._with_others(identities.paired(patient=self._address)):
             try:
                 pairing = self.stated_by(event)
@@ -116,11 +120,32 @@ class OwnLanes:
                 if event.digest == self._with_others(identities.ever_paired(patient=self._address))[-1].digest:
                     findings.left_out(event.hospital, NEWEST_PAIRING, exc)
                 continue
-            # The newest over all pairings: two devices may pair at the same time.
-            if pairing.generations.epoch > newest.epoch:
-                newest = pairing.generations
+            stated.append(pairing.generations)
             choices = choices.merged(pairing.choices)
-        return newest, choices
+        # Whoever goes on with it states it to others: then nothing may be lost of it.
+        for pairing in self._displaced() if isinstance(findings, Strict) else ():
+            stated.append(pairing.generations)
+            choices = choices.merged(pairing.choices)
+        return Generations.merged(stated), choices
+
+    def _displaced(self, hospital: Address | None = None) -> list[Pairing]:
+        """Return what the pairing before the newest one of each hospital, or of one, states, as far as a store has it.
+
+        Two devices may pair at the same time, and the later pairing is the only one that counts: it may have been made
+        by whoever didn't know the other one yet.
+        """
+        events: dict[Address, list[PairingEvent]] = defaultdict(list)
+        for event in self._network.sidechain.identities.ever_paired(hospital, patient=self._address):
+            if event.hospital != self._address:
+                events[event.hospital].append(event)
+        found = []
+        for before in (each[-2] for each in events.values() if len(each) > 1):
+            if before.digest not in self._known:
+                with suppress(*LEFT_OUT):
+                    self._known[before.digest] = self.stated_by(before)
+            if before.digest in self._known:
+                found.append(self._known[before.digest])
+        return found
 
     def _with_others(self, events: Iterable[PairingEvent]) -> list[PairingEvent]:
         """Return the pairings but that with oneself, which names the patient's books (sdk/books.py)."""
@@ -162,7 +187,8 @@ class OwnLanes:
         """Give a hospital the lanes as they are now, and what the patient chose and asked for.
 
         What was asked for before stands, so that the hospital knows it at every upload; but orders to re-wrap are of
-        one rotation, and those of an earlier one are forgotten.
+        one rotation, and those of an earlier one are forgotten. What it was told before of lanes and choices is never
+        taken back: another device may have told it a moment ago.
 
         Args:
             hospital: who may publish.
@@ -179,7 +205,14 @@ class OwnLanes:
         if choices is None:
             choices = self.choices()
         hospital = self._network.keys.check(hospital)
-        standing = self._standing(hospital, None if orders is not None else generations, findings)
+        before = self._told(hospital, findings)
+        together = Generations.merged([generations, *(one.generations for one in before)])
+        for one in before:
+            choices = choices.merged(one.choices)
+        if together != generations:
+            # What was to be moved was sealed to other lanes: it is asked for anew, by whoever tells these lanes.
+            generations, orders = together, None
+        standing = self._standing(before, None if orders is not None else generations, findings)
         # All of them before one is stored: one that is too large stops the rest.
         blocks = [
             rewrap.seal_reseal(
@@ -211,20 +244,31 @@ class OwnLanes:
         receipt = self._network.sidechain.identities.pair(sender, hospital.address, cid.digest)
         return pairing, cid, receipt
 
-    def _standing(self, hospital: Actor, generations: Generations | None, findings: Findings | None) -> list[CID]:
-        """Return the orders of the last pairing with a hospital that still stand.
+    def _told(self, hospital: Actor, findings: Findings | None) -> list[Pairing]:
+        """Return the newest pairing with a hospital and the one that it displaced, as far as they can be read.
 
         Args:
             hospital: which.
-            generations: of the lanes, if its orders to re-wrap stand too, as long as these are the same.
             findings: as `pair`.
         """
         try:
-            before = [self.stated_by(event) for other, event in self.hospitals() if other.address == hospital.address]
+            newest = [self.stated_by(event) for other, event in self.hospitals() if other.address == hospital.address]
         except LEFT_OUT as exc:
+            newest = []
             if findings is not None:
                 findings.left_out(hospital.address, "what it was asked before", exc)
-            return []
+        return [*self._displaced(hospital.address), *newest]
+
+    def _standing(
+        self, before: Sequence[Pairing], generations: Generations | None, findings: Findings | None
+    ) -> list[CID]:
+        """Return the orders of the last pairings with a hospital that still stand.
+
+        Args:
+            before: from `_told`.
+            generations: of the lanes, if orders to re-wrap stand too, as long as these are the same.
+            findings: as `pair`.
+        """
         found = []
         for pairing in before:
             for cid in pairing.orders:
@@ -234,7 +278,7 @@ class OwnLanes:
                     if findings is None:
                         found.append(cid)
                     else:
-                        findings.left_out(hospital.address, f"order {cid}", exc)
+                        findings.left_out(pairing.hospital, f"order {cid}", exc)
                     continue
                 if isinstance(order, rewrap.Reseal) or pairing.generations == generations:
                     found.append(cid)
@@ -292,7 +336,8 @@ class OwnLanes:
             choices = self.choices()
         # Everybody first, before anything is read that a hospital published: none of them can keep the others from
         # learning the new lanes.
-        told = dict.fromkeys(self.tell(generations, choices, findings))
+        first, generations, choices = self._tell_all(generations, choices, findings)
+        told = dict.fromkeys(first)
         for hospital, event in self.hospitals():
             if event.paired:
                 with findings.alone(hospital.address):
@@ -309,16 +354,34 @@ class OwnLanes:
             choices: the patient's.
             findings: is told of hospitals that couldn't be told.
         """
-        told = []
-        for hospital, event in self.hospitals():
-            # Pairing again is a transaction: it would show everybody on the sidechain that the patient rotated
-            # something.
-            if event.paired and not self._knows(event, generations, choices):
-                # One whose key is none, or isn't proven, keeps the others from nothing.
-                with findings.alone(hospital.address, "the new lanes and choices"):
-                    self.pair(hospital, generations, choices=choices)
-                    told.append(hospital.address)
+        told, _, _ = self._tell_all(generations, choices, findings)
         return told
+
+    def _tell_all(
+        self, generations: Generations, choices: Choices, findings: Findings
+    ) -> tuple[list[Address], Generations, Choices]:
+        """Do what `tell` says, and return lanes and choices with what another device told meanwhile."""
+        told: dict[Address, None] = {}
+        for _ in range(_ATTEMPTS):
+            before = len(told)
+            for hospital, event in self.hospitals():
+                # Pairing again is a transaction: it would show everybody on the sidechain that the patient rotated
+                # something.
+                if event.paired and not self._knows(event, generations, choices):
+                    # One whose key is none, or isn't proven, keeps the others from nothing.
+                    with findings.alone(hospital.address, "the new lanes and choices"):
+                        self.pair(hospital, generations, choices=choices)
+                        told[hospital.address] = None
+            if len(told) == before:
+                break
+            # By whom nobody waited for: the last one who tells knows of all others.
+            with suppress(*LEFT_OUT):
+                stated, chosen = self._stated(Strict())
+                newer = Generations.merged([generations, stated]), choices.merged(chosen)
+                if newer == (generations, choices):
+                    break
+                generations, choices = newer
+        return list(told), generations, choices
 
     def _knows(self, event: PairingEvent, generations: Generations, choices: Choices) -> bool:
         """Tell whether a hospital knows lanes and choices as they are now; unsure means no."""
@@ -326,7 +389,8 @@ class OwnLanes:
             pairing = self.stated_by(event)
         except LEFT_OUT:
             return False
-        return pairing.generations.epoch >= generations.epoch and pairing.choices == choices
+        # By all of its lanes: two devices may have counted the same epoch.
+        return pairing.generations.covers(generations) and pairing.choices == choices
 
     def orders(self, hospital: Actor, generations: Generations, findings: Findings) -> list[CID]:
         """Store what a hospital shall move to new lanes, and return the orders' CIDs; none before a rotation.

@@ -77,7 +77,7 @@ class PairedHospitals:
             published=len(self._network.stored_by(hospital.address)),
             lanes=len(pairing.lanes),
             last_year=pairing.last_year,
-            current=pairing.generations.epoch >= generations.epoch and pairing.choices == choices,
+            current=pairing.generations.covers(generations) and pairing.choices == choices,
             orders=len(pairing.orders),
         )
 

@@ -258,4 +258,7 @@ class Patient(PatientPairing, PatientReading):
         from panachain.sdk.results.requests import DenialReport, number_of
 
         number = number_of(request)
-        return DenialReport(number, self._requests.deny(number).tx_hash)
+        refused = self._requests.deny(number)
+        # An approval that broke off may be with a relay.
+        self._revocations.refuse(number)
+        return DenialReport(number, refused.tx_hash)

@@ -266,6 +266,24 @@ class OwnPolicies:
                 self._orders.prove(policy_id)
         return taken
 
+    def is_taken_back(self, policy_id: PolicyId) -> bool:
+        """Tell whether this machine was asked to revoke a policy, whether or not the chain shows it yet.
+
+        Raises:
+            ConfigurationError: the file that says so is damaged.
+        """
+        order = self._orders.of(policy_id)
+        return order is not None and not order.withdrawn
+
+    def is_revoked_elsewhere(self, policy_id: PolicyId) -> bool:
+        """Tell whether the chain shows a policy as revoked, and nothing on this machine did it.
+
+        Raises:
+            ConfigurationError: the file that says what this machine did is damaged.
+        """
+        known = self._network.mainchain.policies.policies_of([policy_id]).get(policy_id)
+        return known is not None and known.status is PolicyStatus.REVOKED and not self.is_taken_back(policy_id)
+
     def keep(self, index: int, sealed_terms: bytes) -> None:
         """Keep the sealed terms of a policy that is being made."""
         self._kept.keep(index, sealed_terms)

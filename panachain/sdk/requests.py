@@ -183,6 +183,14 @@ class ReceivedRequests:
                 hint=f"panachain deny {request_id} refuses it all the same",
             ) from exc
 
+    def is_refused(self, request_id: int) -> bool:
+        """Tell whether a request was refused, or taken back by whoever made it; nothing of it is opened.
+
+        Raises:
+            UnknownActorError: no such request was made to this patient.
+        """
+        return self._made(request_id).state in ("denied", "withdrawn")
+
     def _made(self, request_id: int) -> AccessRequest:
         """Return a request as the chain has it."""
         for request in self._network.sidechain.requests.find(patient=self._patient):

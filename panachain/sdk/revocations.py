@@ -13,6 +13,7 @@ steps are
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -22,6 +23,7 @@ from typing import Final
 from panachain.consent.revocation_file import RevocationFile, write_file
 from panachain.errors import (
     ConfigurationError,
+    DiskError,
     IntegrityError,
     PanaChainError,
     PolicyUnknownError,
@@ -45,6 +47,7 @@ from panachain.sdk.revocation_orders import Order, RevocationOrders
 from panachain.sdk.taking_back import LOOKING, Background
 from panachain.sdk.times import iso
 
+_LOG: Final = logging.getLogger("panachain.revocations")
 AGAIN: Final = 5.0
 """Seconds that relays and nodes get for a revocation that a command only goes on with."""
 
@@ -89,8 +92,11 @@ class Revocations:
         # A grant that still waits was seen by nobody: taking it back is forgetting it, and costs no gas.
         if self._withdrawn(policy_id, index):
             return RevocationReport(policy_id, tx="", gas=0, receipts=(), needed=0, shares=0)
-        # R1 and R2.
+        # R1 and R2, and the same for what was to replace it: a relay may bring that on chain whenever it likes.
+        falling = self._fall(lambda: self._grants.heirs(policy_id=policy_id))
         taken = self._policies.revoke(index, progress=progress)
+        for work in falling:
+            work.result(AGAIN + 3 * LOOKING)
         taken.check_taken(
             policy_id,
             hint="it is written down, and your next command sends it again; panachain revoke --offline -o FILE"
@@ -111,6 +117,27 @@ class Revocations:
             regranted=regranted,
             omissions=tuple(findings.omissions),
         )
+
+    def refuse(self, request_id: int) -> None:
+        """Take back the grants that were to answer a request which the patient refused after all."""
+        for work in self._fall(lambda: self._grants.heirs(request=request_id)):
+            work.result(AGAIN + 3 * LOOKING)
+
+    def _fall(self, heirs: Callable[[], Mapping[PolicyId, int]]) -> list[Background[object]]:
+        """Begin to revoke unfinished grants, each written down first, and return what goes on beside."""
+        try:
+            falling = heirs()
+        except PanaChainError as exc:
+            # What can't be read keeps no revocation at home, and nobody finishes it either.
+            _LOG.warning("grants that aren't finished can't be looked at: %s", exc)
+            return []
+        for policy_id, index in falling.items():
+            with suppress(ConfigurationError, DiskError):
+                self._orders.begin(policy_id, index)
+        return [
+            Background(lambda index=index: self._policies.revoke(index, seconds=AGAIN))  # type: ignore[misc]
+            for index in falling.values()
+        ]
 
     def sign(self, policy_id: PolicyId) -> bytes:
         """Return a policy's signed revocation as a file's content; nobody is asked, and nothing is sent.
@@ -212,7 +239,7 @@ class Revocations:
         for number, own in enumerate(everything, start=1):
             if progress is not None:
                 progress(number, len(everything), unit="policies")
-            if own.is_revoked and len(self._receipts.of(own.policy_id)[0]) < len(own.terms.proxies):
+            if own.is_revoked and len(self._deleted(own.policy_id, own.terms)) < len(own.terms.proxies):
                 self._policies.take_back(own)
                 found.append(replace(own.view(), stage=self._report(own.policy_id, own.terms, generations).stage))
         return found
@@ -290,6 +317,8 @@ class Revocations:
         self._grants.finish_all()
         # Hospitals first: from here on nothing new goes into the old lanes. R4 is what they are asked for with it.
         told = self._lanes.pair_again(generations, findings)
+        # Another device may have rotated at the same time; where no hospital is paired nothing is stated.
+        generations = Generations.merged([generations, self._lanes.generations(Findings())])
         made, failed = self._bring_up(generations, self._readable(findings), progress)
         for policy_id, error in failed.items():
             # The others get theirs; `settle`, or the same call again, tries this one once more.
@@ -330,6 +359,15 @@ class Revocations:
         names = [str(proxy.address) for proxy in own.terms.proxies if proxy.address in active]
         return names if len(names) >= own.terms.threshold else []
 
+    def _deleted(self, policy_id: PolicyId, terms: Terms | None) -> tuple[Receipt, ...]:
+        """Return the deletion receipts of a policy's own proxies; of all that signed one where nobody tells the terms.
+
+        Whoever never held a share signs as well that it is gone: then every registered proxy was asked.
+        """
+        receipts, _ = self._receipts.of(policy_id)
+        holders = None if terms is None else {proxy.address for proxy in terms.proxies}
+        return tuple(one for one in receipts if holders is None or one.proxy in holders)
+
     def _report(
         self, policy_id: PolicyId, terms: Terms | None, generations: Generations | None = None
     ) -> RevocationReport:
@@ -340,7 +378,7 @@ class Revocations:
             terms: its terms; None where nobody can tell them now.
             generations: of the patient's lanes; None asks for them.
         """
-        receipts, rewrapped = self._receipts.of(policy_id)
+        receipts, (_, rewrapped) = self._deleted(policy_id, terms), self._receipts.of(policy_id)
         order = self._known(policy_id)
         alarms = {} if order is None else order.alarms
         if terms is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,14 +16,14 @@ import pytest
 from panachain.crypto import box
 from panachain.errors import BlockNotFoundError, PartlyDoneError, TransactionError
 from panachain.ipld.cid import CID, RAW
-from panachain.model.actors import Address
+from panachain.model.actors import Address, Role
 from panachain.sdk.kept_terms import KeptTerms
 from panachain.sdk.lanes import NEWEST_PAIRING
 from panachain.sdk.requests import MAX_NOTE
 from panachain.storage.blocks import keep
 from panachain.storage.replicated import ReplicatedStore
 from tests.support import chain_refuses
-from tests.twin.world import World, resource, running_world
+from tests.twin.world import World, actor_of, resource, running_world, seed_of
 from tests.unit.sdk.helpers import DAY, again, forge, grant
 from tests.unit.storage.memory_store import MemoryStore
 
@@ -81,6 +82,42 @@ def tried(act: Callable[[], Any], count: int) -> int:
             continue
         done += 1
     return done
+
+
+class TestEmergencies:
+    def ask(self, world: World, who: str, count: int) -> None:
+        """State emergencies for reasons that nobody stored; the chain lets everybody who works at a hospital."""
+        paying = world.network.person(seed_of(who).account_key())
+        for _ in range(count):
+            world.network.sidechain.emergency.request(paying, world.patient.address, os.urandom(32))
+
+    def test_a_flood_of_one_practitioner_hides_no_other_and_costs_three_looks(self, world: World, cost: Cost) -> None:
+        asked = world.clinician.emergency.request(
+            world.patient.address, "found unconscious", colleague=world.nurse.address
+        )
+        before = {who: cost.of(world.sessions[who].emergency.all) for who in ("patient", "nurse")}
+        self.ask(world, "stranger", 40)
+        after = {who: cost.of(world.sessions[who].emergency.all) for who in ("patient", "nurse")}
+
+        assert all(after[who] <= before[who] + 3 for who in before)
+        # Each is told, and what could be read is.
+        told = world.patient.emergency.all()
+        assert len(told) == 41
+        assert [one.reason for one in told if one.reason] == ["found unconscious"]
+        assert [one.emergency_id for one in world.nurse.emergency.all()] == [asked.emergency_id]
+
+    def test_of_another_hospital_nothing_is_looked_for_by_who_could_not_co_sign(self, world: World, cost: Cost) -> None:
+        other = replace(actor_of("other", Role.PRACTITIONER), organisation=world.clinic.address)
+        world.registrar.admit(other)
+        before = cost.of(world.nurse.emergency.all)
+        self.ask(world, "other", 10)
+        assert cost.of(world.nurse.emergency.all) == before
+
+    def test_a_practitioner_reads_all_that_they_asked_for_themselves(self, world: World) -> None:
+        for number in range(6):
+            world.clinician.emergency.request(world.patient.address, f"no. {number}", colleague=world.nurse.address)
+        assert [one.reason for one in world.clinician.emergency.all()] == [f"no. {number}" for number in range(6)]
+        assert [one.reason for one in world.patient.emergency.all()][-3:] == ["no. 3", "no. 4", "no. 5"]
 
 
 class TestGroups:

@@ -227,7 +227,7 @@ class Model:
 
     def sweep(self, number: int, now: int) -> None:
         for policy in self.policies.values():
-            if policy.expires_at + MARGIN <= now and number in self.up & self.honest:
+            if (policy.revoked or policy.expires_at + MARGIN <= now) and number in self.up & self.honest:
                 policy.held.discard(number)
 
     # Reading

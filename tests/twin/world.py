@@ -191,6 +191,9 @@ class Blind:
     def settled(self, policy_id: PolicyId) -> OnChainPolicy | None:
         return self.policy(policy_id)
 
+    def settled_of(self, policy_ids: Sequence[PolicyId]) -> list[OnChainPolicy]:
+        return [self.policy(one) for one in policy_ids]
+
     def revocation_in_sight(self, _: PolicyId) -> bool:
         return False
 

@@ -122,12 +122,16 @@ class PolicyRegistry(Adapter):
 
     def settled(self, policy_id: PolicyId, confirmations: int) -> OnChainPolicy | None:
         """Return a policy as of the block that has `confirmations` blocks above it; None if it wasn't known there."""
+        return next(iter(self.settled_of([policy_id], confirmations)), None)
+
+    def settled_of(self, policy_ids: Sequence[PolicyId], confirmations: int) -> list[OnChainPolicy]:
+        """Return some policies, at most 500, as `settled` does; those that weren't known there are left out."""
         with self.bound.source.pinned():
             number = self.bound.source.head().number - confirmations
             # Before the deployment there is no contract, and no event.
             if number < self.bound.from_block:
-                return None
-            return self._policies_at([policy_id], self.bound.source.block(number)).get(policy_id)
+                return []
+            return list(self._policies_at(policy_ids, self.bound.source.block(number)).values())
 
     def allowed_at(self, policy_id: PolicyId, at: int) -> bool:
         """Tell whether a policy allows or allowed access at a time, Unix seconds: by this a receipt is judged."""

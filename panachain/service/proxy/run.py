@@ -12,7 +12,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Final
@@ -82,6 +82,10 @@ class Chains:
     def settled(self, policy_id: PolicyId) -> OnChainPolicy | None:
         """Return the policy as of the block that is as deep as a grant must be; None if it wasn't known there."""
         return self._mainchain.policies.settled(policy_id, self._confirmations)
+
+    def settled_of(self, policy_ids: Sequence[PolicyId]) -> list[OnChainPolicy]:
+        """Return those of some policies that were known at the block that is as deep as a grant must be."""
+        return self._mainchain.policies.settled_of(policy_ids, self._confirmations)
 
     def revocation_in_sight(self, policy_id: PolicyId) -> bool:
         """Tell whether a revocation is mined or waits to be."""

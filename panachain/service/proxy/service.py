@@ -10,7 +10,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
@@ -65,6 +65,8 @@ _LOOK: Final = 10.0
 """Seconds between two looks for one's own keys: whoever sends what doesn't open makes nobody ask a chain."""
 _STALE: Final = 1.0
 """Seconds after which a look for a revocation is made again before a request is answered."""
+_SWEPT: Final = 500
+"""Policies that the chain is asked about at once, whether they are over."""
 _APART_WINDOW: Final = 3600
 """Seconds within which all strangers' refusals of one policy share a receipt."""
 _log = logging.getLogger("panachain.proxy")
@@ -79,6 +81,10 @@ class ChainView(Protocol):
 
     def settled(self, policy_id: PolicyId) -> OnChainPolicy | None:
         """Return the policy as of the newest block that is deep enough to stay; None if it wasn't known there."""
+        ...
+
+    def settled_of(self, policy_ids: Sequence[PolicyId]) -> list[OnChainPolicy]:
+        """Return those of some policies that `settled` knows, as it does."""
         ...
 
     def revocation_in_sight(self, policy_id: PolicyId) -> bool:
@@ -464,14 +470,21 @@ class ProxyService:
         return self.log.cosign(body, self._chain.identity)
 
     def sweep(self) -> int:
-        """Delete the kfrags of policies whose window is over, each with its receipt, and return how many there were.
+        """Delete the kfrags of policies that are over, each with its receipt, and return how many there were.
 
-        The window has ended when the mainchain's settled block says so and the clock agrees, with a margin.
+        A policy is over when the mainchain's settled block says that it is revoked, or that its window has ended and
+        the clock agrees, with a margin. Whether anybody asks for it doesn't matter.
         """
         self._check_head()
-        # The chain is asked again: the database knows the window as it was at the deposit, and deleting can't be
-        # undone.
-        return sum(self._delete_if_over(policy_id) for policy_id in self._store.over(self._chain.head_time()))
+        count, after = 0, ""
+        # All that are held: the database knows the window as it was at the deposit, and of revocations nothing.
+        while held := self._store.held(after=after, size=_SWEPT):
+            for policy in self._chain.settled_of(held):
+                if is_over_for_good(policy, now=self._clock()):
+                    self._delete(policy)
+                    count += 1
+            after = held[-1]
+        return count
 
     def tell_refusals(self) -> int:
         """Write the receipts of refusals whose window is over, and return how many there were."""

@@ -367,10 +367,15 @@ class ProxyStore:
             finally:
                 db.exec_driver_sql(f"PRAGMA busy_timeout={1000 * LOCK_TIMEOUT}")
 
-    def over(self, now: int) -> list[PolicyId]:
-        """Return the policies whose window ended before `now` and whose kfrags are still here, at most 100."""
+    def held(self, *, after: str, size: int) -> list[PolicyId]:
+        """Return policies whose kfrags are here, in the order of their IDs.
+
+        Args:
+            after: the ID after which they begin; empty for the first.
+            size: how many at most.
+        """
         rows = self._read(
-            "SELECT policy_id FROM policy WHERE deleted = 0 AND expires_at < {} ORDER BY expires_at LIMIT 100", now
+            "SELECT policy_id FROM policy WHERE deleted = 0 AND policy_id > {} ORDER BY policy_id LIMIT {}", after, size
         )
         return [PolicyId(row[0]) for row in rows]
 

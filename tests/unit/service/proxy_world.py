@@ -67,6 +67,9 @@ class Chain:
     def settled(self, policy_id: PolicyId) -> OnChainPolicy | None:
         return self.policy(policy_id) if policy_id not in self.shallow else None
 
+    def settled_of(self, policy_ids: Sequence[PolicyId]) -> list[OnChainPolicy]:
+        return [one for one in map(self.settled, policy_ids) if one is not None]
+
     def revocation_in_sight(self, policy_id: PolicyId) -> bool:
         return policy_id in self.waiting or self.policies[policy_id].status is PolicyStatus.REVOKED
 

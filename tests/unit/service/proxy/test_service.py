@@ -44,6 +44,7 @@ from panachain.model.proxy_requests import ReceiptPart, ReencryptRequest
 from panachain.model.scope import Purpose
 from panachain.model.transactions import Emergency
 from panachain.proxy import messages
+from panachain.service.proxy import service as service_module
 from panachain.service.proxy.service import ProxyService, Rates
 from panachain.service.proxy.store import ProxyStore
 from tests.unit.service.proxy_world import DOMAIN, LOG_DOMAIN, Policy, ProxyWorld, address
@@ -715,6 +716,32 @@ class TestEnd:
         world.chain.now += MARGIN
         assert world.services[0].sweep() == 1
         assert (kinds(world, over)[-1], kinds(world, running)[-1]) == ("deleted", "deposited")
+
+    def test_sweep_forgets_what_was_revoked_though_nobody_asks_for_it(self, world: ProxyWorld) -> None:
+        """Its patient's machine may be gone, and its grantee has no reason to ask."""
+        revoked, waiting, running = world.grant(), world.grant(), world.grant()
+        world.chain.revoke(revoked.terms.policy_id)
+        world.chain.waiting.add(waiting.terms.policy_id)
+        world.chain.shallow.add(waiting.terms.policy_id)
+        assert world.services[0].sweep() == 1
+        assert [kinds(world, one)[-1] for one in (revoked, waiting, running)] == ["deleted", "deposited", "deposited"]
+        assert world.stores[0].kfrag(revoked.terms.policy_id, 0) is None
+        assert world.services[0].sweep() == 0
+
+    def test_no_policies_that_last_longer_than_they_said_keep_others_from_being_swept(
+        self, world: ProxyWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A grant that a reorganisation took away may be granted again with another window, by whoever likes."""
+        monkeypatch.setattr(service_module, "_SWEPT", 2)
+        longer, over = [world.grant() for _ in range(5)], [world.grant() for _ in range(3)]
+        world.chain.now += 4000 + MARGIN
+        for one in longer:
+            known = world.chain.policies[one.terms.policy_id]
+            world.chain.policies[one.terms.policy_id] = replace(known, expires_at=world.chain.now + 1)
+        for one in over:
+            known = world.chain.policies[one.terms.policy_id]
+            world.chain.policies[one.terms.policy_id] = replace(known, status=EXPIRED)
+        assert world.services[0].sweep() == len(over)
 
     def test_owner_reads_receipts_once_per_request_and_strangers_never(self, world: ProxyWorld) -> None:
         policy = world.grant()

@@ -1,0 +1,302 @@
+"""Orders that cross: two devices of one patient, a relay that keeps what it was given, proxies that nobody asked.
+
+Each is what one party does at the moment that hurts most, against a patient's program that did nothing wrong.
+Follows security rules 3, 19 and 41, and ADR 69.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from panachain.chain.receipts import receipt_hash, sign_head
+from panachain.chain.signing import Account
+from panachain.errors import PanaChainError, PolicyRevokedError, RelaysUnavailableError, TransactionError
+from panachain.ipld.cid import CID, RAW
+from panachain.model.actors import PolicyId
+from panachain.model.policy import PolicyStatus, Receipt, ReceiptKind
+from panachain.model.scope import Generations, Purpose, Scope
+from panachain.records.findings import Findings
+from panachain.sdk.patient import Patient
+from panachain.sdk.relay import LocalRelay
+from panachain.sdk.taking_back import Background
+from tests.twin.test_interruptions import active, again
+from tests.twin.world import World, resource, running_world, seed_of
+
+SCOPE = ["laboratory"]
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with running_world() as running:
+        running.upload("hospital", [resource("laboratory", 2024, 1)])
+        yield running
+
+
+@pytest.fixture
+def elsewhere(world: World, tmp_path: Path) -> Patient:
+    """The patient's other device, which has the seed and nothing else."""
+    return Patient(world.network, replace(world.patient.profile, folder=tmp_path), "")
+
+
+def grant(world: World, grantee: str = "clinician", scope: Sequence[str] = SCOPE) -> PolicyId:
+    made = again(world).grant(world.sessions[grantee].address, scope, until=world.now + 100_000)
+    return made.policy_id
+
+
+def held(world: World, policy_id: PolicyId) -> int:
+    return sum(proxy.store.kfrag(policy_id, 0) is not None for proxy in world.proxies)
+
+
+def kept_by_relay(world: World, call: Callable[[Patient], object]) -> tuple[Any, bytes]:
+    """Let a relay take the grant that a call signs, say that it can't, and keep it."""
+    kept: list[tuple[Any, bytes]] = []
+
+    def keeps(_: LocalRelay, made: Any, signature: bytes) -> None:
+        kept.append((made, signature))
+        raise RelaysUnavailableError("busy")
+
+    with patch.object(LocalRelay, "grant", keeps), pytest.raises(RelaysUnavailableError):
+        call(again(world))
+    return kept[0]
+
+
+def bring(world: World, made: Any, signature: bytes) -> None:
+    """Let the relay bring it on chain now, if the chain still takes it."""
+    with suppress(TransactionError):
+        world.network.relay().grant(made, signature)
+
+
+def settle(world: World) -> None:
+    """Let the patient's program do all that it does by itself."""
+    again(world)._grants.go_on()
+    with suppress(PanaChainError):
+        again(world).settle()
+
+
+class TestWhatReplacesARevokedPolicy:
+    def test_that_a_relay_kept_is_never_served(self, world: World) -> None:
+        old = grant(world)
+        made, signature = kept_by_relay(world, lambda patient: patient.reissue(old))
+        assert again(world).revoke(old).final
+        bring(world, made, signature)
+        settle(world)
+        assert active(world, "clinician") == []
+        assert held(world, made.owner) == 0
+
+    def test_that_is_on_chain_before_its_revocation_is_never_served(self, world: World) -> None:
+        """The relay brings the grant, and none of the revocations that it is given."""
+        old = grant(world)
+        made, signature = kept_by_relay(world, lambda patient: patient.reissue(old))
+        with patch.object(LocalRelay, "revoke", side_effect=RelaysUnavailableError("busy")):
+            again(world).revoke(old)
+            bring(world, made, signature)
+            settle(world)
+        assert held(world, made.owner) == 0
+        again(world)._revocations.go_on()
+        assert active(world, "clinician") == []
+
+    def test_falls_with_all_that_replace_it_in_turn(self, world: World) -> None:
+        old = grant(world)
+        first, signature = kept_by_relay(world, lambda patient: patient.reissue(old))
+        bring(world, first, signature)
+        second, _ = kept_by_relay(world, lambda patient: patient.reissue(first.owner))
+        assert set(again(world)._grants.heirs(policy_id=old)) == {first.owner, second.owner}
+        again(world).revoke(old)
+        assert active(world, "clinician") == []
+        assert all(_revoked(world, one) for one in (old, first.owner, second.owner))
+
+    def test_on_another_device_is_taken_back(self, world: World, elsewhere: Patient) -> None:
+        old = grant(world)
+        here = again(world)
+        hand_out = here._grants._hand_out
+
+        def meanwhile(pending: Any) -> Any:
+            elsewhere.revoke(old)
+            return hand_out(pending)
+
+        with (
+            patch.object(here._grants, "_hand_out", meanwhile),
+            pytest.raises(PolicyRevokedError, match="which it was to replace, was revoked"),
+        ):
+            here.reissue(old)
+        assert active(world, "clinician") == []
+
+
+class TestWhatAnswersARefusedRequest:
+    @pytest.fixture
+    def asked(self, world: World) -> int:
+        until = world.now + 50_000
+        made = world.clinician.request(world.patient.address, SCOPE, Purpose.TREAT, until=until)
+        return made.request_id
+
+    def test_that_a_relay_kept_is_never_served(self, world: World, asked: int) -> None:
+        made, signature = kept_by_relay(world, lambda patient: patient.approve(asked))
+        again(world).deny(asked)
+        bring(world, made, signature)
+        settle(world)
+        assert active(world, "clinician") == []
+        assert held(world, made.owner) == 0
+
+    def test_on_another_device_is_taken_back(self, world: World, elsewhere: Patient, asked: int) -> None:
+        here = again(world)
+        hand_out = here._grants._hand_out
+
+        def meanwhile(pending: Any) -> Any:
+            elsewhere.deny(asked)
+            return hand_out(pending)
+
+        with (
+            patch.object(here._grants, "_hand_out", meanwhile),
+            pytest.raises(PolicyRevokedError, match=f"request {asked}, which it was to answer, was refused"),
+        ):
+            here.approve(asked)
+        assert active(world, "clinician") == []
+
+
+def test_a_revocation_waits_for_no_grant_that_is_under_way(world: World) -> None:
+    """Whoever stalls the one, such as a relay or a chain, would stall the other."""
+    policy_id = grant(world)
+    with again(world)._grants._journal.exclusive():
+        work = Background(lambda: again(world).revoke(policy_id))
+        report = work.result(60)
+    assert report is not None
+    assert report.final
+
+
+def _revoked(world: World, policy_id: PolicyId) -> bool:
+    found = world.network.mainchain.policies.policies_of([policy_id])
+    return policy_id in found and found[policy_id].status is PolicyStatus.REVOKED
+
+
+def deletion(world: World, name: str, policy_id: PolicyId) -> Receipt:
+    """Return a receipt of a proxy that never held anything of a policy, as good as one can be."""
+    account = Account(seed_of(name).account_key())
+    unsigned = Receipt(
+        proxy=account.address,
+        sequence=1,
+        previous=bytes(32),
+        kind=ReceiptKind.DELETED,
+        policy_id=policy_id,
+        at=world.now,
+        block=1,
+        count=0,
+        detail=b"",
+        signature=b"",
+    )
+    signature = sign_head(account, world.network.mainchain.log.domain, sequence=1, head=receipt_hash(unsigned))
+    return replace(unsigned, signature=signature)
+
+
+class TestReceiptsOfProxiesThatHeldNothing:
+    def test_make_no_revocation_final(self, world: World) -> None:
+        policy_id = grant(world)
+        patient = again(world)
+        for proxy in world.proxies:
+            proxy.up = False
+        patient.revoke(policy_id)
+        # By terms that no store had then, every registered proxy was asked.
+        patient._revocations._receipts.add(policy_id, [deletion(world, f"outsider-{n}", policy_id) for n in range(3)])
+        report = patient._revocations._report(policy_id, patient.terms_of(policy_id)[1])
+        assert (report.deleted, report.final) == (0, False)
+        for proxy in world.proxies:
+            proxy.up = True
+        again(world).settle()
+        assert held(world, policy_id) == 0
+
+
+def lanes_of(world: World) -> Generations:
+    """Return which lanes the hospital was told last."""
+    return world.hospital.pairing(world.patient.whoami()).generations
+
+
+class TestTwoDevicesAtOnce:
+    """The last pairing with a hospital is the only one that counts; it takes back nothing that another device told."""
+
+    def rotate(self, world: World, elsewhere: Patient, *, last: bool) -> tuple[PolicyId, PolicyId]:
+        """Rotate a lane on each device; the other one is faster, or comes last, and neither knows of the other."""
+        here = again(world)
+        laboratory, vitals = grant(world), grant(world, "nurse", ["vitals"])
+        stale = elsewhere if last else here
+        policies = (laboratory, vitals) if last else (vitals, laboratory)
+        tell = stale._lanes.pair_again
+
+        def meanwhile(*args: Any, **named: Any) -> Any:
+            (here if last else elsewhere).revoke(policies[0], rotate=True)
+            return tell(*args, **named)
+
+        with patch.object(stale._lanes, "pair_again", meanwhile):
+            stale.revoke(policies[1], rotate=True)
+        return laboratory, vitals
+
+    @pytest.mark.parametrize("last", [False, True])
+    def test_no_lane_goes_back(self, world: World, elsewhere: Patient, last: bool) -> None:
+        self.rotate(world, elsewhere, last=last)
+        told = lanes_of(world)
+        assert min(told.current(Scope.parse(one)) for one in ("laboratory", "vitals")) == 1 + 1
+        assert told == again(world)._lanes.generations() == elsewhere._lanes.generations()
+
+    def test_what_was_published_between_is_found_and_moved(self, world: World, elsewhere: Patient) -> None:
+        """Under either of the two pairings, whose epochs are the same and whose lanes aren't."""
+        here, other = again(world), grant(world, "nurse", ["vitals"])
+        policy_id, tell = grant(world), here._lanes.pair_again
+
+        def upload(number: int) -> None:
+            world.upload("hospital", [resource("laboratory", 2025, number), resource("vitals", 2025, number + 10)])
+
+        def meanwhile(*args: Any, **named: Any) -> Any:
+            elsewhere.revoke(other, rotate=True)
+            upload(2)
+            return tell(*args, **named)
+
+        with patch.object(here._lanes, "pair_again", meanwhile):
+            here.revoke(policy_id, rotate=True)
+        upload(3)
+        assert len(list(again(world).records())) == 5
+        again(world, "hospital").rewrap()
+        assert len(list(again(world).records())) == 5
+        now, left = again(world)._lanes.generations(), Findings()
+        assert all(
+            now.current(Scope.of(one.info.category)) <= one.epoch
+            for own in world.patient._lanes.headers(left)
+            for one in own.headers
+        )
+
+    def test_grants_that_were_made_anew_meanwhile_come_to_the_newest_lanes(
+        self, world: World, elsewhere: Patient
+    ) -> None:
+        grant(world, "nurse", ["laboratory", "vitals"])
+        self.rotate(world, elsewhere, last=False)
+        settle(world)
+        (left,) = active(world, "nurse")
+        newest = {lane.scope: lane.generation for lane in world.patient.terms_of(left)[1].lanes}
+        assert newest == {scope: lanes_of(world).current(scope) for scope in newest}
+
+    def test_no_choice_is_forgotten(self, world: World, elsewhere: Patient) -> None:
+        here, policy_id = again(world), grant(world)
+        tell = here._lanes.pair_again
+
+        def meanwhile(generations: Any, findings: Any) -> Any:
+            before = here._lanes.choices()
+            elsewhere.choices.change(close=["HIV"])
+            return tell(generations, findings, before)
+
+        with patch.object(here._lanes, "pair_again", meanwhile):
+            here.revoke(policy_id, rotate=True)
+        assert world.hospital.pairing(here.whoami()).choices.closed == {"HIV"}
+        assert again(world)._lanes.choices().closed == {"HIV"}
+
+    def test_where_the_store_lost_what_was_displaced_the_rest_goes_on(self, world: World) -> None:
+        again(world).revoke(grant(world), rotate=True)
+        again(world).revoke(grant(world), rotate=True)
+        digests = [one.digest for one in world.network.sidechain.identities.ever_paired(patient=world.patient.address)]
+        for digest in digests[:-1]:
+            world.network.store.delete_blocks([CID(RAW, digest)])
+        assert again(world).revoke(grant(world), rotate=True).rotated
+        assert lanes_of(world).epoch == 3
