@@ -20,6 +20,9 @@ FILE_NAME: Final = "panachain.toml"
 MAXIMUM_FILE_SIZE: Final = 65_536
 """Bytes; a settings file is a few lines."""
 
+MAXIMUM_NETWORK: Final = 1 << 20
+"""Bytes of a network file; what is longer is cut, and so is none."""
+
 STORES: Final = ("auto", "embedded", "kubo")
 """What `ipfs` may be: `auto` takes the store that the network was made with, else the embedded one."""
 
@@ -191,6 +194,22 @@ class Config:
         )
 
 
+def read_network(path: Path) -> bytes:
+    """Return what a network file holds: it says which contracts count, and whom everything is sent to.
+
+    Raises:
+        ConfigurationError: others may write it.
+        OSError: there is none, or it can't be read.
+    """
+    # Imported here: not every command has a network.
+    from panachain.private_files import read_trusted
+
+    try:
+        return read_trusted(path, MAXIMUM_NETWORK)
+    except PermissionError as exc:
+        raise ConfigurationError(f"{path} isn't read: {exc.strerror}") from exc
+
+
 def _shown(value: object) -> str:
     """Return a setting as a file would have it."""
     if isinstance(value, bool):
@@ -213,18 +232,22 @@ def _platform_settings() -> Path:
 
 def _read(path: Path, *, allow_home: bool) -> dict[str, str]:
     """Return the settings in a file, or none when there is no such file."""
+    if not os.path.lexists(path):
+        return {}
+    # Imported here, both: most machines have no such file.
+    import tomllib
+
+    from panachain.private_files import read_trusted
+
     try:
-        with path.open("rb") as file:
-            content = file.read(MAXIMUM_FILE_SIZE + 1)
+        # It may name a program that is run, and the nodes that are asked.
+        content = read_trusted(path, MAXIMUM_FILE_SIZE + 1, owned=True)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as exc:
         raise ConfigurationError(f"{path} can't be read: {exc.strerror}") from exc
     if len(content) > MAXIMUM_FILE_SIZE:
         raise ConfigurationError(f"{path} is larger than {MAXIMUM_FILE_SIZE} bytes; it is no settings file")
-    # Imported here: most machines have no such file.
-    import tomllib
-
     try:
         table = tomllib.loads(content.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as exc:

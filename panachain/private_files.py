@@ -148,7 +148,49 @@ def others_may_write(folder: Path) -> bool:
 
     A group that is the user's own counts as the user: many systems give each one, and let it write.
     """
-    found = folder.stat()
+    return _is_writable(folder.stat())
+
+
+def exchangeable(path: Path) -> Path | None:
+    """Return a folder above a path in which somebody else may put another one in its place; None if there is none.
+
+    Where only the owner takes away what they made (the sticky bit, as of /tmp), nobody else may.
+
+    Raises:
+        OSError: one of them can't be looked at.
+    """
+    # By what the links on the way lead to: those themselves lie in folders of this kind, or in ones above.
+    there = (folder for folder in path.resolve().parents if folder.is_dir())
+    return next((one for one in there if others_may_write(one) and not one.stat().st_mode & stat.S_ISVTX), None)
+
+
+def read_trusted(path: Path, most: int, *, owned: bool = False) -> bytes:
+    """Return at most so many bytes of a file that says what its reader trusts or runs: nobody else may write it.
+
+    Args:
+        path: of the file.
+        most: bytes; one more than is taken shows that it is larger.
+        owned: whether it must be the user's own or the system's. Without it a file that a container mounts, of whatever
+            owner, is read as well.
+
+    Raises:
+        PermissionError: others may write it, or it is somebody else's.
+        OSError: it can't be read, or is no file.
+    """
+    # Without waiting for whoever writes into a pipe of that name.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is no file", str(path))
+        if _is_writable(found):
+            raise PermissionError(errno.EPERM, "others may write it (chmod go-w)", str(path))
+        if owned and found.st_uid not in (0, os.geteuid()):
+            raise PermissionError(errno.EPERM, "it belongs to another user", str(path))
+        return file.read(most)
+
+
+def _is_writable(found: os.stat_result) -> bool:
     own = found.st_gid == os.getegid() == os.geteuid()
     return bool(found.st_mode & (stat.S_IWOTH if own else stat.S_IWOTH | stat.S_IWGRP))
 

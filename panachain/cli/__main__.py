@@ -7,6 +7,7 @@ nothing to collect, and at the end the process's memory goes away as a whole (AD
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from typing import Final
 
@@ -14,8 +15,24 @@ _YOUNG: Final = 20_000
 """Objects between two collections; Python's own 700 make a hundred of them while modules load."""
 
 
+def hold_standard_descriptors() -> None:
+    """Have descriptors 0 to 2 lead nowhere where whoever started this closed them.
+
+    A database would get such a number else, and be written into by what talks to standard error.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free: this one.
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", encoding="utf-8", closefd=False))
+
+
 def run() -> int:
     """Run the command line and return its exit code, as the last thing that this process does."""
+    hold_standard_descriptors()
     gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
     # Imported here: the import itself would be collected in.
     from panachain.cli.main import main

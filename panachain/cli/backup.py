@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Final
+from typing import IO, Any, Final, cast
 
 import click
 
@@ -40,8 +40,10 @@ _SQLITE: Final = b"SQLite format 3\0"
 """How a database file begins (SQLite's file format, section 1.3)."""
 _PIECE: Final = 1 << 20
 """Bytes that are held at once."""
-_MOST_SUMS: Final = 256 << 20
-"""Bytes of the list of files at most: that of two million of them."""
+_SUM: Final = 80
+"""Bytes that the list of files has for each of them beside its name."""
+_LETTER: Final = 12
+"""Bytes that it has for a character of a name at the most, as JSON escapes it."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         private_file(copy)
         try:
             with (
-                closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=60)) as source,
+                closing(sqlite3.connect(_read_only(path), uri=True, timeout=60)) as source,
                 closing(sqlite3.connect(copy)) as target,
             ):
                 source.backup(target)
@@ -218,6 +220,46 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
             raise IntegrityError(f"{path} is damaged")
         with copy.open("rb") as file:
             yield file
+
+
+def _read_only(path: Path) -> str:
+    """Return the URI by which SQLite opens a file for reading.
+
+    Escaped: of a name with a question mark, a hash or a percent sign it would open another file, and make it if need be
+    (SQLite, "URI filenames"): the backup would be of an empty database.
+    """
+    return f"{path.absolute().as_uri()}?mode=ro"
+
+
+class _InPieces:
+    """An archive of which nobody takes more than a piece at once.
+
+    tarfile reads a name as long as its header says into memory, and all that is left for a length below zero.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.name = file.name
+        self.tell = file.tell
+
+    def read(self, count: int) -> bytes:
+        self._check(0 <= count <= _PIECE)
+        return self._file.read(count)
+
+    def seek(self, position: int) -> int:
+        self._check(position >= 0)
+        return self._file.seek(position)
+
+    def _check(self, fits: bool) -> None:
+        if not fits:
+            raise IntegrityError(f"{self.name} states a length that none of its parts has")
+
+
+def _pieces(file: IO[bytes], most: int) -> Iterator[bytes]:
+    """Yield the first bytes of a file, up to so many."""
+    while most > 0 and (piece := file.read(min(most, _PIECE))):
+        most -= len(piece)
+        yield piece
 
 
 class _Hashing:
@@ -252,10 +294,12 @@ def _checked(archive: Path, folder: Path | None = None) -> Saved:
     listed: bytes | None = None
     length = 0
     try:
-        with tarfile.open(archive) as tar:
+        # As `save` writes it: a packed archive, or a file with holes, would take any room that its maker writes down.
+        with archive.open("rb") as raw, tarfile.open(fileobj=cast(IO[bytes], _InPieces(raw)), mode="r:") as tar:
+            most = 0
             for member in tar:
                 path = PurePosixPath(member.name)
-                file = tar.extractfile(member) if member.isreg() else None
+                file = tar.extractfile(member) if member.isreg() and not member.issparse() else None
                 if (
                     file is None
                     or path.is_absolute()
@@ -265,8 +309,10 @@ def _checked(archive: Path, folder: Path | None = None) -> Saved:
                 ):
                     raise IntegrityError(f"{archive}: {member.name!a} is no file inside the folder")
                 if member.name == _SUMS:
-                    listed = file.read(min(member.size, _MOST_SUMS))
+                    # No larger than one of the files before it is: what it takes once it is read follows from that.
+                    listed = b"".join(_pieces(file, min(member.size, most + _SUM)))
                     continue
+                most += _SUM + _LETTER * len(member.name)
                 length += member.size
                 if folder is None:
                     found[member.name] = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]

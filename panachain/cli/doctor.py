@@ -200,8 +200,10 @@ def _description(path: Path) -> Mapping[str, Any]:
     Raises:
         ConfigurationError: there is none, or it is damaged.
     """
+    from panachain.config import read_network
+
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_network(path))
     except FileNotFoundError:
         raise ConfigurationError(f"{path} doesn't exist") from None
     except (OSError, ValueError, RecursionError) as exc:

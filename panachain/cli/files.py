@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ from panachain.cli.words import moment
 from panachain.errors import DiskError, UsageError
 from panachain.model.records import RecordInfo
 from panachain.plain import json_line
-from panachain.private_files import others_may_write
+from panachain.private_files import exchangeable, others_may_write
 
 if TYPE_CHECKING:
     from panachain.model.scope import Category
@@ -286,13 +285,13 @@ def check_folder(folder: Path) -> None:
     try:
         if folder.is_symlink():
             raise UsageError(f"{folder} is a link; nothing is written through it", hint="-o the folder itself")
+        # Also where the folder is there: another one could stand in its place meanwhile, of whoever put it there.
+        if (lax := exchangeable(folder.absolute())) is not None:
+            raise UsageError(f"others may write to {lax}; nothing was opened", hint=_PRIVATE)
         if not folder.exists():
             above = folder.absolute().parent
             if not above.is_dir():
                 raise UsageError(f"{folder.parent} is no folder; {folder.name} can't be made in it")
-            # Where only the owner takes away what they made (/tmp), a folder that is new is nobody else's.
-            if others_may_write(above) and not above.stat().st_mode & stat.S_ISVTX:
-                raise UsageError(f"others may write to {above}; nothing was opened", hint=_PRIVATE)
             return
         if folder.is_dir() and (folder.stat().st_uid != os.geteuid() or others_may_write(folder)):
             raise UsageError(f"others may write to {folder}; nothing was opened", hint=_PRIVATE)

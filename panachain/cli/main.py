@@ -16,12 +16,15 @@ from typing import Final
 import click
 
 from panachain.cli.app import UNTOUCHED, App, LazyGroup
+from panachain.cli.output import UnwrittenError, put
 from panachain.cli.talk import clean_talk
 from panachain.errors import AccessDeniedError, DiskError, LockedError, PanaChainError, UnavailableError, UsageError
 from panachain.plain import trace
 
 INTERRUPTED: Final = 130
 """128 + SIGINT."""
+
+_ELSEWHERE: Final = "have it written where there is room; a command that lists or shows can simply be repeated"
 
 _COMMANDS: Final = "panachain.cli."
 
@@ -187,7 +190,7 @@ def _run(app: App, arguments: Sequence[str] | None) -> int:
             standalone_mode=False,
             obj=app,
         )
-        sys.stdout.flush()
+        put()
         return result if isinstance(result, int) else 0
     except BrokenPipeError:
         # The reader went away, as `head` does. Python would flush again at its end, and complain.
@@ -199,7 +202,12 @@ def _run(app: App, arguments: Sequence[str] | None) -> int:
         return INTERRUPTED
     except click.exceptions.Exit as exc:
         return exc.exit_code
+    except UnwrittenError as exc:
+        app.unchanged = "what the command did stays done; its result wasn't written, or not to its end"
+        return _fail(app, DiskError(f"the result can't be written to standard output: {exc}", hint=_ELSEWHERE))
     except click.UsageError as exc:
+        # Options that stand behind the wrong one weren't looked at; whoever reads JSON gets it all the same.
+        app.output.as_json |= "--json" in _options(arguments)
         app.command = exc.ctx.command_path.removeprefix("panachain ") if exc.ctx else app.command
         return _fail(app, _usage(exc))
     except click.ClickException as exc:
@@ -212,6 +220,12 @@ def _run(app: App, arguments: Sequence[str] | None) -> int:
         # Only the type: an unforeseen message could hold what must not be printed.
         name = type(exc).__name__
         return _fail(app, PanaChainError(f"unforeseen {name}", hint="run it again with --debug and report it"))
+
+
+def _options(arguments: Sequence[str] | None) -> Sequence[str]:
+    """Return what was typed before `--`, behind which nothing is an option."""
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    return typed[: typed.index("--")] if "--" in typed else typed
 
 
 def _fail(app: App, error: PanaChainError) -> int:

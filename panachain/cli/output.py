@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
@@ -499,11 +499,11 @@ class Output:
     def _line(self, text: str, style: str = "") -> None:
         # The last look, behind those that know which field it is: our own styles are the only escapes.
         shown = words.clean(text, most=_MOST)
-        sys.stdout.write((_style(shown, style, sys.stdout) if style else shown) + "\n")
+        put((_style(shown, style, sys.stdout) if style else shown) + "\n")
 
     def _json(self, fields: Mapping[str, object]) -> None:
         # Exact: what JSON escapes itself is nobody's to replace.
-        sys.stdout.write(_dump(fields) + "\n")
+        put(_dump(fields) + "\n")
 
 
 _KINDS: Final[Mapping[str, Callable[[Output, object, Field], str]]] = {
@@ -570,6 +570,27 @@ def _style(text: str, code: str, stream: TextIO | None = None) -> str:
     return text if plain else f"\x1b[{code}m{text}\x1b[0m"
 
 
+class UnwrittenError(Exception):
+    """Standard output takes no more; what the command did is done. For main alone, which says so."""
+
+
+def put(text: str = "") -> None:
+    """Write data to standard output, or, without any, all that waits to be written.
+
+    Raises:
+        UnwrittenError: nothing more goes there.
+        BrokenPipeError: its reader went away.
+    """
+    try:
+        sys.stdout.write(text) if text else sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        raise UnwrittenError(exc.strerror or type(exc).__name__) from exc
+
+
 def _talk(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    # Whoever hears no talk still gets the data and the exit code: nothing stops halfway because of it.
+    with suppress(OSError):
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()

@@ -12,6 +12,7 @@ import click
 
 from panachain.cli.app import LazyGroup, command, current
 from panachain.cli.files import read_file, write_new
+from panachain.cli.output import put
 from panachain.cli.values import Moment
 from panachain.model.actors import Role
 from panachain.plain import json_line
@@ -77,7 +78,7 @@ def export(policy_id: str, file: Path | None) -> None:
         found = app.policy(actor, policy_id)
         document = consents.export_consent(actor, found)
     if file is None:
-        click.echo(json_line(document, indent=None if app.output.as_json else 2))
+        put(json_line(document, indent=None if app.output.as_json else 2) + "\n")
         return
     content = json_line(document, indent=2).encode() + b"\n"
     write_new(file, content)

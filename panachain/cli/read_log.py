@@ -9,11 +9,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from panachain.cli import words
 from panachain.cli.app import App
 from panachain.cli.blocked import show_left_out
+from panachain.cli.output import put
 from panachain.errors import IntegrityError, PartlyDoneError, UsageError
 from panachain.model.actors import Role
 from panachain.plain import json_line
@@ -77,7 +76,7 @@ def export(app: App, policy: str | None, records: Collection[str], form: str, *,
             text = rows(readings)
         else:
             text = json_line([one.to_json() for one in readings], indent=2) + "\n"
-        click.echo(text, nl=False)
+        put(text)
         show_left_out(app, found)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from panachain.cli.app import LazyGroup, command, current
+from panachain.cli.output import put
 
 
 @click.group("config", cls=LazyGroup, epilog="panachain config show --origin")
@@ -59,4 +60,4 @@ def completion(shell: str) -> None:
     if app.output.as_json:
         app.output.one({"schema": "panachain/completion/1", "shell": shell, "script": script})
     else:
-        click.echo(script)
+        put(f"{script}\n")

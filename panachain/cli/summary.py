@@ -14,6 +14,7 @@ import click
 
 from panachain.cli.app import App, command, current
 from panachain.cli.files import write_new
+from panachain.cli.output import put
 from panachain.errors import PartlyDoneError, UsageError
 from panachain.model.actors import Role
 from panachain.model.progress import Progress
@@ -47,7 +48,7 @@ def summary(policy: str | None, file: Path | None) -> None:
     with app.output.progress("summary") as progress:
         made = _of_granted(app, policy, progress) if policy is not None else _of_own(app, progress)
     if file is None:
-        click.echo(made.content.decode())
+        put(made.content.decode() + "\n")
     else:
         write_new(file, made.content + b"\n")
         shown = made.to_json() | {"file": str(file)}

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from panachain.chain.config import ChainConfig
 from panachain.chain.fees import read_max_fee
-from panachain.config import Config
+from panachain.config import Config, read_network
 from panachain.errors import ConfigurationError
 
 SCHEMA: Final = "panachain/network/1"
@@ -27,7 +27,7 @@ def read_description(config: Config) -> dict[str, Any]:
         ConfigurationError: there is none, or it is damaged, or of another schema.
     """
     try:
-        description = json.loads(config.network_file.read_bytes())
+        description = json.loads(read_network(config.network_file))
         if description["schema"] != SCHEMA:
             raise ConfigurationError(f"{config.network_file} is of schema {description['schema']!r}")
     except FileNotFoundError:

@@ -12,9 +12,13 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from panachain.errors import ConfigurationError
+from panachain.private_files import read_trusted
+
+_LONGEST: Final = 1 << 20
+"""Bytes of a configuration file; what is longer is cut, and so is none."""
 
 
 @contextmanager
@@ -30,12 +34,14 @@ def configuration(path: Path, service: str, *, schema: str = "") -> Iterator[dic
         ConfigurationError: the file can't be read, is of another schema, or a field is missing or of the wrong kind.
     """
     try:
-        content = path.read_bytes()
+        content = read_trusted(path, _LONGEST)
         # TOML has room for the comments that `init` writes; the fields are the same.
         fields: dict[str, Any] = tomllib.loads(content.decode()) if path.suffix == ".toml" else json.loads(content)
         if schema and fields["schema"] != schema:
             raise ConfigurationError(f"{path} is of schema {fields['schema']!r}, not {schema}")
         yield fields
+    except PermissionError as exc:
+        raise ConfigurationError(f"{path} isn't read: {exc.strerror}") from exc
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
         raise ConfigurationError(f"{path} can't be read as a {service}'s configuration") from exc
 

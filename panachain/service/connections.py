@@ -1,7 +1,8 @@
 """Connections of a service: how many there may be, and how long a peer may take over each part of a request.
 
 A half-sent request, a body of one byte a second, an answer that nobody reads and a handshake that never ends cost a
-connection for seconds and nothing else; no reverse proxy is needed for it. Nothing here looks at what is asked.
+connection for seconds and nothing else; no reverse proxy is needed for it, and where there is one, both find the same
+end of each request. Nothing here looks at what is asked.
 Follows RFC 9112, docs/spec/proxy.md, section "Limits", and security rule 24.
 """
 
@@ -112,8 +113,32 @@ class Connections:
         victim.cut()
 
 
+class _OneEnd:
+    """An application that gets no request in which two readers would find two ends (RFC 9112, section 6.1).
+
+    A reverse proxy that takes the other one would take what stands behind it for another client's request.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or _has_one_end(scope):
+            await self._app(scope, receive, send)
+            return
+        # Whatever follows on this connection isn't read: it may be a part of this one.
+        headers = [(b"connection", b"close"), (b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 400, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+
+def _has_one_end(scope: Any) -> bool:
+    framing = [name for name, _ in scope["headers"] if name in (b"content-length", b"transfer-encoding")]
+    return len(framing) < 2 and not (b"transfer-encoding" in framing and scope["http_version"] == "1.0")
+
+
 class BoundedProtocol(H11Protocol):
-    """HTTP/1.1 whose every part has its time."""
+    """HTTP/1.1 whose every part has its time, and whose every request has one end."""
 
     known: Connections
     """Of this process; `bounded` makes a class for each."""
@@ -121,6 +146,7 @@ class BoundedProtocol(H11Protocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         """Take what uvicorn gives."""
         super().__init__(*args, **options)
+        self.app = _OneEnd(self.app)
         self.stage = Stage.HEAD
         self._deadline: asyncio.TimerHandle | None = None
         self._flush: asyncio.TimerHandle | None = None

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from panachain.config import Config
+from panachain.config import Config, read_network
 from panachain.errors import ConfigurationError
 from panachain.storage.blocks import BlobStore
 from panachain.storage.guards import Guard
@@ -126,7 +126,7 @@ def _described(config: Config) -> dict[str, Any]:
     """Return the network file's `ipfs`, empty where there is none."""
     description: dict[str, Any] = {}
     try:
-        content = json.loads(config.network_file.read_bytes())
+        content = json.loads(read_network(config.network_file))
         description = content.get("ipfs", {})
     except FileNotFoundError:
         pass

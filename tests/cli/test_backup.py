@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -91,20 +92,6 @@ def test_all_comes_back_but_for_what_is_made_again(run: Run, folder: Path, tmp_p
     found = {path.relative_to(again).as_posix(): path.read_bytes() for path in again.rglob("*") if path.is_file()}
     assert found == {"seed.json": b"{}", "proxy.toml": b"a = 1\n", "deep/er/note": b""}
     assert {path.stat().st_mode & 0o77 for path in [again, *again.rglob("*")]} == {0}
-
-
-def test_a_database_is_saved_whatever_its_name_holds(run: Run, tmp_path: Path) -> None:
-    # What SQLite takes as a URL, where `?` ends the path and `%61` is an `a`.
-    folder, name = tmp_path / "of 100%61?x#y", "p%61?mode=x.sqlite"
-    folder.mkdir()
-    db = sqlite3.connect(folder / name)
-    db.execute("CREATE TABLE log (sequence INTEGER PRIMARY KEY)")
-    db.execute("INSERT INTO log VALUES (1)")
-    db.commit()
-    db.close()
-    assert run("backup", "save", str(folder), str(tmp_path / "one.tar")).code == 0
-    assert run("backup", "restore", str(tmp_path / "one.tar"), str(tmp_path / "again")).code == 0
-    assert rows(tmp_path / "again" / name) == 1
 
 
 def test_people_read_how_much_it_was(run: Run, folder: Path, tmp_path: Path) -> None:
@@ -202,6 +189,118 @@ def test_a_damaged_archive_restores_nothing(run: Run, folder: Path, tmp_path: Pa
     assert done.code == 6
     assert not (tmp_path / "again").exists()
     assert not (tmp_path / "outside").exists()
+
+
+class Zeros(io.RawIOBase):
+    """So many zeros, which take no memory."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def read(self, count: int = -1) -> bytes:
+        count = min(count, self.left)
+        self.left -= count
+        return bytes(count)
+
+
+def archived(path: Path, member: tarfile.TarInfo, content: io.RawIOBase | io.BytesIO, *, mode: str, size: int) -> None:
+    """Write an archive of one file, whose sum of `size` zeros is right."""
+    with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]
+        tar.addfile(member, content)
+        sums = {"schema": "panachain/backup/1", "sha256": {"a": hashlib.sha256(bytes(size)).hexdigest()}}
+        listed = json.dumps(sums).encode()
+        last = tarfile.TarInfo("backup.json")
+        last.size = len(listed)
+        tar.addfile(last, io.BytesIO(listed))
+
+
+@pytest.mark.parametrize("packed", ["w:gz", "w:bz2", "w:xz"])
+def test_a_packed_archive_is_none(tmp_path: Path, packed: str) -> None:
+    """A few bytes that become as many as their maker likes, each of them with the right sum."""
+    member = tarfile.TarInfo("a")
+    member.size = 8 << 20
+    archived(tmp_path / "one.tar", member, Zeros(8 << 20), mode=packed, size=8 << 20)
+    with pytest.raises(IntegrityError, match="can't be read as a backup"):
+        backup.restore(tmp_path / "one.tar", tmp_path / "again")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.tar"]
+
+
+def test_a_file_with_holes_is_none(tmp_path: Path) -> None:
+    """A kilobyte that says that it is eight megabytes, most of them left out (GNU tar, "Sparse Formats")."""
+    member = tarfile.TarInfo("a")
+    member.size = 512
+    sparse = {"major": "1", "minor": "0", "name": "a", "realsize": str(8 << 20)}
+    member.pax_headers = {f"GNU.sparse.{name}": value for name, value in sparse.items()}
+    holes = io.BytesIO(b"1\n%d\n0\n".ljust(512, b"\0") % (8 << 20))
+    archived(tmp_path / "one.tar", member, holes, mode="w", size=8 << 20)
+    with pytest.raises(IntegrityError):
+        backup.restore(tmp_path / "one.tar", tmp_path / "again")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.tar"]
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_a_name_without_end_takes_no_memory(tmp_path: Path, kind: bytes) -> None:
+    member = tarfile.TarInfo("a")
+    member.type, member.size = kind, 24 << 20
+    with (tmp_path / "one.tar").open("wb") as file:
+        file.write(member.tobuf(tarfile.GNU_FORMAT))
+        file.truncate(member.size + 4096)
+    tracemalloc.start()
+    try:
+        with pytest.raises(IntegrityError):
+            backup.restore(tmp_path / "one.tar", tmp_path / "again")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 << 20
+
+
+@pytest.mark.parametrize("size", [-512, -1024, -(1 << 40)])
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_length_below_zero_ends_it(tmp_path: Path, kind: bytes, size: int) -> None:
+    """It leads a reader back to where it was, again and again."""
+    member = tarfile.TarInfo("a")
+    member.type = kind
+    block = bytearray(member.tobuf(tarfile.GNU_FORMAT))
+    block[124:136] = b"\xff" + size.to_bytes(11, "big", signed=True)
+    block[148:156] = b"%06o\0 " % sum(block[:148] + b" " * 8 + block[156:512])
+    (tmp_path / "one.tar").write_bytes(bytes(block) + bytes(4096))
+    with pytest.raises(IntegrityError):
+        backup.restore(tmp_path / "one.tar", tmp_path / "again")
+
+
+def test_the_list_of_sums_is_no_longer_than_that_of_its_files(tmp_path: Path) -> None:
+    """A list of lists would take forty times its own size."""
+    with tarfile.open(tmp_path / "one.tar", "w") as tar:
+        last = tarfile.TarInfo("backup.json")
+        last.size = 4 << 20
+        tar.addfile(last, io.BytesIO(b"[" + b"[]," * ((4 << 20) // 3)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(IntegrityError):
+            backup.restore(tmp_path / "one.tar", tmp_path / "again")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 << 20
+
+
+@pytest.mark.parametrize("name", ["a%62.db", "a?mode=rwc", "a?x=1.db", "a#b.db", "a b.db", "ä\udcff.db"])
+def test_a_database_is_saved_whatever_it_is_called(folder: Path, tmp_path: Path, name: str) -> None:
+    """Its name is no part of a URI, where it would be that of another file, or of a new and empty one."""
+    for one, value in ((name, "right"), ("ab.db", "wrong")):
+        db = sqlite3.connect(folder / one)
+        with db:
+            db.execute("CREATE TABLE log (value TEXT)")
+            db.execute("INSERT INTO log VALUES (?)", (value,))
+        db.close()
+    before = sorted(folder.iterdir())
+    backup.save(folder, tmp_path / "one.tar")
+    backup.restore(tmp_path / "one.tar", tmp_path / "again")
+    db = sqlite3.connect(tmp_path / "again" / name)
+    assert db.execute("SELECT value FROM log").fetchall() == [("right",)]
+    db.close()
+    assert sorted(folder.iterdir()) == before
 
 
 def test_an_archive_that_changes_after_it_was_checked_leaves_no_folder(

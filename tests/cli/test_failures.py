@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 from collections.abc import Callable
 from typing import Any
@@ -105,6 +106,60 @@ def test_json_failure_is_one_object_on_standard_error(run: Callable[..., Outcome
         "hint": "ask the patient: `panachain request`",
         "exit_code": 5,
     }
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("inbox", "--nonsense", "--json"),
+        ("inbox", "--json", "--nonsense"),
+        ("--json", "nonsense"),
+        ("nonsense", "--json"),
+        ("grant", "--until", "never", "--json"),
+    ],
+)
+def test_a_wrong_argument_is_told_in_json_wherever_the_option_stands(
+    run: Callable[..., Outcome], twin: Twin, arguments: tuple[str, ...]
+) -> None:
+    outcome = run(*arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert json.loads(outcome.err)["error"] == "UsageError"
+
+
+def test_behind_two_dashes_nothing_is_an_option(run: Callable[..., Outcome]) -> None:
+    assert run("contacts", "add", "--nonsense", "--", "--json").err.startswith("contacts add failed: ")
+
+
+class Full(io.StringIO):
+    """A stream to a disk that is full."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("as_json", [(), ("--json",)])
+def test_a_result_that_can_not_be_written_undoes_nothing_and_nobody_says_so(
+    run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, as_json: tuple[str, ...]
+) -> None:
+    with monkeypatch.context() as context:
+        context.setattr("sys.stdout", Full())
+        outcome = run("contacts", "add", "mother", POLICY, *as_json)
+    assert outcome.code == 1
+    assert "nothing was changed" not in outcome.err
+    assert "what the command did stays done" in outcome.err
+    assert "mother" in run("contacts", "list").out
+
+
+def test_talk_that_nobody_takes_stops_nothing(run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither what is being done, nor the exit code of what failed."""
+    with monkeypatch.context() as context:
+        context.setattr("sys.stderr", Full())
+        assert run("contacts", "add", "mother", POLICY).code == 0
+        assert run("nonsense").code == 2
+    assert "mother" in run("contacts", "list").out
 
 
 def test_revoke_without_terminal_and_yes_is_refused(run: Callable[..., Outcome], twin: Twin) -> None:

@@ -243,6 +243,22 @@ class TestWhereOthersMayWrite:
             pass
         assert (above / "out").stat().st_mode & 0o777 == 0o700
 
+    @pytest.mark.parametrize("deep", ["out", "mine/out"])
+    @pytest.mark.parametrize("there", [True, False])
+    def test_one_whose_place_others_may_give_to_another_is_refused(
+        self, tmp_path: Path, deep: str, there: bool
+    ) -> None:
+        """Whoever may rename it, or one above it, puts records of their own in the place of what was opened."""
+        above = tmp_path / "above"
+        folder = above / deep
+        (folder if there else folder.parent).mkdir(parents=True, mode=0o700)
+        above.chmod(0o777)
+        with pytest.raises(UsageError, match=f"others may write to {above}"), new_folder(folder):
+            pytest.fail("it was given")
+        above.chmod(0o1777)
+        with new_folder(folder):
+            pass
+
     def test_a_link_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "real").mkdir()
         (tmp_path / "out").symlink_to(tmp_path / "real")

@@ -7,6 +7,8 @@ import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
+import pytest
+
 import panachain.cli.main
 from panachain.cli.__main__ import run
 
@@ -55,6 +57,33 @@ def test_the_collector_waits_while_a_command_runs_and_works_on() -> None:
         "main.main = main_"
     )
     assert done.stdout == "True True\n"
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_no_file_gets_the_number_of_a_standard_stream_that_was_closed(tmp_path: Path, closed: str) -> None:
+    """Else it gets what is said to standard error, by libraries and programs that are started, too."""
+    program = (
+        "import os, sys\nfrom panachain.cli import main, __main__\n"
+        "def main_():\n"
+        "    opened = open(sys.argv[1], 'r+b')\n"
+        "    for number in (1, 2):\n"
+        "        os.write(number, b'talk')\n"
+        "    print('data')\n"
+        "    sys.stderr.write('talk')\n"
+        "    sys.stdin.read()\n"
+        "    return 7 if opened.fileno() > 2 else 1\n"
+        "main.main = main_\nsys.exit(__main__.run())"
+    )
+    kept = tmp_path / "kept"
+    kept.write_bytes(b"a database")
+    done = subprocess.run(
+        ["bash", "-c", f'exec "$@" {closed}', "bash", sys.executable, "-c", program, str(kept)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, kept.read_bytes()) == (7, b"a database")
 
 
 def test_an_installed_panachain_starts_there() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from panachain.config import MAXIMUM_FILE_SIZE, Config
+from panachain.config import MAXIMUM_FILE_SIZE, Config, read_network
 from panachain.errors import ConfigurationError
 
 
@@ -80,3 +81,50 @@ def test_several_nodes_are_a_list_or_a_text_with_commas(settings: Path, text: st
 def test_named_file_must_exist(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="PANACHAIN_CONFIG"):
         Config.load({}, {"PANACHAIN_CONFIG": str(tmp_path / "none.toml")})
+
+
+def test_a_file_that_others_may_write_says_nothing(tmp_path: Path, settings: Path) -> None:
+    """It could name a program that is run in place of the passphrase's, and the nodes that are believed."""
+    home = tmp_path / "home"
+    home.mkdir()
+    for file, environment in (
+        (settings, {}),
+        (tmp_path / "named.toml", {"PANACHAIN_CONFIG": str(tmp_path / "named.toml")}),
+        (home / "panachain.toml", {"PANACHAIN_HOME": str(home)}),
+    ):
+        file.write_text('passphrase_command = "touch owned"\n')
+        file.chmod(0o602)
+        with pytest.raises(ConfigurationError, match="others may write it"):
+            Config.load({}, environment)
+        file.chmod(0o644)
+        assert Config.load({}, environment).passphrase_command == "touch owned"
+        file.unlink()
+
+
+def test_another_users_file_says_nothing(settings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.write_text('passphrase_command = "touch owned"\n')
+    real = os.fstat
+
+    def of_a_stranger(descriptor: int) -> os.stat_result:
+        found = real(descriptor)
+        return os.stat_result([*found[:4], 4711, *found[5:]])
+
+    monkeypatch.setattr(os, "fstat", of_a_stranger)
+    with pytest.raises(ConfigurationError, match="belongs to another user"):
+        Config.load({}, {})
+
+
+def test_what_is_no_file_is_not_waited_for(settings: Path) -> None:
+    os.mkfifo(settings)
+    with pytest.raises(ConfigurationError, match="no file"):
+        Config.load({}, {})
+
+
+def test_a_network_file_that_others_may_write_names_no_contracts(tmp_path: Path) -> None:
+    file = tmp_path / "network.json"
+    file.write_text("{}")
+    file.chmod(0o646)
+    with pytest.raises(ConfigurationError, match="others may write it"):
+        read_network(file)
+    file.chmod(0o644)
+    assert read_network(file) == b"{}"

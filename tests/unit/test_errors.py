@@ -24,6 +24,8 @@ INSIDE = {
     *("LocalProtocolError", "RemoteProtocolError", "UnsupportedProtocol"),
     # Which page a request of a browser gets: nobody but the portal's application sees them.
     *("RefusedError", "LockedPageError"),
+    # What the command line's output raises where nothing more can be written; main tells it.
+    "UnwrittenError",
     # What a security key says that whoever asks it foresaw.
     "_PassedError",
     # What an implementation of Umbral raises, and its wrapper turns into an error of the tree.

@@ -27,6 +27,17 @@ def test_a_missing_file_is_a_typed_error(tmp_path: Path) -> None:
         raise AssertionError
 
 
+def test_a_file_that_others_may_write_configures_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "relay.json"
+    path.write_text('{"schema": "panachain/relay-config/1"}')
+    path.chmod(0o666)
+    with (
+        pytest.raises(ConfigurationError, match="others may write it"),
+        configuration(path, "relay", schema="panachain/relay-config/1") as fields,
+    ):
+        raise AssertionError(fields)
+
+
 @pytest.mark.parametrize("error", [KeyError, TypeError, ValueError, AttributeError])
 def test_what_a_reader_of_its_fields_runs_into_is_typed_too(tmp_path: Path, error: type[Exception]) -> None:
     path = tmp_path / "gate.json"

@@ -214,6 +214,49 @@ class TestTimes:
         assert transport.is_cut
 
 
+class TestEnds:
+    """Request smuggling: what two readers take for one request and for two."""
+
+    HIDDEN = b"GET /of-another-client HTTP/1.1\r\nHost: x\r\n\r\n"
+
+    @pytest.mark.parametrize(
+        "head",
+        [
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"POST / HTTP/1.1\r\nHost: x\r\ntransfer-encoding: Chunked\r\ncontent-length: 4\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"POST / HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n",
+        ],
+    )
+    def test_a_request_with_two_ends_is_refused_and_nothing_behind_it_is_read(self, peers: Peers, head: bytes) -> None:
+        connection, transport = peers.connect()
+        peers.answers.set()
+        connection.data_received(head + b"0\r\n\r\n" + self.HIDDEN)
+        peers.settle()
+        assert transport.sent.startswith(b"HTTP/1.1 400 ")
+        assert (transport.sent.count(b"HTTP/1.1"), transport.is_closed) == (1, True)
+
+    @pytest.mark.parametrize(
+        "head",
+        [
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length : 2\r\n\r\nab",
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +2\r\n\r\nab",
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nab",
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: \x0bchunked\r\n\r\n",
+            b"POST / HTTP/1.1\r\nHost: x\r\nA: b\rContent-Length: 2\r\n\r\nab",
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2;a\nb\r\nab\r\n0\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+        ],
+    )
+    def test_what_some_would_read_otherwise_is_refused(self, peers: Peers, head: bytes) -> None:
+        connection, transport = peers.connect()
+        connection.data_received(head + self.HIDDEN)
+        peers.settle()
+        assert (transport.sent[9:11], transport.sent.count(b"HTTP/1.1")) in ((b"40", 1), (b"50", 1))
+        assert transport.is_closed
+
+
 class TestNumbers:
     def test_of_one_source_the_one_that_waits_for_longest_goes(self, peers: Peers) -> None:
         silent = [peers.connect() for _ in range(3)]
