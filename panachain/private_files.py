@@ -151,17 +151,18 @@ def others_may_write(folder: Path) -> bool:
     return _is_writable(folder.stat())
 
 
-def exchangeable(path: Path) -> Path | None:
-    """Return a folder above a path in which somebody else may put another one in its place; None if there is none.
+def is_exchangeable(path: Path) -> bool:
+    """Tell whether somebody else may put another file or folder in a path's place.
 
-    Where only the owner takes away what they made (the sticky bit, as of /tmp), nobody else may.
+    Where only the owner takes away what they made (the sticky bit, as of /tmp), nobody else may. Only the folder it
+    lies in is looked at: those above are their owner's, and machines whose volumes everybody may write to are many.
 
     Raises:
-        OSError: one of them can't be looked at.
+        OSError: that folder can't be looked at.
     """
-    # By what the links on the way lead to: those themselves lie in folders of this kind, or in ones above.
-    there = (folder for folder in path.resolve().parents if folder.is_dir())
-    return next((one for one in there if others_may_write(one) and not one.stat().st_mode & stat.S_ISVTX), None)
+    # Where the links on the way lead to.
+    above = path.parent.resolve()
+    return above.is_dir() and others_may_write(above) and not above.stat().st_mode & stat.S_ISVTX
 
 
 def read_trusted(path: Path, most: int, *, owned: bool = False) -> bytes:

@@ -5,6 +5,7 @@ And how all of them are collected quickly.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -27,6 +28,8 @@ settings.register_profile(
 )
 settings.load_profile("panachain")
 leftovers.watch()
+# Some CI systems let everybody write what is made, and what others may write is refused in many places.
+os.umask(0o022)
 
 
 @pytest.fixture(scope="session", autouse=True)

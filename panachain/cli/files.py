@@ -21,7 +21,7 @@ from panachain.cli.words import moment
 from panachain.errors import DiskError, UsageError
 from panachain.model.records import RecordInfo
 from panachain.plain import json_line
-from panachain.private_files import exchangeable, others_may_write
+from panachain.private_files import is_exchangeable, others_may_write
 
 if TYPE_CHECKING:
     from panachain.model.scope import Category
@@ -286,10 +286,10 @@ def check_folder(folder: Path) -> None:
         if folder.is_symlink():
             raise UsageError(f"{folder} is a link; nothing is written through it", hint="-o the folder itself")
         # Also where the folder is there: another one could stand in its place meanwhile, of whoever put it there.
-        if (lax := exchangeable(folder.absolute())) is not None:
-            raise UsageError(f"others may write to {lax}; nothing was opened", hint=_PRIVATE)
+        above = folder.absolute().parent
+        if is_exchangeable(folder.absolute()):
+            raise UsageError(f"others may write to {above}; nothing was opened", hint=_PRIVATE)
         if not folder.exists():
-            above = folder.absolute().parent
             if not above.is_dir():
                 raise UsageError(f"{folder.parent} is no folder; {folder.name} can't be made in it")
             return
