@@ -1,7 +1,7 @@
 """Whom a client trusts over HTTPS: TLS contexts, made once, and loaded only where there is TLS.
 
 Reading the usual authorities takes 30 ms, and httpx does it for every client, also for one that never speaks TLS.
-A context for plain HTTP knows no authority, so that TLS with it fails.
+A context for plain HTTP knows no authority, so that TLS with it fails. Never writes down the keys of a connection.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Trust:
             import ssl
 
             try:
-                self._own = ssl.create_default_context(cafile=str(ca))
+                self._own = keeping_keys(ssl.create_default_context(cafile=str(ca)))
             except (OSError, ssl.SSLError) as exc:
                 raise ConfigurationError(f"{ca} can't be read as a certificate authority") from exc
 
@@ -45,12 +45,22 @@ class Trust:
         return self._own or _usual()
 
 
+def keeping_keys(context: ssl.SSLContext) -> ssl.SSLContext:
+    """Return a context that writes the keys of its connections nowhere.
+
+    Python lets the variable SSLKEYLOGFILE name a file for them: whoever reads that reads all that was sent.
+    """
+    # None takes the file back; typeshed knows texts only.
+    context.keylog_filename = None  # type: ignore[assignment]
+    return context
+
+
 @lru_cache(maxsize=1)
 def _usual() -> ssl.SSLContext:
     # Imported here: a client that speaks no TLS needs neither it nor the authorities.
     from panachain.http_client import httpx
 
-    return httpx.create_ssl_context(trust_env=False)
+    return keeping_keys(httpx.create_ssl_context(trust_env=False))
 
 
 @lru_cache(maxsize=1)

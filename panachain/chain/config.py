@@ -64,8 +64,10 @@ class NodeConfig:
             return None
         import ssl
 
+        from panachain.trust import keeping_keys
+
         try:
-            context = ssl.create_default_context(cafile=self.ca_file)
+            context = keeping_keys(ssl.create_default_context(cafile=self.ca_file))
             if self.certificate_file is not None:
                 context.load_cert_chain(self.certificate_file, self.certificate_key_file)
         except OSError as exc:

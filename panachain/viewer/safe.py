@@ -34,6 +34,24 @@ _DROPPED: Final = frozenset(
     }
 )
 """Elements that go with what is in them."""
+_MANY: Final = 4_000
+"""Elements from which on it must be plain to see how deep they lie: a parser's work grows with its square."""
+_EMPTY: Final = frozenset({"br", "hr", "img", "input", "meta", "link", "col", "wbr", "area", "base", "source", "track"})
+"""Elements that end at once (HTML, section 13.1.2)."""
+_ENDS_ITSELF: Final = frozenset(
+    {"p", "li", "td", "tr", "th", "dt", "dd", "thead", "tbody", "tfoot", "colgroup", "option"}
+)
+"""Elements that end where the next one of their kind begins, whether or not an end tag says so (section 13.1.2.4)."""
+_TEXT_ONLY: Final = frozenset(
+    {"script", "style", "title", "textarea", "xmp", "plaintext", "noscript", "noembed", "iframe", "noframes"}
+)
+"""Elements in which a tag is none."""
+_PLAIN: Final = re.compile(
+    r"[^<]*+(?:(?:<!--[^<>-]*-->|<!DOCTYPE[^<>]*>|<(?P<text>style|script|title)(?:\s[^<>]*)?>[^<]*</(?P=text)>)[^<]*+)*+"
+    r"(?:<(?P<closes>/?)(?P<name>[a-z][a-z0-9]*)(?:\s[^<>]*?)?(?P<ends>/?)>|\Z)",
+    re.IGNORECASE | re.ASCII,
+)
+"""What stands before a tag, and the tag, where every reader finds the same ones."""
 _SPANS: Final = re.compile(r"[1-9][0-9]?")
 _HEADING: Final = re.compile(r"<(/?)h[1-6]>")
 _OPENING: Final = re.compile(r"<[A-Za-z]")
@@ -47,7 +65,7 @@ def markup(source: str) -> str:
     Args:
         source: HTML or XHTML of any kind; more than MOST_MARKUP characters or MOST_TAGS elements become text.
     """
-    if len(source) > MOST_MARKUP or len(_OPENING.findall(source)) > MOST_TAGS or _depth(source) > _MOST_DEPTH:
+    if len(source) > MOST_MARKUP or _is_too_much(source):
         return f"<pre>{nh3.clean_text(plain(source[:MOST_MARKUP]))}</pre>"
     kept = nh3.clean(
         # Letters that nobody sees or that turn the writing around go first; inside of a tag they end nothing.
@@ -87,6 +105,38 @@ def _letter(reference: str) -> str:
 
 def _attribute(_tag: str, _name: str, value: str) -> str | None:
     return value if _SPANS.fullmatch(value) else None
+
+
+def _is_too_much(source: str) -> bool:
+    tags = len(_OPENING.findall(source))
+    return tags > MOST_TAGS or _depth(source) > _MOST_DEPTH or (tags > _MANY and not _is_plain(source))
+
+
+def _is_plain(source: str) -> bool:
+    """Tell whether it is sure how deep elements lie inside one another, and that it isn't too deep.
+
+    A slash at a tag's end closes nothing in HTML, and what stands in an attribute or a comment may look like a tag: to
+    `_depth` such markup is flat.
+    """
+    opened: list[str] = []
+    at = 0
+    while at < len(source):
+        found = _PLAIN.match(source, at)
+        if found is None or found.end() == at:
+            return False
+        at, closes, ends = found.end(), found["closes"], found["ends"]
+        name = (found["name"] or "").lower()
+        if name in _TEXT_ONLY or (ends and name and name not in _EMPTY and name not in _ENDS_ITSELF):
+            return False
+        if not name or name in _EMPTY or name in _ENDS_ITSELF:
+            continue
+        if not closes:
+            opened.append(name)
+        elif not opened or opened.pop() != name:
+            return False
+        if len(opened) > _MOST_DEPTH:
+            return False
+    return not opened
 
 
 def _depth(source: str) -> int:

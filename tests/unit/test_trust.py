@@ -5,8 +5,11 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+import certifi
 import pytest
 
+from panachain import trust
+from panachain.chain.config import NodeConfig
 from panachain.errors import ConfigurationError
 from panachain.trust import Trust
 
@@ -36,3 +39,14 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
             path.write_text(content)
         with pytest.raises(ConfigurationError, match="certificate authority"):
             Trust(path)
+
+
+def test_no_variable_has_the_keys_of_connections_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+    authority = Path(certifi.where())
+    trust._usual.cache_clear()
+    node = NodeConfig("https://a", ca_file=authority)
+    for context in (Trust().context("https://a"), Trust(authority).context("https://a"), node._tls()):
+        assert context is not None
+        assert context.keylog_filename is None
+    trust._usual.cache_clear()

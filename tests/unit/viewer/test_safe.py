@@ -31,5 +31,36 @@ def test_what_is_too_much_becomes_text() -> None:
     assert markup("<i>" * 3_000 + "deep").startswith("<pre>")
 
 
+@pytest.mark.parametrize(
+    "deep",
+    [
+        "<div/>",
+        '<div x="<">',
+        "<ul/>",
+        '<div a="</div>">',
+        "<div><!-- </div> -->",
+        "<div><title></div></title>",
+        "<div></b>",
+        "<div></p>",
+        "<section><br>",
+        "<div\f>",
+        "<div a='>'>",
+    ],
+)
+def test_what_only_seems_flat_becomes_text(deep: str) -> None:
+    """A parser takes seconds for each record of it: its work grows with the square of the depth."""
+    assert markup(deep * 4_500).startswith("<pre>")
+
+
+def test_a_long_table_stays_a_table() -> None:
+    rows = '<tr><td colspan="2">a &lt; b</td><td>1<br/>2<br>3</td></tr><!-- a row -->\n' * 2_000
+    head = "<!DOCTYPE html><title>x</title><style>a > b { color: red }</style>"
+    shown = markup(
+        f'{head}<div xmlns="http://www.w3.org/1999/xhtml"><table><tbody>{rows}</tbody></table><p>x<li>y</div>'
+    )
+    assert shown.startswith("<div><table><tbody><tr><td")
+    assert shown.count("<tr>") == 2_000
+
+
 def test_the_text_of_markup() -> None:
     assert plain("<p>one &amp; <b>two</b></p><p>three") == "one & two\nthree"
