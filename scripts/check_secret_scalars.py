@@ -45,7 +45,7 @@ HOLDERS: Final = {
 REVEALERS: Final = {
     "secp256k1.py:Scalar.inverse": "of the product with a random scalar",
     "crypto/umbral/scheme.py:SecretKey.to_be_bytes": "to be sealed in a key store",
-    "crypto/umbral/scheme.py:Capsule.make": "s, which stands in the capsule",
+    "crypto/umbral/scheme.py:Capsule._drawn_anew": "s, which stands in the capsule",
     "crypto/umbral/scheme.py:_kfrags": "into the kfrag, which is sealed to its proxy",
     "crypto/umbral/scheme.py:reencrypt": "z, which stands in the cfrag",
 }

@@ -50,6 +50,9 @@ def seal_segments(source: bytes | Iterable[bytes], key: bytes, associated: bytes
     Raises:
         UsageError: the key doesn't have 32 bytes, or the plaintext is larger than the format can hold.
     """
+    if isinstance(source, bytes) and len(source) <= FIRST_PLAIN:
+        yield seal(source, key, associated)
+        return
     sealer = SegmentSealer(key, associated)
     for index, (plain, last) in enumerate(_cut(source)):
         segment = bytearray(sealed_size(len(plain)) if index == 0 else len(plain) + TAG_SIZE)
@@ -59,6 +62,11 @@ def seal_segments(source: bytes | Iterable[bytes], key: bytes, associated: bytes
 
 def seal(plain: bytes, key: bytes, associated: bytes) -> bytes:
     """Return the stream of a plaintext that fits in memory."""
+    if len(plain) <= FIRST_PLAIN:
+        # One segment, as of most of what is sealed: what `SegmentSealer` does, in one step.
+        salt, prefix = os.urandom(_SALT_SIZE), os.urandom(_PREFIX_SIZE)
+        head = bytes([HEADER_SIZE]) + salt + prefix
+        return head + _cipher(key, salt, associated).encrypt(prefix + _ONLY, plain, None)
     return b"".join(seal_segments(plain, key, associated))
 
 

@@ -5,12 +5,13 @@ Never holds a key. Follows design sections 2, 3 and 7.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
 from panachain.model.actors import Address
 from panachain.model.file_content import FileContent as FileContent
+from panachain.model.frozen import frozen
 from panachain.model.scope import Category
 
 STATEMENT: Final = "application/panachain"
@@ -110,4 +111,4 @@ class RecordInfo:
 
     def with_header(self, header_cid: str) -> RecordInfo:
         """Return the same with the CID of the header, which isn't known before the header is made."""
-        return replace(self, header_cid=header_cid)
+        return frozen(RecordInfo, **{**vars(self), "header_cid": header_cid})

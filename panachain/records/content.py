@@ -275,12 +275,10 @@ def _seal_bytes(content: bytes, key: bytes, context: bytes, store: BlobStore) ->
     size = stream.sealed_size(len(padded))
     # Above that size, hashing once more would halve the speed and prove nothing new (ADR 7).
     digest = sha256(content).digest() if len(content) <= HASHED else b""
-    sealer = stream.SegmentSealer(key, context)
     if size <= stream.SEGMENT_SIZE:
-        segment = bytearray(size)
-        sealer.seal_into(0, padded, memoryview(segment), last=True)
-        block = bytes(segment)
+        block = stream.seal(padded, key, context)
         return Sealed(CID.of(RAW, block), size, digest, b"", block)
+    sealer = stream.SegmentSealer(key, context)
     view = memoryview(padded)
 
     def make(index: int, leaf: memoryview) -> None:

@@ -12,8 +12,8 @@ Follows docs/spec/formats.md (`panachain/header/3`, `panachain/envelope/3`), des
     envelope  = 0x03 ‖ 4 wraps of the masked envelope key (crypto/commit.py), one for each lane of the path
     inventory = stream(inventory key, padded dag-cbor list): type, size and digest of each of the envelope's contents
 
-Unused slots hold random bytes, unused wraps a wrap of random bytes to nobody's key, so that nothing shows how many
-lanes a path has, and nothing is found in them.
+Unused slots hold random bytes, unused wraps what nothing tells from a wrap and nobody opens, so that nothing shows how
+many lanes a path has, and nothing is found in them.
 """
 
 from __future__ import annotations
@@ -118,8 +118,7 @@ def seal_envelope(envelope_key: EnvelopeKey, lanes: Sequence[HospitalLane]) -> b
         lanes: of the path, widest first, as the publishing hospital knows them.
     """
     wraps = [umbral.wrap(lane.public, envelope_key.masked(lane.pepper)) for lane in lanes]
-    # Random bytes, not the key: no secret key whatever, not even of a point that is nobody's, finds anything there.
-    wraps += [umbral.wrap(_nobody(), os.urandom(KEY_SIZE)) for _ in range(SLOTS - len(lanes))]
+    wraps += [umbral.wrap_nothing() for _ in range(SLOTS - len(lanes))]
     return bytes([ENVELOPE_VERSION]) + b"".join(wraps)
 
 
@@ -151,6 +150,7 @@ def seal_header(
     replaces: Sequence[CID] = (),
     epoch: int | None = None,
     slot_keys: Sequence[Callable[[bytes], bytes]] | None = None,
+    content: CID | None = None,
 ) -> bytes:
     """Return the header block of one record.
 
@@ -165,6 +165,7 @@ def seal_header(
         replaces: the headers of the same record before it was re-wrapped, oldest first.
         epoch: of the envelope; None for that of the content, `info.generation`.
         slot_keys: `slot_keys` of each of the locator keys, for whoever makes many headers.
+        content: what `info.content_cid` spells, for whoever has it.
     """
     header_key = os.urandom(KEY_SIZE)
     envelope_digest = _envelope_digest(info.envelope_cid)
@@ -175,7 +176,8 @@ def seal_header(
     # A sealed slot looks like random bytes, so unused ones can't be told from those of lanes.
     sealed_slots += [os.urandom(SLOT_SIZE) for _ in range(SLOTS - len(locator_keys))]
     # What most headers of an envelope share is encoded once, with the head of a list of all fields before it.
-    own = [info.size, info.digest, info.stored_at, CID.parse(info.content_cid), info.content_index]
+    content = CID.parse(info.content_cid) if content is None else content
+    own = [info.size, info.digest, info.stored_at, content, info.content_index]
     epoch = info.generation if epoch is None else epoch
     fields = b"".join(
         (
@@ -484,8 +486,3 @@ def _cid(value: Any) -> CID:
     if not isinstance(value, CID):
         raise IntegrityError("a header names something else where a CID must stand")
     return value
-
-
-def _nobody() -> bytes:
-    # A public key whose secret is forgotten at once: nobody can open what is wrapped to it.
-    return umbral.SecretKey.random().public

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from panachain.errors import IntegrityError
+from panachain.model.frozen import frozen
 from panachain.records.versions import PRINT_SIZE, STATES, Bundle, Entry, Version
 
 MAX_ROWS: Final = 400_000
@@ -80,7 +81,9 @@ def from_told(told: Sequence[Any], content: bytes) -> Bundle:
         texts.append(content[at : at + size])
         at += size + 1
     [listed] = from_rows([row])
-    entries = tuple(Entry(text, version) for text, version in zip(texts, listed.versions, strict=True))
+    entries = tuple(
+        frozen(Entry, text=text, version=version) for text, version in zip(texts, listed.versions, strict=True)
+    )
     bundle = Bundle(before, entries, listed.newest_first)
     if bundle.holding(range(len(entries))) != content:
         raise ValueError("the entries of another content")
@@ -141,4 +144,12 @@ def _version(line: str, servers: Sequence[str], made: bytes) -> Version:
     if fields is None or int(fields[4]) >= len(STATES) or int(fields[5]) >= len(servers):
         raise IntegrityError("a list of resources has a line that none of ours writes")
     name, number, updated, state, server = fields.groups()
-    return Version(name, number, updated, STATES[int(state)], servers[int(server)], made if name else b"")
+    return frozen(
+        Version,
+        name=name,
+        number=number,
+        updated=updated,
+        state=STATES[int(state)],
+        base=servers[int(server)],
+        print=made if name else b"",
+    )

@@ -6,15 +6,17 @@ another category goes there. Follows ADR 28 and ADR 34.
 
 from __future__ import annotations
 
-import hmac
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import file_digest, sha256
+from typing import Final
 
+from panachain.crypto.kdf import hmacs
 from panachain.errors import InputError
 from panachain.model.actors import Address
+from panachain.model.frozen import frozen
 from panachain.model.records import STATEMENT, FileContent, PlainRecord
 from panachain.model.scope import RESTRICTED, SENSITIVE, Category, Scope
 from panachain.records.attachments import Restoring
@@ -37,6 +39,9 @@ from panachain.records.versions import (
     same_server,
     shell_print,
 )
+
+_USES: Final = (b"shell", b"name", b"base", b"stamp", b"print")
+"""What a fingerprint in the journal may be of."""
 
 
 @dataclass
@@ -132,7 +137,8 @@ class Changes:
     def __init__(self, journal: KnownResources, key: bytes) -> None:
         """Take what the journal knows, and what its fingerprints are keyed with."""
         self._journal = journal
-        self._key = key
+        # Several for each of thousands of resources: key and use are hashed once for all.
+        self._prints = {use: hmacs(key, use + b"\0") for use in _USES}
         self._filled: dict[Address, dict[bytes, list[KnownResource]]] = defaultdict(lambda: defaultdict(list))
         """What is in the batch that is being filled."""
         self._gone: dict[bytes, _Gone] = {}
@@ -322,16 +328,18 @@ class Changes:
             return None
         named, dated = version.name.encode(), version.number or version.updated
         stamp = (named, version.number.encode(), version.updated.encode(), version.print)
-        return KnownResource(
-            patient,
-            self._keyed(b"name", named),
-            self._keyed(b"base", version.base.encode()) if version.base else b"",
-            self._keyed(b"stamp", *stamp) if dated else b"",
-            self._keyed(b"print", named, version.print),
-            rank(version.number),
-            instant(version.updated),
-            scope,
-            source,
+        return frozen(
+            KnownResource,
+            patient=patient,
+            name=self._keyed(b"name", named),
+            base=self._keyed(b"base", version.base.encode()) if version.base else b"",
+            stamp=self._keyed(b"stamp", *stamp) if dated else b"",
+            print=self._keyed(b"print", named, version.print),
+            rank=rank(version.number),
+            updated=instant(version.updated),
+            scope=scope,
+            source=source,
+            sequence=0,
         )
 
     def _is_known(self, one: KnownResource, *, anywhere: bool = False) -> bool:
@@ -350,8 +358,7 @@ class Changes:
         return sha256(record.content).digest() in self._kept
 
     def _keyed(self, use: bytes, *parts: bytes) -> bytes:
-        text = b"\0".join((use, *parts))
-        return hmac.digest(self._key, text, "sha256")[:PRINT_SIZE]
+        return self._prints[use](b"\0".join(parts))[:PRINT_SIZE]
 
 
 def _scope(record: PlainRecord, category: Category) -> str:

@@ -24,11 +24,9 @@ from panachain.records.sources import NO_COPIES, find_sources
 from panachain.sdk.batches import open_batches, open_journal
 from panachain.sdk.hospital_routing import HospitalRouting
 from panachain.sdk.kept_persons import KeptPersons
-from panachain.sdk.moves import Moves
 from panachain.sdk.pairings import closed_for
 from panachain.sdk.results.uploads import PublishedView, RewrapReport, SettleReport, UploadReport, WithdrawReport
 from panachain.sdk.uploads import Explain, Tally, size_of
-from panachain.sdk.withdrawals import Withdrawals
 from panachain.sdk.words import category_of, reason_of
 
 if TYPE_CHECKING:
@@ -243,6 +241,9 @@ class Hospital(HospitalRouting):
             PartlyDoneError: an order isn't its patient's, or names what this hospital didn't publish for that patient.
                 All others were followed: `result` is the report.
         """
+        # Imported here: an upload moves nothing.
+        from panachain.sdk.moves import Moves
+
         self._check_registered()
         with open_batches(self.network, self.address, self._seed, self.profile.folder) as batches:
             batches.reconcile()
@@ -266,6 +267,9 @@ class Hospital(HospitalRouting):
             UnknownActorError: this hospital published no such record.
             AccessDeniedError: a patient isn't paired with this hospital any more.
         """
+        # Imported here: an upload withdraws nothing.
+        from panachain.sdk.withdrawals import Withdrawals
+
         self._check_registered()
         with open_batches(self.network, self.address, self._seed, self.profile.folder) as batches:
             return Withdrawals(self.network, batches, self.pairings).run(record_ids, reason_of(reason))

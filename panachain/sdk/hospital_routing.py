@@ -22,7 +22,6 @@ from panachain.sdk.kept_persons import KeptPersons
 from panachain.sdk.pairings import Pairings
 from panachain.sdk.publishing import Publishing
 from panachain.sdk.results.uploads import Proposal, UploadReport
-from panachain.sdk.routing import Reading, propose, publish_each
 from panachain.sdk.uploads import Explain, Tally, size_of
 from panachain.sdk.words import category_of
 
@@ -71,6 +70,9 @@ class HospitalRouting(ActorSession):
             UsageError: a name means nobody in the files, or several.
             InputError: nothing could be published.
         """
+        # Imported here: most uploads say whose each file is.
+        from panachain.sdk.routing import Reading, publish_each
+
         publishing = self._publishing(dry_run=dry_run, jitter=jitter, verify=verify, explain=explain, spare=spare)
         places = [Path(path) for path in paths]
         tally = Tally(progress, size_of(places), strict=strict)
@@ -88,6 +90,8 @@ class HospitalRouting(ActorSession):
         Raises:
             UsageError: there is no such file.
         """
+        from panachain.sdk.routing import propose
+
         self._check_registered()
         persons = KeptPersons(self.profile.folder, self._seed)
         return propose(self.network, self._pairings, persons, [Path(path) for path in paths])

@@ -19,8 +19,9 @@ from panachain.errors import DiskError, InputError, IntegrityError, Omission, al
 from panachain.model.actors import Address
 from panachain.model.progress import Progress
 from panachain.model.records import PlainRecord, RecordInfo
-from panachain.model.scope import UNDATED, Category
+from panachain.model.scope import UNDATED, Category, Scope
 from panachain.records.classify import Classified
+from panachain.records.header import HospitalLane
 from panachain.records.jitter import Delay, delay
 from panachain.records.journal import Published
 from panachain.records.likeness import of_record
@@ -334,8 +335,8 @@ class Upload:
         """Patients whose records the journal knows, whichever machine published them."""
         self._claimed: set[Address] = set()
         """Those of them of whom it knows for each record from which source it is."""
-        self._sealable: set[tuple[Address, Category, int, bool]] = set()
-        """What their patients have lanes for."""
+        self._paths: dict[tuple[Address, Category, int, bool], list[tuple[Scope, HospitalLane]]] = {}
+        """The lanes in which records lie, as far as they were looked for."""
         self._gone: set[Address] = set()
         """Patients of whom a record goes in this round."""
 
@@ -419,7 +420,8 @@ class Upload:
             for record in new:
                 bundle = change.bundle if record is change.record else None
                 wordless = self._builder.wordless
-                self._builder.add(record, pairing, bundle)
+                path = self._paths[pairing.patient, record.category, record.year, record.emergency]
+                self._builder.add(record, pairing, bundle, path=path)
                 if self._builder.wordless > wordless:
                     self._tally.wordless[spelled(source.path)] = None
             self._tally.of_patients[pairing.patient] += len(new)
@@ -442,9 +444,8 @@ class Upload:
             for record in records:
                 # A folder of documents asks this of each of thousands.
                 asked = (pairing.patient, record.category, record.year, record.emergency)
-                if asked not in self._sealable:
-                    pairing.path(record.category, record.year, emergency=record.emergency)
-                    self._sealable.add(asked)
+                if asked not in self._paths:
+                    self._paths[asked] = pairing.path(record.category, record.year, emergency=record.emergency)
         except IntegrityError as exc:
             self._tally.leave_out(source, InputError(f"it can't be sealed to its patient's lanes: {exc}"))
             return False

@@ -43,6 +43,8 @@ _SMALL: Final = 1 << 16
 """Bytes up to which a block is read at once; for larger ones other threads needn't wait."""
 _TOGETHER: Final = 128
 """Blocks that are looked for in the index at once."""
+_FEW: Final = 8
+"""Blocks that are sooner looked for one after the other."""
 _OPEN_PACKS: Final = 64
 """Packs that are held open for reading."""
 _Row = tuple[bytes, str, int, int, int]
@@ -58,6 +60,7 @@ CREATE INDEX IF NOT EXISTS block_pack ON block (pack);
 CREATE TABLE IF NOT EXISTS pin (cid BLOB PRIMARY KEY) WITHOUT ROWID;
 """
 _PLACES: Final = ", ".join("?" * _TOGETHER)
+_THERE: Final = f"SELECT cid FROM block WHERE cid IN ({_PLACES})"  # noqa: S608
 _FIND_ALL: Final = f"SELECT pack, offset, size, cid FROM block WHERE cid IN ({_PLACES}) AND size <= ?"  # noqa: S608
 
 
@@ -126,8 +129,14 @@ class EmbeddedStore:
             DiskError: the disk refuses; the index names nothing of the failed write.
         """
         with _Writer(self) as writer:
+            some = list[tuple[CID, bytes]]()
             for cid, data in blocks:
-                writer.put(cid, cid.check(data, CALLER))
+                some.append((cid, cid.check(data, CALLER)))
+                # Many of the small ones at once, and no more of large ones in memory than before.
+                if len(some) == _TOGETHER or len(data) > _SMALL:
+                    writer.put_all(some)
+                    some = []
+            writer.put_all(some)
 
     def add_file(self, leaves: Iterable[bytes]) -> CID:
         """Store a file given as its leaves, and return its CID."""
@@ -298,6 +307,16 @@ class EmbeddedStore:
         except sqlite3.Error as exc:
             raise StoreUnavailableError(f"the index of the {self.name} {self.folder} can't be read: {exc}") from exc
         return row
+
+    def _there(self, raws: list[bytes]) -> set[bytes]:
+        """Return those of some CIDs, `_TOGETHER` at most and one at least, that the index names."""
+        # One statement for all counts, which SQLite prepares once: it is filled up with a block that was asked for.
+        filled = [*raws, *raws[:1] * (_TOGETHER - len(raws))]
+        try:
+            with self._lock:
+                return {raw for (raw,) in self._db.execute(_THERE, filled)}
+        except sqlite3.Error as exc:
+            raise StoreUnavailableError(f"the index of the {self.name} {self.folder} can't be read: {exc}") from exc
 
     def _find_all(self, raws: list[bytes]) -> list[tuple[str, int, int, bytes]]:
         """Return where the small ones of some blocks lie: pack, offset, size and CID, in the order of their places."""
@@ -580,10 +599,23 @@ class _Writer:
 
     def put(self, cid: CID, data: bytes) -> None:
         """Take one block, whose CID was checked or computed by the caller."""
+        self._put(cid, data, None)
+
+    def put_all(self, blocks: Sequence[tuple[CID, bytes]]) -> None:
+        """Take some blocks, `_TOGETHER` at most, whose CIDs were checked by the caller."""
+        if len(blocks) < _FEW:
+            for cid, data in blocks:
+                self.put(cid, data)
+            return
+        there = self._store._there([bytes(cid) for cid, _ in blocks])
+        for cid, data in blocks:
+            self._put(cid, data, bytes(cid) in there)
+
+    def _put(self, cid: CID, data: bytes, is_there: bool | None) -> None:
         if cid in self._buffer or cid in self._known:
             return
         # One that is there already may be gone by the time that this ends: its bytes are kept until it was looked at.
-        taken = self._known if self._store.has_block(cid) else self._buffer
+        taken = self._known if (self._store.has_block(cid) if is_there is None else is_there) else self._buffer
         taken[cid] = data
         self._held += len(data)
         if self._held >= _FLUSH:

@@ -57,6 +57,11 @@ _ELSEWHERE = {
     *("panachain.model.policy", "panachain.model.transactions", "panachain.model.records", "Crypto.Hash", "subprocess"),
 }
 """Besides, what other commands act on."""
+_NOT_PUBLISHING = {
+    *("panachain.sdk.routing", "panachain.records.exports", "panachain.sdk.moves", "panachain.sdk.reseals"),
+    *("panachain.sdk.withdrawals", "panachain.consent", "panachain.proxy", "panachain.research"),
+}
+"""Besides, what no upload does."""
 COMMANDS: dict[str, tuple[Role | None, frozenset[str]]] = {
     "config": (None, HEAVY | ACTING | {"msgspec", "zstandard", "Crypto"}),
     "whoami": (Role.PATIENT, HEAVY | _UNUSED | _ELSEWHERE),
@@ -68,6 +73,8 @@ COMMANDS: dict[str, tuple[Role | None, frozenset[str]]] = {
     "pair mercy": (Role.PATIENT, HEAVY),
     "inbox": (Role.PRACTITIONER, HEAVY),
     "rewrap": (Role.HOSPITAL, HEAVY),
+    # Of files of which it is known whose they are: there are no exports to route, and nothing to move or withdraw.
+    "upload /dev/null --patient somebody": (Role.HOSPITAL, HEAVY | _NOT_PUBLISHING),
 }
 """Command → whose it is, and what it doesn't load."""
 MODULES = {
@@ -81,6 +88,7 @@ MODULES = {
     "pair": 346,
     "inbox": 486,
     "rewrap": 468,
+    "upload": 471,
 }
 """Command → modules that it may load in all; each takes a tenth to a whole millisecond. One in fifty is left for
 another version of Python; whatever else is added is to be seen."""

@@ -10,6 +10,7 @@ Follows Umbral (Nunez, "Umbral: a threshold proxy re-encryption scheme", 2018), 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from hashlib import sha256
@@ -206,6 +207,16 @@ def wrap(public: bytes, key: bytes) -> bytes:
     if len(key) != KEY_SIZE:
         raise UsageError(f"a wrapped key has 32 bytes, got {len(key)}")
     return bytes([VERSION]) + bytes(_kits.MessageKit(_public(public), key, None))
+
+
+def wrap_nothing() -> bytes:
+    """Return what nothing tells from a wrap, and what nobody opens: `WRAP_SIZE` bytes."""
+    made = getattr(_kits.MessageKit, "of_nobody", None)
+    if made is not None:
+        return bytes([VERSION]) + bytes(made())
+    # An implementation that has no other way: to a key whose secret is forgotten at once. Random bytes, not a key that
+    # is in use: no secret key whatever, not even of a point that is nobody's, finds anything there.
+    return wrap(SecretKey.random().public, os.urandom(KEY_SIZE))
 
 
 def unwrap(secret: SecretKey, wrapped: bytes) -> bytes:

@@ -291,18 +291,28 @@ class Capsule:
     @classmethod
     def make(cls, public: PublicKey) -> tuple[Capsule, bytes]:
         """Return a fresh capsule for a key, and the key seed in it, 33 bytes."""
+        made, of_seed = cls._drawn_anew()
+        return made, of_seed.times(public.point).encoded
+
+    @classmethod
+    def of_nobody(cls) -> Capsule:
+        """Return a fresh capsule for no key at all: nothing tells it from one for somebody's."""
+        return cls._drawn_anew()[0]
+
+    @classmethod
+    def _drawn_anew(cls) -> tuple[Capsule, Scalar]:
+        # Also returns r + u: that many times a key is the seed in it.
         while True:
             r, u = Scalar.random(), Scalar.random()
             e, v = r.public(), u.public()
             h = _public_scalar(b"CAPSULE_POINTS", e.encoded, v.encoded)
             try:
-                s = u.plus(r.by(Scalar(_bytes(h))))
-                seed = r.plus(u).times(public.point).encoded
+                s, of_seed = u.plus(r.by(Scalar(_bytes(h)))), r.plus(u)
             except ValueError:  # pragma: no cover - once in 2^256 times
                 continue
             proof = s.reveal()
             data = _join((e.encoded, v.encoded, proof), _CAPSULE)
-            return cls(data, e, v, _public_number(proof), h), seed
+            return cls(data, e, v, _public_number(proof), h), of_seed
 
     def __bytes__(self) -> bytes:
         return self._data
@@ -510,6 +520,17 @@ class MessageKit:
         self.capsule, seed = Capsule.make(public)
         nonce = os.urandom(_NONCE)
         self._sealed = nonce + _cipher(seed, nonce).encrypt(_tail(nonce), plain, self.capsule.bound())
+
+    @classmethod
+    def of_nobody(cls) -> MessageKit:
+        """Return what looks like a sealed key, and holds none: a capsule whose seed nobody computes, and random bytes.
+
+        What XChaCha20-Poly1305 seals under a random key can't be told from random bytes, nor the seed in a capsule from
+        a random one. So it is for whoever looks what a key sealed to a forgotten key is, for a third of the work.
+        """
+        made = cls.__new__(cls)
+        made.capsule, made._sealed = Capsule.of_nobody(), os.urandom(_SEALED)
+        return made
 
     @classmethod
     def from_bytes(cls, data: bytes) -> MessageKit:

@@ -40,6 +40,22 @@ def test_tink_opens_what_we_seal(size: int) -> None:
         assert opened.read() == plain
 
 
+@pytest.mark.parametrize("size", [0, 1, 5000, stream.FIRST_PLAIN - 1, stream.FIRST_PLAIN, stream.FIRST_PLAIN + 1])
+def test_one_segment_is_what_the_sealer_of_segments_makes(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream.os, "urandom", lambda count: bytes(range(count)))
+    plain = b"x" * size
+    sealer = stream.SegmentSealer(KEY, CONTEXT)
+    segments, rest = [bytearray(stream.sealed_size(min(size, stream.FIRST_PLAIN)))], plain[stream.FIRST_PLAIN :]
+    sealer.seal_into(0, plain[: stream.FIRST_PLAIN], memoryview(segments[0]), last=not rest)
+    if rest:
+        segments.append(bytearray(len(rest) + stream.TAG_SIZE))
+        sealer.seal_into(1, rest, memoryview(segments[1]), last=True)
+    assert list(stream.seal_segments(plain, KEY, CONTEXT)) == segments
+    # In pieces as well.
+    assert list(stream.seal_segments(iter([plain[:7], plain[7:]]), KEY, CONTEXT)) == segments
+    assert stream.seal(plain, KEY, CONTEXT) == b"".join(segments)
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_we_open_what_tink_seals(size: int) -> None:
     plain = os.urandom(size)

@@ -62,6 +62,50 @@ def test_wrap_opens_for_its_key_only() -> None:
         umbral.unwrap(GRANTEE, wrap)
 
 
+class TestOfNobody:
+    """What stands in an envelope where a path has no lane."""
+
+    def test_is_a_wrap_to_whoever_looks_and_no_two_are_alike(self) -> None:
+        made = [umbral.wrap_nothing() for _ in range(20)]
+        for one in made:
+            real = umbral.wrap(LANE.public, KEY)
+            # The capsule's own proof holds: a proxy re-encrypts it like any other.
+            capsule = umbral.capsule_of(one)
+            umbral.check_capsule_form(capsule)
+            assert len(one) == len(real) == umbral.WRAP_SIZE
+            # The marks between the points, the number and the seal.
+            marks = [slice(0, 13), slice(46, 48), slice(81, 83), slice(115, 117), slice(189, None)]
+            assert [one[mark] for mark in marks] == [real[mark] for mark in marks]
+        parts = [(one[13:46], one[48:81], one[117:189]) for one in made]
+        assert [len(set(kind)) for kind in zip(*parts, strict=True)] == [20, 20, 20]
+
+    def test_is_re_encrypted_like_any_other_and_opens_for_nobody(self) -> None:
+        one = umbral.wrap_nothing()
+        with pytest.raises(IntegrityError, match="doesn't open"):
+            umbral.unwrap(LANE, one)
+        keys = {"verifying": SIGNER.public, "delegating": LANE.public, "receiving": GRANTEE.public}
+        kfrags = umbral.delegate(LANE, GRANTEE.public, SIGNER, threshold=2, shares=3)
+        capsule = umbral.capsule_of(one)
+        for kfrag in kfrags:
+            cfrag = umbral.reencrypt(capsule, umbral.check_kfrag(kfrag, **keys), **keys)
+            umbral.check_cfrag(cfrag, capsule, **keys)
+
+    def test_no_byte_is_more_frequent_than_in_a_wrap(self) -> None:
+        """Of 2,000 bytes behind the capsule each bit is set about as often as not: neither zeros nor a text."""
+        sealed = b"".join(umbral.wrap_nothing()[117:189] for _ in range(28))
+        ones = [sum(byte >> bit & 1 for byte in sealed) / len(sealed) for bit in range(8)]
+        assert all(0.4 < share < 0.6 for share in ones)
+
+    def test_an_implementation_that_has_no_other_way_wraps_to_a_forgotten_key(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delattr(umbral._kits.MessageKit, "of_nobody")
+        made = umbral.wrap_nothing()
+        umbral.capsule_of(made)
+        with pytest.raises(IntegrityError, match="doesn't open"):
+            umbral.unwrap(LANE, made)
+
+
 def test_every_changed_byte_of_a_wrap_is_found() -> None:
     wrap = umbral.wrap(LANE.public, KEY)
     for position in range(len(wrap)):

@@ -682,7 +682,7 @@ class TestFinishingEarly:
         builder, _ = self.builder(clinic)
         builder.add(record(b"first"), clinic.pairing(patient))
         builder.complete(address_of(patient.account_key()))
-        builder._begun[0].envelope.result()
+        builder._begun[0].envelopes.result()
         builder._waiting[0][1].result()
         builder._collect = Mock(side_effect=InputError("no room"))  # type: ignore[method-assign]
         # It isn't the fault of the source that is being read: whoever leaves that out mustn't go on without this one.
@@ -690,6 +690,39 @@ class TestFinishingEarly:
             with pytest.raises(InputError, match="no room"):
                 step()
         builder.close()
+
+    def test_each_group_gets_its_own_of_envelopes_that_are_made_together(
+        self, clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(publish, "_TOGETHER", 2)
+        patient = Seed.random()
+        builder, _ = self.builder(clinic)
+        for year in range(2020, 2025):
+            builder.add(record(b"of %d" % year, year=year), clinic.pairing(patient))
+        builder.complete(address_of(patient.account_key()))
+        assert [len(begun.envelopes.result()) for begun in builder._begun] == [2, 2, 2, 2, 1]
+        assert self.finish_all(builder) == 5
+        batch = builder.finish()
+        builder.close()
+        clinic.manifests.append(batch.root.digest)
+        assert len({item.info.envelope_cid for item in batch.records}) == 5
+        # The manifest's rows are sorted: each opens, with the key in its own envelope.
+        assert sorted(clinic.opened(patient, Scope.all())) == [b"of %d" % year for year in range(2020, 2025)]
+
+    def test_one_envelope_that_fails_ends_the_batch_and_none_of_those_beside_it_is_named(
+        self, clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        patient = Seed.random()
+        builder, _ = self.builder(clinic)
+        for year in (2020, 2021):
+            builder.add(record(b"first", year=year), clinic.pairing(patient))
+        before = {cid for cid, _, _ in clinic.store.sizes()}
+        monkeypatch.setattr(header, "seal_envelope", Mock(side_effect=[bytes(header.ENVELOPE_SIZE), MemoryError]))
+        builder.complete(address_of(patient.account_key()))
+        with pytest.raises(MemoryError):
+            builder.finish()
+        builder.close()
+        assert {cid for cid, _, _ in clinic.store.sizes()} == before
 
     def test_what_was_begun_is_bounded(self, clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(publish, "_MOST_BEGUN", 1)
@@ -707,7 +740,7 @@ class TestFinishingEarly:
         builder, _ = self.builder(clinic)
         builder.add(record(b"first"), clinic.pairing(patient))
         builder.complete(address_of(patient.account_key()))
-        builder._begun[0].envelope.result()
+        builder._begun[0].envelopes.result()
         builder._finish_begun = Mock(side_effect=InputError("broken"))  # type: ignore[method-assign]
         with pytest.raises(InputError, match="broken"):
             builder.finish_next()

@@ -134,7 +134,7 @@ class TestPublishing:
         def at_once(builder: BatchBuilder, patient: Address) -> None:
             complete(builder, patient)
             for begun in list(builder._begun):
-                begun.envelope.result()
+                begun.envelopes.result()
                 if begun.words is not None:
                     begun.words._readers.answer(begun.words.job)  # type: ignore[attr-defined]
                 early.append(builder.finish_next())
@@ -427,11 +427,11 @@ class TestCutAnew:
         real = publish.BatchBuilder.add
         added = []
 
-        def add(builder: publish.BatchBuilder, record: PlainRecord, *rest: Any) -> None:
+        def add(builder: publish.BatchBuilder, record: PlainRecord, *rest: Any, **more: Any) -> None:
             if added:
                 raise OSError(28, "No space left on device")
             added.append(record)
-            real(builder, record, *rest)
+            real(builder, record, *rest, **more)
 
         with (
             patch.object(publish, "MAX_RECORDS", 1),

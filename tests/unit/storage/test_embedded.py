@@ -300,6 +300,26 @@ def test_sizes_tell_bytes_and_time(store: EmbeddedStore) -> None:
     assert all(at > 1_700_000_000 for _, _, at in found)
 
 
+def test_of_many_blocks_at_once_those_that_are_there_are_not_written_again(store: EmbeddedStore) -> None:
+    made = blocks(3 * embedded._TOGETHER)
+    made[40:40] = blocks(1, embedded._SMALL + 1)
+    made[200:200] = blocks(1, embedded._SMALL + 1)
+    store.put_blocks(made[::2])
+    # The others, some twice, and what is there already, in between and at the ends.
+    store.put_blocks([*made, *made[1:9], made[0]])
+    assert all(store.get_block(cid) == data for cid, data in made)
+    assert sum(path.stat().st_size for path in (store.folder / "packs").iterdir()) == sum(len(data) for _, data in made)
+
+
+@pytest.mark.parametrize("place", [0, 100, embedded._TOGETHER, 2 * embedded._TOGETHER - 1])
+def test_among_many_blocks_one_of_another_cid_names_none(store: EmbeddedStore, place: int) -> None:
+    made = blocks(2 * embedded._TOGETHER)
+    made[place] = made[place][0], b"something else"
+    with pytest.raises(IntegrityError, match="don't fit its CID"):
+        store.put_blocks(made)
+    assert not list(store.blocks())
+
+
 def test_a_block_that_is_stored_again_counts_as_new(tmp_path: Path) -> None:
     times = iter([5.0, 7.0])
     store = EmbeddedStore(tmp_path / "blocks", clock=times.__next__)
@@ -466,8 +486,9 @@ class TestTwoProcesses:
             with pytest.raises(BlockNotFoundError, match="has no block"):
                 reader.get_block(made[9][0])
 
-    def test_what_was_there_and_is_deleted_meanwhile_is_stored_again(self, store: EmbeddedStore) -> None:
-        made = blocks(3)
+    @pytest.mark.parametrize("count", [3, 2 * embedded._TOGETHER + 20])
+    def test_what_was_there_and_is_deleted_meanwhile_is_stored_again(self, store: EmbeddedStore, count: int) -> None:
+        made = blocks(count)
         store.put_blocks(made)
         other = EmbeddedStore(store.folder)
 

@@ -143,6 +143,18 @@ def test_10_000_random_grants_agree_with_nucypher_core(part: int) -> None:
     cases(500, part)
 
 
+def test_nucypher_core_reads_and_re_encrypts_what_is_nobodys() -> None:
+    people = People(
+        THEIRS, {name: bytes(31) + bytes([number]) for number, name in enumerate(("lane", "grantee", "signer"), 5)}
+    )
+    for _ in range(10):
+        kit = bytes(scheme.MessageKit.of_nobody())
+        for kfrag in people.kfrags(2, 3):
+            people.reencrypt(kit, kfrag)
+        with pytest.raises(Exception, match=r"(?i)decrypt"):
+            THEIRS.kits.MessageKit.from_bytes(kit).decrypt(people.lane)
+
+
 def test_both_derive_the_same_keys_from_a_seed() -> None:
     for number in range(30):
         seed, label = SOURCE.randbytes(32), SOURCE.randbytes(number)
