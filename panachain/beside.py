@@ -2,7 +2,7 @@
 
 They get no secret, no file and no terminal: two pipes, and of the environment what finds Python and its modules. None
 goes on as a copy of this one, which would have an unlocked seed: each is a program that begins anew. Who starts one
-ends it. Follows ADR 74 and ADR 79.
+ends it. Follows ADR 74, ADR 79 and ADR 83.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from panachain.errors import BlockNotFoundError, DiskError, IntegrityError, Stor
 from panachain.ipld import unixfs
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.storage import embedded, packs
+from panachain.storage.blocks import SMALL
 from panachain.storage.embedded import EmbeddedStore
 from panachain.storage.packs import Pack
 
@@ -655,7 +656,7 @@ def test_blocks_at_hand_are_those_that_each_look_gives_and_nothing_that_does_not
     store._finish_pack()
     store.put_blocks(made[150:])
     assert store.near([]) == []
-    large, unknown = blocks(1, embedded._SMALL + 1)[0], blocks(1)[0][0]
+    large, unknown = blocks(1, SMALL + 1)[0], blocks(1)[0][0]
     store.put_block(*large)
     asked = [cid for cid, _ in made]
     asked[17], asked[140], asked[141] = large[0], unknown, CID(DAG_CBOR, made[3][0].digest)
