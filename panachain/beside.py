@@ -3,7 +3,7 @@
 They get no secret, no file and no terminal: two pipes, a third that says when this one is gone, and of the environment
 what finds Python and its modules. None goes on as a copy of this one, which would have an unlocked seed: each is a
 program that begins anew, and bounds itself before it reads anything (`bound`). Who starts one ends it; where whoever
-started it was killed, the system ends it (on Linux; elsewhere it ends with its input). Follows ADR 74, 79 and 82.
+started it was killed, the system ends it (on Linux; elsewhere it ends with its input). Follows ADR 74, 79, 82 and 83.
 
 Those that read one file of others after the other (`Asked`, `answer_questions`) speak in parts, each with its length
 before it (4 bytes, big-endian): so many parts are a question, so many an answer.

@@ -449,7 +449,7 @@ def _read(values: Any, found: _Found) -> Header:
             inventory=None if inventory is None else _cid(inventory),
             head=head,
             signature=found.signature,
-            replaces=tuple([_cid(one) for one in replaces]),
+            replaces=tuple([_cid(one) for one in replaces]) if replaces != [] else (),
             epoch=epoch,
             locator_key=found.locator_key,
         )

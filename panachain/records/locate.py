@@ -17,6 +17,7 @@ from panachain.crypto import keys
 from panachain.crypto.commit import EnvelopeKey
 from panachain.crypto.signatures import WORTH, Signatures
 from panachain.errors import BlockNotFoundError, BlockOutOfReachError, IntegrityError, StoreUnavailableError
+from panachain.follow.collector import standing_still
 from panachain.ipld.cid import CID, DAG_CBOR
 from panachain.model.actors import Address
 from panachain.model.scope import Category, Scope, path_of
@@ -209,7 +210,9 @@ def locate_all(
         BlockNotFoundError: a header is gone, and none of these lanes finds one that stands for it.
     """
     findings = findings or Strict()
-    with Signatures() as signatures:
+    # So many there may be: all headers stay, and each has several values that Python's collector would look through.
+    many = sum(one.count for one in manifests if one is not None) >= WORTH
+    with standing_still(many), Signatures() as signatures:
         walks = [_Walk(heads, lane, signatures) for lane in lanes]
         complete = _search(walks, manifests, heads.hospital, findings)
         found: list[list[header.Header]] = []
@@ -217,12 +220,12 @@ def locate_all(
         for walk in walks:
             opened = []
             for cid, result in _opened(store, walk, patient, signatures):
-                if isinstance(result, BlockNotFoundError | BlockOutOfReachError):
+                if isinstance(result, header.Header):
+                    opened.append(result)
+                elif isinstance(result, BlockNotFoundError | BlockOutOfReachError):
                     # It may have been re-wrapped and deleted: whether another header stands for it is known once all
                     # lanes were read.
                     missing[cid] = result
-                elif isinstance(result, header.Header):
-                    opened.append(result)
                 else:
                     findings.left_out(heads.hospital, f"record {cid}", result)
             found.append(opened)
@@ -235,6 +238,8 @@ def locate_all(
     if named is not None:
         named.lanes = [LaneRows(walk.lane, walk.rows, opened) for walk, opened in zip(walks, found, strict=True)]
         named.replaced, named.complete = replaced, complete
+    if not replaced:
+        return found
     gone = {str(cid) for cid in replaced}
     return [[one for one in opened if one.info.header_cid not in gone] for opened in found]
 
@@ -325,7 +330,7 @@ class _Walk:
 
         Those that are as most are, are opened together; each other one by itself.
         """
-        counting = [self._counting(cid) for cid, _ in blocks]
+        counting = [self._counting(cid) for cid, _ in blocks] if self._heads.earlier else [self._newest] * len(blocks)
         begun: list[tuple[list[int], Callable[[], list[header.Header | None]]]] = []
         for key in {mine[0] for mine in counting if mine}:
             places = [place for place, mine in enumerate(counting) if mine and mine[0] == key]
@@ -366,10 +371,11 @@ class _Walk:
             IntegrityError: it is of another category, year, generation or patient.
         """
         self._likely = opened.wrap_index
+        info = opened.info
         # The hospital has the keys of every lane of a pairing, and may put anything anywhere: a reader would take what
         # it says of a record for what the patient granted.
         # Whether a sensitive one is in the emergency lane, its patient chose.
-        kind = opened.info.category, opened.info.year
+        kind = info.category, info.year
         if kind not in self._fitting:
             if self.lane.scope not in path_of(*kind, emergency=True):
                 raise IntegrityError(f"its header says {Scope.of(*kind).text}, and lies in lane {self.lane.scope.text}")
@@ -559,13 +565,14 @@ def check_envelope(
     Raises:
         IntegrityError: one is missing or differs, they name different inventories, or the key isn't the committed one.
     """
-    if any(found.inventory != headers[0].inventory for found in headers):
+    cid, only = headers[0].inventory, headers[0].info
+    # Most headers of an envelope have the very same object.
+    if any(found.inventory is not cid and found.inventory != cid for found in headers):
         raise IntegrityError(f"the records of envelope {headers[0].info.envelope_cid} name different inventories")
     if any(found.commitment != envelope_key.commitment for found in headers):
         raise IntegrityError(
             f"the key of envelope {headers[0].info.envelope_cid} isn't the one its hospital committed to"
         )
-    cid, only = headers[0].inventory, headers[0].info
     if cid is None:
         # The signed header says that it is the envelope's only record.
         listed = inventory.Inventory((inventory.Item(only.media_type, only.size, only.digest),))

@@ -10,12 +10,14 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from panachain.crypto.keys import hospital_key
 from panachain.errors import IntegrityError, RateLimitedError
+from panachain.follow.collector import standing_still
 from panachain.model.actors import Actor, Address, Role, handle_of
 from panachain.model.policy import GrantedLane, OnChainPolicy, Terms
 from panachain.model.progress import Progress
@@ -41,7 +43,13 @@ from panachain.sdk.proxies import Proxies, Reader
 from panachain.sdk.results.records import OpenedRecord, RecordProvenance, Survey, SurveyPart
 from panachain.sdk.results.searches import SearchResult
 from panachain.sdk.searching import Searchable
+from panachain.storage.ahead import reading_beside
 
+if TYPE_CHECKING:
+    from panachain.storage.blocks_beside import BlocksBeside
+
+MANY: Final = 2048
+"""Records while whose inventories are read Python's collector of cycles stands still."""
 MOST_ENVELOPES: Final = 30_000
 """Envelopes of one hospital that one opening asks the proxies for: half of what they re-encrypt for a reader in a
 minute."""
@@ -152,6 +160,7 @@ class GrantedRecords:
         self._allowance = Allowance.of(network.config)
         self._seen: set[str] = set()
         self._located: list[_Located] = []
+        self._beside: BlocksBeside | None = None
 
     def records(self) -> Iterator[OpenedRecord]:
         """Yield the records, one hospital's after the other's: first of those that have the fewest envelopes.
@@ -159,15 +168,16 @@ class GrantedRecords:
         What proxies re-encrypt for a reader in a minute is limited: a hospital that floods a lane uses up its own part.
         """
         opening = self._opening
-        found = self._checked()
-        opening.found = sum(len(checked.headers) for _, checked in found)
-        current = Current(opening)
-        # 7. Fetch content, check key commitment and CID, open.
-        for lane, checked in found:
-            # 8. Hand out the plaintext with its provenance, the same for all of one lane of one hospital.
-            provenance = partial(_provenance, self._asked, lane)
-            for _, record in open_checked(checked, self._allowance, current, provenance):
-                yield record
+        with ExitStack() as ends:
+            found = self._checked(ends)
+            opening.found = sum(len(checked.headers) for _, checked in found)
+            current = Current(opening)
+            # 7. Fetch content, check key commitment and CID, open.
+            for lane, checked in found:
+                # 8. Hand out the plaintext with its provenance, the same for all of one lane of one hospital.
+                provenance = partial(_provenance, self._asked, lane)
+                for _, record in open_checked(checked, self._allowance, current, provenance, self._beside):
+                    yield record
 
     def searchable(self) -> Searchable:
         """Return what there is to search in, opened as far as its inventories."""
@@ -183,25 +193,33 @@ class GrantedRecords:
                 heads.append(self._network.heads_of(hospital))
         return heads
 
-    def _checked(self) -> list[tuple[GrantedLane, Checked]]:
-        """Return the envelopes of all lanes, opened as far as their inventories; the opening's life is settled then."""
+    def _checked(self, ends: ExitStack | None = None) -> list[tuple[GrantedLane, Checked]]:
+        """Return the envelopes of all lanes, opened as far as their inventories; the opening's life is settled then.
+
+        Args:
+            ends: of the reading that follows, if one does: a process that helps with it begins now.
+        """
         located = self._located
         for hospital, findings in self._hospitals():
             with findings.alone(hospital.address):
                 located.append(self._locate(hospital, findings))
+        count = sum(len(mine) for one in located for mine in one.lanes)
+        if ends is not None:
+            self._beside = ends.enter_context(reading_beside(self._network.store, count))
         opening = self._opening
         # All lists before the first record: which version of a resource counts isn't known before.
         found: list[tuple[GrantedLane, Checked]] = []
-        for one in sorted(located, key=lambda one: one.envelopes):
-            with one.findings.alone(one.hospital.address):
-                # One by one: what a lane gave stays when the next one fails.
-                for ready in self._at(one):
-                    found.append(ready)
-        opening.life.settle()
-        # A part doesn't hear every statement, so it can't tell what was withdrawn from what vanished.
-        for one in located if not self._asked.narrowed else ():
-            patient, at = self._asked.terms.patient, one.hospital.address
-            self._kept.compare(patient, at, one.named, life=opening.life, findings=one.findings)
+        with standing_still(count >= MANY):
+            for one in sorted(located, key=lambda one: one.envelopes):
+                with one.findings.alone(one.hospital.address):
+                    # One by one: what a lane gave stays when the next one fails.
+                    for ready in self._at(one):
+                        found.append(ready)
+            opening.life.settle()
+            # A part doesn't hear every statement, so it can't tell what was withdrawn from what vanished.
+            for one in located if not self._asked.narrowed else ():
+                patient, at = self._asked.terms.patient, one.hospital.address
+                self._kept.compare(patient, at, one.named, life=opening.life, findings=one.findings)
         return found
 
     def survey(self) -> list[SurveyPart]:

@@ -47,6 +47,7 @@ from panachain.sdk.opening import (
 from panachain.sdk.results.listings import LeftOut, Listing
 from panachain.sdk.results.records import OpenedRecord, RecordProvenance
 from panachain.sdk.searching import Searchable
+from panachain.storage.ahead import reading_beside
 from panachain.storage.blocks import keep
 
 NEWEST_PAIRING: Final = "the newest pairing, and lanes that it alone names"
@@ -478,9 +479,11 @@ class OwnLanes:
         # All hospitals' lists before the first record: what counts isn't known before.
         _, found = self._checked(opening, kept)
         current = Current(opening)
-        for checked in found:
-            for _, record in open_checked(checked, allowance, current, _own):
-                yield record
+        count = sum(len(checked.headers) for checked in found)
+        with reading_beside(self._network.store, count) as beside:
+            for checked in found:
+                for _, record in open_checked(checked, allowance, current, _own, beside):
+                    yield record
 
     def searchable(self, opening: Opening, kept: KeptHeaders) -> Searchable:
         """Return what there is to search in, opened as far as its inventories.

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from panachain.sdk.results.summaries import PatientSummary
     from panachain.sdk.times import Moment
     from panachain.sdk.words import Categories
+    from panachain.storage.blocks_beside import BlocksBeside
 
 
 @dataclass
@@ -450,6 +451,7 @@ def open_checked(
     allowance: Allowance,
     current: Current | None = None,
     provenance: Callable[[Header], RecordProvenance] | None = None,
+    beside: BlocksBeside | None = None,
 ) -> Iterator[tuple[Header, OpenedRecord]]:
     """Yield each header with its record, in the order of the headers.
 
@@ -458,6 +460,7 @@ def open_checked(
         allowance: what is left for these records.
         current: leaves out what doesn't count any more; without it all is yielded as it was published.
         provenance: says where the records of one hospital come from; without it only the hospital is told.
+        beside: reads their content ahead, where there is much of it.
 
     Raises:
         IntegrityError: a record isn't what its hospital committed to.
@@ -465,7 +468,7 @@ def open_checked(
     """
     # A statement was heard, and nobody asked for it as a record.
     headers = [found for found in checked.headers if found.info.media_type != STATEMENT]
-    coming = Coming(checked.store, (found.content for found in headers))
+    coming = Coming(checked.store, (found.content for found in headers), beside)
     known: dict[Address, RecordProvenance] = {}
     for found in headers:
         info = found.info

@@ -8,17 +8,24 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from panachain.ipld import unixfs
 from panachain.ipld.cid import CID
-from panachain.storage.blocks import BlobStore, Near, near
+from panachain.storage.blocks import TOGETHER, BlobStore, Near, near
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
-_MOST_COMING: Final = 64
+    from panachain.storage.blocks_beside import BlocksBeside
+
+_MOST_COMING: Final = TOGETHER
 """Blocks that are read at once for a reader who asks for all of them, each of at most 64 KiB."""
+WORTH: Final = 4096
+"""Blocks from which on a process is worth its start, which takes as long as it saves with them, on another core."""
+UNDER_WAY: Final = 3
+"""Rounds of blocks that a process beside is asked for ahead; what it answers waits in a pipe."""
 AHEAD: Final = 4
 """Pieces that are fetched ahead of the reader."""
 WORKERS: Final = min(os.cpu_count() or 1, 4)
@@ -42,22 +49,50 @@ def in_order(pool: Executor, work: Callable[[_S], _T], items: Iterable[_S]) -> I
             future.cancel()
 
 
+@contextmanager
+def reading_beside(store: BlobStore, count: int) -> Iterator[BlocksBeside | None]:
+    """Start a process that reads blocks for `Coming`, if it is worth it; it takes a while until it helps.
+
+    Args:
+        store: where they are.
+        count: how many will be read, as far as one knows.
+    """
+    if count < WORTH:
+        yield None
+        return
+    # Imported here: most readers read little.
+    from panachain.storage.blocks_beside import BlocksBeside
+
+    with BlocksBeside(store) as beside:
+        beside.start()
+        yield beside
+
+
 class Coming:
     """Blocks that a reader asks for one after the other, of a store that gives some for little more than one.
 
     Of the first that is asked for only that one is read, then twice as many each time: who wants one block doesn't wait
-    for others. Any thread may use it.
+    for others. Any thread may use it that uses the process beside, if there is one.
     """
 
-    def __init__(self, store: BlobStore, cids: Iterable[CID]) -> None:
-        """Take the blocks in the order in which they will be asked for, if they are; nothing is read yet."""
+    def __init__(self, store: BlobStore, cids: Iterable[CID], beside: BlocksBeside | None = None) -> None:
+        """Take the blocks in the order in which they will be asked for, if they are; nothing is read yet.
+
+        Args:
+            store: where they are.
+            cids: which.
+            beside: reads them ahead, once somebody asks for one after the other.
+        """
         self._store = store
+        self._beside = beside
         self._cids = tuple(cids) if isinstance(store, Near) else ()
         self._places = {cid: place for place, cid in enumerate(self._cids)}
         self._held: dict[CID, bytes] = {}
         self._next = 0
         """Place of the first block that wasn't read yet."""
         self._count = 1
+        self._asked: deque[tuple[int, Callable[[], list[bytes | None] | None]]] = deque()
+        """Rounds that were asked for beside: where each ends, and what gives it."""
 
     def get_block(self, cid: CID) -> bytes:
         """Return what the store's `get_block` returns, whichever block it is.
@@ -72,13 +107,31 @@ class Coming:
         place = self._places.get(cid, -1)
         # One that was read before is asked for again: what follows it was as well.
         if place >= self._next:
-            self._count = min(2 * self._count, _MOST_COMING) if place == self._next else 1
-            wanted = self._cids[place : place + self._count]
+            if place > self._next:
+                # What was skipped isn't kept, and who skips some may do so again.
+                self._count = 1
+                self._asked.clear()
+            else:
+                self._count = min(2 * self._count, _MOST_COMING)
+            wanted, blocks = self._round(place)
             self._next = place + len(wanted)
-            # What was skipped isn't kept: memory holds one round.
-            self._held = {one: block for one, block in zip(wanted, near(self._store, wanted), strict=True) if block}
+            # Memory holds one round.
+            self._held = {one: block for one, block in zip(wanted, blocks, strict=True) if block is not None}
             held = self._held.pop(cid, None)
         return self._store.get_block(cid) if held is None else held
+
+    def _round(self, place: int) -> tuple[tuple[CID, ...], list[bytes | None]]:
+        """Return the blocks from a place on that are read now, as far as they are at hand."""
+        wanted = self._cids[place : place + self._count]
+        blocks = None
+        if self._beside is not None and self._beside.is_there and self._count == _MOST_COMING:
+            end = self._asked[-1][0] if self._asked else place
+            while len(self._asked) < UNDER_WAY and end < len(self._cids):
+                start, end = end, min(end + _MOST_COMING, len(self._cids))
+                self._asked.append((end, self._beside.ask(self._cids[start:end])))
+            _, take = self._asked.popleft()
+            blocks = take()
+        return wanted, near(self._store, wanted) if blocks is None else blocks
 
 
 def read_file(root: CID, get: Callable[[CID], bytes]) -> Iterator[bytes]:

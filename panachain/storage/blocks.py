@@ -6,9 +6,15 @@ Never says how blocks lie on disk. Follows design section 9 (embedded by default
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from pathlib import Path
+from typing import Final, Protocol, runtime_checkable
 
 from panachain.ipld.cid import CID, RAW
+
+SMALL: Final = 1 << 16
+"""Bytes up to which a block is one of many that are read together."""
+TOGETHER: Final = 128
+"""Blocks that are looked for at once."""
 
 
 class BlobStore(Protocol):
@@ -111,6 +117,21 @@ class Near(Protocol):
 def near(store: BlobStore, cids: Sequence[CID]) -> list[bytes | None]:
     """Return what a store gives of some blocks at little cost; of a store that isn't near, nothing."""
     return store.near(cids) if isinstance(store, Near) else [None] * len(cids)
+
+
+@runtime_checkable
+class InFolder(Protocol):
+    """A store whose blocks another process can read, too."""
+
+    @property
+    def near_folder(self) -> Path | None:
+        """The folder of an embedded store; None where there is none after all."""
+        ...
+
+
+def near_folder(store: BlobStore) -> Path | None:
+    """Return the folder in which another process can read a store's blocks, or None."""
+    return store.near_folder if isinstance(store, InFolder) else None
 
 
 def keep(store: BlobStore, blob: bytes) -> CID:

@@ -16,10 +16,10 @@ import threading
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from hashlib import sha256
-from itertools import count, groupby
-from operator import itemgetter
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -28,6 +28,7 @@ from panachain.ipld import unixfs
 from panachain.ipld.cid import CALLER, CID, RAW
 from panachain.private_files import own_folder, private_file
 from panachain.storage import ahead
+from panachain.storage.blocks import SMALL, TOGETHER
 from panachain.storage.guards import Guard
 from panachain.storage.packs import LargeFile, Pack, pages, sync_path, write_all
 
@@ -39,10 +40,6 @@ LEAVES_AT_ONCE: Final = 2
 """Leaves of a large file that one thread makes and writes as one piece: as large as a huge page (ADR 76)."""
 _FLUSH: Final = 8 << 20
 """Bytes that are held in memory before they are written."""
-_SMALL: Final = 1 << 16
-"""Bytes up to which a block is read at once; for larger ones other threads needn't wait."""
-_TOGETHER: Final = 128
-"""Blocks that are looked for in the index at once."""
 _FEW: Final = 8
 """Blocks that are sooner looked for one after the other."""
 _OPEN_PACKS: Final = 64
@@ -59,9 +56,6 @@ CREATE TABLE IF NOT EXISTS block (
 CREATE INDEX IF NOT EXISTS block_pack ON block (pack);
 CREATE TABLE IF NOT EXISTS pin (cid BLOB PRIMARY KEY) WITHOUT ROWID;
 """
-_PLACES: Final = ", ".join("?" * _TOGETHER)
-_THERE: Final = f"SELECT cid FROM block WHERE cid IN ({_PLACES})"  # noqa: S608
-_FIND_ALL: Final = f"SELECT pack, offset, size, cid FROM block WHERE cid IN ({_PLACES}) AND size <= ?"  # noqa: S608
 
 
 class EmbeddedStore:
@@ -133,7 +127,7 @@ class EmbeddedStore:
             for cid, data in blocks:
                 some.append((cid, cid.check(data, CALLER)))
                 # Many of the small ones at once, and no more of large ones in memory than before.
-                if len(some) == _TOGETHER or len(data) > _SMALL:
+                if len(some) == TOGETHER or len(data) > SMALL:
                     writer.put_all(some)
                     some = []
             writer.put_all(some)
@@ -254,20 +248,23 @@ class EmbeddedStore:
         Raises:
             StoreUnavailableError: the index can't be read.
         """
-        found: list[bytes | None] = [None] * len(cids)
-        for start in range(0, len(cids), _TOGETHER):
-            places = {bytes(cid): place for place, cid in enumerate(cids[start : start + _TOGETHER], start)}
+        found: list[bytes | None] = []
+        for start in range(0, len(cids), TOGETHER):
+            # Imported here: most commands read few blocks.
+            from panachain.storage.nearby import read_near
+
+            some = cids[start : start + TOGETHER]
             with self._lock:
-                for pack, rows in groupby(self._find_all(list(places)), key=itemgetter(0)):
-                    # What can't be read is looked for again by itself, and said to be missing then.
-                    with suppress(BlockNotFoundError, StoreUnavailableError):
-                        descriptor = self._descriptor(pack, cids[start])
-                        for _, offset, size, raw in rows:
-                            place = places[raw]
-                            block = self._pread(descriptor, size, offset, cids[place])
-                            if sha256(block).digest() == cids[place].digest:
-                                found[place] = block
+                try:
+                    found += read_near(self._db, some, partial(self._descriptor, cid=some[0]))
+                except sqlite3.Error as exc:
+                    raise self._unreadable(exc) from exc
         return found
+
+    @property
+    def near_folder(self) -> Path:
+        """Where another process can read its blocks."""
+        return self.folder
 
     def has_block(self, cid: CID) -> bool:
         """Tell whether the index names the block."""
@@ -305,34 +302,28 @@ class EmbeddedStore:
                 "SELECT pack, offset, size FROM block WHERE cid = ?", (bytes(cid),)
             ).fetchone()
         except sqlite3.Error as exc:
-            raise StoreUnavailableError(f"the index of the {self.name} {self.folder} can't be read: {exc}") from exc
+            raise self._unreadable(exc) from exc
         return row
 
     def _there(self, raws: list[bytes]) -> set[bytes]:
-        """Return those of some CIDs, `_TOGETHER` at most and one at least, that the index names."""
-        # One statement for all counts, which SQLite prepares once: it is filled up with a block that was asked for.
-        filled = [*raws, *raws[:1] * (_TOGETHER - len(raws))]
+        """Return those of some CIDs, `TOGETHER` at most and one at least, that the index names."""
+        # Imported here: most commands write few blocks.
+        from panachain.storage.nearby import named
+
         try:
             with self._lock:
-                return {raw for (raw,) in self._db.execute(_THERE, filled)}
+                return named(self._db, raws)
         except sqlite3.Error as exc:
-            raise StoreUnavailableError(f"the index of the {self.name} {self.folder} can't be read: {exc}") from exc
+            raise self._unreadable(exc) from exc
 
-    def _find_all(self, raws: list[bytes]) -> list[tuple[str, int, int, bytes]]:
-        """Return where the small ones of some blocks lie: pack, offset, size and CID, in the order of their places."""
-        # One statement for all counts, which SQLite prepares once: it is filled up with a block that was asked for.
-        raws += raws[:1] * (_TOGETHER - len(raws))
-        try:
-            rows: list[tuple[str, int, int, bytes]] = self._db.execute(_FIND_ALL, (*raws, _SMALL)).fetchall()
-        except sqlite3.Error as exc:
-            raise StoreUnavailableError(f"the index of the {self.name} {self.folder} can't be read: {exc}") from exc
-        return sorted(rows)
+    def _unreadable(self, error: sqlite3.Error) -> StoreUnavailableError:
+        return StoreUnavailableError(f"the index of the {self.name} {self.folder} can't be read: {error}")
 
     def _read(self, place: tuple[str, int, int], cid: CID) -> bytes:
         pack, offset, size = place
         with self._lock:
             known = self._descriptor(pack, cid)
-            if size <= _SMALL:
+            if size <= SMALL:
                 return self._pread(known, size, offset, cid)
             # Read without the lock, so that others can: the pack may be forgotten meanwhile.
             descriptor = os.dup(known)
@@ -602,7 +593,7 @@ class _Writer:
         self._put(cid, data, None)
 
     def put_all(self, blocks: Sequence[tuple[CID, bytes]]) -> None:
-        """Take some blocks, `_TOGETHER` at most, whose CIDs were checked by the caller."""
+        """Take some blocks, `TOGETHER` at most, whose CIDs were checked by the caller."""
         if len(blocks) < _FEW:
             for cid, data in blocks:
                 self.put(cid, data)

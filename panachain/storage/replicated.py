@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Final, TypeVar
 
 from panachain.errors import (
@@ -25,7 +26,7 @@ from panachain.ipld import unixfs
 from panachain.ipld.cid import CALLER, CID
 from panachain.model.progress import Progress
 from panachain.storage import ahead, guards
-from panachain.storage.blocks import BlobStore, near
+from panachain.storage.blocks import BlobStore, near, near_folder
 from panachain.storage.guards import check_not_erased, guards_of
 from panachain.storage.repair import FAILURES, PIECE, Repair, RepairReport
 
@@ -158,6 +159,11 @@ class ReplicatedStore:
         except FAILURES as exc:
             self._note(number, exc)
             return [None] * len(cids)
+
+    @property
+    def near_folder(self) -> Path | None:
+        """Where another process can read the blocks of the node that is asked first; None if it has no folder."""
+        return near_folder(self.nodes[self._order()[0]])
 
     def has_block(self, cid: CID) -> bool:
         """Tell whether a node has the block.

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import base64
+import gc
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from panachain import beside
 from panachain.errors import IntegrityError
+from panachain.ipld.cid import CID
 from panachain.records.header import Header
 from panachain.sdk.lanes import OwnHeaders
 from panachain.sdk.opening import Allowance, check_envelopes, envelope_wraps, open_checked
 from panachain.sdk.results.records import OpenedRecord
+from panachain.storage import ahead, blocks_beside
+from panachain.storage.blocks_beside import BlocksBeside
+from panachain.storage.embedded import EmbeddedStore
+from tests.processes import is_running
 from tests.twin.world import World, resource
 from tests.unit.sdk.helpers import upload
 
@@ -74,3 +83,88 @@ def test_a_bundle_is_given_back_with_its_attachments(world: World) -> None:
     bundles = [record for record in records if b"with-image" in record.content]
     assert len(records) == 3
     assert image.encode() in bundles[0].content
+
+
+LIAR = """
+import sys
+from panachain.storage import block_worker
+block_worker.read_near = lambda index, cids, descriptor: [bytes(300 + place) for place, _ in enumerate(cids)]
+block_worker.main()
+"""
+
+
+class TestBeside:
+    """Content that another process reads."""
+
+    @pytest.fixture
+    def store(self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EmbeddedStore:
+        upload(world, 9)
+        store = EmbeddedStore(tmp_path / "blocks")
+        store.put_blocks((cid, data) for cid, (data, _) in world.network.store.held.items())
+        monkeypatch.setattr(ahead, "WORTH", 1)
+        monkeypatch.setattr(ahead, "_MOST_COMING", 2)
+        monkeypatch.setattr(beside, "cores", lambda: 2)
+        return store
+
+    @pytest.mark.parametrize("lies", [False, True])
+    def test_records_are_those_of_the_store_whatever_it_says(
+        self, world: World, store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch, lies: bool
+    ) -> None:
+        expected = [(record.info, record.content) for record in world.patient.records()]
+        monkeypatch.setattr(world.network, "store", store)
+        if lies:
+            monkeypatch.setattr(blocks_beside, "_COMMAND", ("-c", LIAR, str(beside.ROOT)))
+        rounds: list[int] = []
+        answered = BlocksBeside._answered
+
+        def counted(self: BlocksBeside, count: int, is_wanted: bool) -> list[bytes | None] | None:
+            found = answered(self, count, is_wanted)
+            rounds.append(0 if found is None else len(found))
+            return found
+
+        monkeypatch.setattr(BlocksBeside, "_answered", counted)
+        opening = world.patient.records()
+        assert [(record.info, record.content) for record in opening] == expected
+        assert opening.omissions == []
+        # But for the first ones, which nobody waits for.
+        assert sum(rounds) >= len(expected) - 3
+
+    def test_a_damaged_record_is_left_out_by_the_stores_own_word(
+        self, world: World, store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        expected = [(record.info, record.content) for record in world.patient.records()]
+        monkeypatch.setattr(world.network, "store", store)
+        damaged = CID.parse(expected[5][0].content_cid)
+        place = store._find(damaged)
+        assert place is not None
+        with open(store.folder / "packs" / place[0], "r+b") as file:
+            file.seek(place[1] + 50)
+            file.write(b"?!")
+        found = {record.info.header_cid: record for record in world.patient.records()}
+        for info, content in expected:
+            if info.content_cid == str(damaged):
+                with pytest.raises(IntegrityError, match="don't fit its CID"):
+                    _ = found[info.header_cid].content
+            else:
+                assert found[info.header_cid].content == content
+
+    def test_who_stops_early_leaves_no_process(
+        self, world: World, store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(world.network, "store", store)
+        started: list[int] = []
+        start = beside.start
+
+        def noted(*given: Any, **more: Any) -> Any:
+            process = start(*given, **more)
+            started.append(process.pid)
+            return process
+
+        monkeypatch.setattr(beside, "start", noted)
+        opening = world.patient.records()
+        assert [len(next(opening).content) > 0 for _ in range(5)] == [True] * 5
+        assert len(started) == 1
+        assert is_running(started[0])
+        del opening
+        gc.collect()
+        assert not is_running(started[0])

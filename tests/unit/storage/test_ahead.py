@@ -6,13 +6,16 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from panachain import beside
 from panachain.errors import BlockNotFoundError, IntegrityError
 from panachain.ipld import unixfs
 from panachain.ipld.cid import CID, RAW
-from panachain.storage.ahead import AHEAD, Coming, in_order, read_file
+from panachain.storage.ahead import AHEAD, WORTH, Coming, in_order, read_file, reading_beside
+from panachain.storage.embedded import EmbeddedStore
 from tests.unit.storage.memory_store import MemoryStore
 
 
@@ -133,7 +136,7 @@ class TestComing:
         cids = self.made(store, 300)
         coming = Coming(store, cids)
         assert [coming.get_block(cid) for cid in cids] == [store.held[cid][0] for cid in cids]
-        assert store.rounds[:7] == [2, 4, 8, 16, 32, 64, 64]
+        assert store.rounds[:7] == [2, 4, 8, 16, 32, 64, 128]
         assert (sum(store.rounds), store.asked) == (300, 0)
         # Again, out of order, and what it wasn't told of: as the store gives it.
         other = self.made(store, 1)
@@ -149,7 +152,7 @@ class TestComing:
         coming = Coming(store, cids)
         for cid in [*cids[:70], *cids[150:]]:
             coming.get_block(cid)
-            assert len(coming._held) < 64
+            assert len(coming._held) < 128
 
     def test_a_block_that_is_lost_or_damaged_costs_itself(self) -> None:
         store = Shelf()
@@ -171,3 +174,15 @@ class TestComing:
         coming.get_block(cids[0])
         coming.get_block(cids[1])
         assert store.asked == 2
+
+
+class TestReadingBeside:
+    def test_few_are_worth_no_process(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(beside, "cores", lambda: 2)
+        store = EmbeddedStore(tmp_path / "blocks")
+        with reading_beside(store, WORTH - 1) as reading:
+            assert reading is None
+        with reading_beside(store, WORTH) as reading:
+            assert reading is not None
+            assert reading.is_there
+        assert not reading.is_there

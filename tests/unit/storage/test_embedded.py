@@ -21,6 +21,7 @@ from panachain.errors import BlockNotFoundError, DiskError, IntegrityError, Stor
 from panachain.ipld import unixfs
 from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.storage import embedded, packs
+from panachain.storage.blocks import SMALL, TOGETHER
 from panachain.storage.embedded import EmbeddedStore
 from panachain.storage.packs import Pack
 
@@ -301,9 +302,9 @@ def test_sizes_tell_bytes_and_time(store: EmbeddedStore) -> None:
 
 
 def test_of_many_blocks_at_once_those_that_are_there_are_not_written_again(store: EmbeddedStore) -> None:
-    made = blocks(3 * embedded._TOGETHER)
-    made[40:40] = blocks(1, embedded._SMALL + 1)
-    made[200:200] = blocks(1, embedded._SMALL + 1)
+    made = blocks(3 * TOGETHER)
+    made[40:40] = blocks(1, SMALL + 1)
+    made[200:200] = blocks(1, SMALL + 1)
     store.put_blocks(made[::2])
     # The others, some twice, and what is there already, in between and at the ends.
     store.put_blocks([*made, *made[1:9], made[0]])
@@ -311,9 +312,9 @@ def test_of_many_blocks_at_once_those_that_are_there_are_not_written_again(store
     assert sum(path.stat().st_size for path in (store.folder / "packs").iterdir()) == sum(len(data) for _, data in made)
 
 
-@pytest.mark.parametrize("place", [0, 100, embedded._TOGETHER, 2 * embedded._TOGETHER - 1])
+@pytest.mark.parametrize("place", [0, 100, TOGETHER, 2 * TOGETHER - 1])
 def test_among_many_blocks_one_of_another_cid_names_none(store: EmbeddedStore, place: int) -> None:
-    made = blocks(2 * embedded._TOGETHER)
+    made = blocks(2 * TOGETHER)
     made[place] = made[place][0], b"something else"
     with pytest.raises(IntegrityError, match="don't fit its CID"):
         store.put_blocks(made)
@@ -486,7 +487,7 @@ class TestTwoProcesses:
             with pytest.raises(BlockNotFoundError, match="has no block"):
                 reader.get_block(made[9][0])
 
-    @pytest.mark.parametrize("count", [3, 2 * embedded._TOGETHER + 20])
+    @pytest.mark.parametrize("count", [3, 2 * TOGETHER + 20])
     def test_what_was_there_and_is_deleted_meanwhile_is_stored_again(self, store: EmbeddedStore, count: int) -> None:
         made = blocks(count)
         store.put_blocks(made)
@@ -676,7 +677,7 @@ def test_blocks_at_hand_are_those_that_each_look_gives_and_nothing_that_does_not
     store._finish_pack()
     store.put_blocks(made[150:])
     assert store.near([]) == []
-    large, unknown = blocks(1, embedded._SMALL + 1)[0], blocks(1)[0][0]
+    large, unknown = blocks(1, SMALL + 1)[0], blocks(1)[0][0]
     store.put_block(*large)
     asked = [cid for cid, _ in made]
     asked[17], asked[140], asked[141] = large[0], unknown, CID(DAG_CBOR, made[3][0].digest)
