@@ -226,7 +226,15 @@ class Site:
 
     def profiles(self) -> list[Profile]:
         """Return the profiles that can be unlocked here, by name."""
-        return [one for one in list_profiles(self.home) if one.role.value in _ROLES and self.only in ("", one.name)]
+        return self.look()[0]
+
+    def look(self) -> tuple[list[Profile], list[str]]:
+        """Return the profiles that can be unlocked here, by name, and the names of those that can't be read."""
+        found = list_profiles(self.home)
+        return (
+            [one for one in found if one.role.value in _ROLES and self.only in ("", one.name)],
+            [name for name in found.damaged if self.only in ("", name)],
+        )
 
     def profile(self, name: str) -> Profile:
         """Return the profile at which a passphrase is tried.
