@@ -110,16 +110,22 @@ def sweep_ways(folder: Path) -> int:
         folder: of the ways in.
 
     Raises:
-        DiskError: one can't be removed.
+        DiskError: one can't be removed; the others are.
     """
-    try:
-        # Also what was being written when its portal was killed.
-        found = {
-            one.name.lstrip(".").partition(".")[0] for mark in (_WAY, f".{_WAY}") for one in folder.glob(f"{mark}*")
-        }
-        return sum(_swept(folder, stem) for stem in sorted(found))
-    except OSError as exc:
-        raise DiskError(f"what other portals left in {folder} can't be removed: {exc.strerror}") from exc
+    # Also what was being written when its portal was killed.
+    found = {one.name.lstrip(".").partition(".")[0] for mark in (_WAY, f".{_WAY}") for one in folder.glob(f"{mark}*")}
+    removed, failure = 0, None
+    for stem in sorted(found):
+        try:
+            removed += _swept(folder, stem)
+        except OSError as exc:
+            failure = failure or exc
+    if failure is not None:
+        raise DiskError(
+            f"what another portal left in {folder} can't be removed: {failure.strerror}",
+            hint=f"look at {failure.filename or folder}, and remove it while no portal runs",
+        ) from failure
+    return removed
 
 
 def _swept(folder: Path, stem: str) -> bool:
