@@ -91,6 +91,26 @@ def open_private(path: Path, flags: int) -> int:
     return descriptor
 
 
+def read_regular(path: Path, most: int) -> bytes:
+    """Return a file's content; nothing else in its place is read, nor waited for, as a FIFO would be.
+
+    Args:
+        path: of the file; links are followed.
+        most: bytes that it may have.
+
+    Raises:
+        OSError: it can't be read, or is no file.
+        ValueError: it is larger.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        _check_is_file(path, os.fstat(descriptor))
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"more than {most} bytes")
+    return content
+
+
 @contextmanager
 def alone_at(path: Path) -> Iterator[None]:
     """Keep every other thread and process out that changes a file: what one reads, and then writes, is one change.

@@ -6,13 +6,13 @@ Never shows a key, and never keeps one in this process. Follows docs/spec/agent.
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Final
 
 import click
 
-from panachain.cli.app import command, current
+from panachain.cli.app import command, current, end
 from panachain.cli.values import Duration
+from panachain.errors import Omission, PanaChainError, PartlyDoneError
 
 _USUAL: Final = 15 * 60
 """Seconds."""
@@ -68,21 +68,25 @@ def lock(everyone: bool) -> None:
     A portal that has it open locks it at its next request, at the latest after 20 seconds.
     """
     from panachain.agent import client
+    from panachain.sdk.profiles import profile_names
 
     app = current()
-    names = sorted({*client.names(app.home), *_profiles(app.home)}) if everyone else [app.profile().name]
+    names = sorted({*client.names(app.home), *profile_names(app.home)}) if everyone else [app.profile().name]
     rows = [
         {"schema": "panachain/locked/1", "profile": name, "was_unlocked": client.lock(app.home, name)} for name in names
     ]
+    # Damaged ones too: what an agent holds needs no file of theirs.
+    untold = []
     for name in names:
-        client.tell_locked(app.home, name)
+        try:
+            client.tell_locked(app.home, name)
+        except PanaChainError as exc:
+            if not everyone:
+                raise
+            untold.append(Omission("", f"profile {name}", exc))
     locked = [str(row["profile"]) for row in rows if row["was_unlocked"]]
     if app.output.as_json:
         app.output.many(rows, empty="")
     app.output.say(f"Locked: {', '.join(locked)}." if locked else "Nothing was unlocked.")
-
-
-def _profiles(home: Path) -> list[str]:
-    from panachain.sdk.profiles import list_profiles
-
-    return [one.name for one in list_profiles(home)]
+    if untold:
+        end(app, PartlyDoneError.of(untold, done="the agents forgot what they held"))

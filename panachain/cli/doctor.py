@@ -20,7 +20,14 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from panachain.cli.app import App, command, current
-from panachain.errors import BlockNotFoundError, ConfigurationError, LockedError, PanaChainError, UnavailableError
+from panachain.errors import (
+    BlockNotFoundError,
+    ConfigurationError,
+    LockedError,
+    PanaChainError,
+    PartlyDoneError,
+    UnavailableError,
+)
 from panachain.model.actors import Role, handle_of
 
 if TYPE_CHECKING:
@@ -146,8 +153,11 @@ def _recovery(home: Path) -> Iterator[Check]:
     try:
         profiles = list_profiles(home)
     except PanaChainError as exc:
-        yield _bad("profiles", exc, "look at the file that is named")
+        yield _bad("profiles", exc, exc.hint)
         return
+    for name, damage in profiles.damaged.items():
+        # One of several: the others are looked at, and work.
+        yield _bad(f"profile {name}", PartlyDoneError(str(damage), hint=damage.hint), "")
     for profile in profiles:
         name = f"recovery of {profile.name}"
         try:

@@ -486,8 +486,10 @@ def _admit(app: App, opened: Network, actor: Actor, *, yes: bool) -> Step:
     """Admit an actor by the registrar's profile of this machine, or say what a registrar elsewhere sends."""
     from panachain.sdk.profiles import list_profiles
 
-    profiles = [one for one in list_profiles(app.home) if one.role is Role.REGISTRAR]
-    if not profiles:
+    profiles = list_profiles(app.home)
+    if not any(one.role is Role.REGISTRAR for one in profiles):
+        for damaged in profiles.omissions:
+            app.output.warn(f"{damaged}; it may be the registrar's. {damaged.error.hint}")
         registry = opened.mainchain.actors
         return Step("registry", "to do", f"the registrar sends this to {registry.address}", registry.admission(actor))
     shown = [f"{actor.role.value} {actor.handle}", f"account        {actor.address}"]

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from panachain.cli import words
-from panachain.cli.app import App, LazyGroup, command, current
+from panachain.cli.app import App, LazyGroup, command, current, end
 from panachain.errors import (
     ConfigurationError,
     DiskError,
+    Omission,
+    PanaChainError,
     PartlyDoneError,
     ShareError,
     SharesTooFewError,
@@ -168,12 +170,18 @@ def test(files: tuple[Path, ...]) -> None:
 @command("status", examples="panachain recovery status")
 def status() -> None:
     """Show when shares were made, how many are needed, and when they were tried last."""
-    from panachain.sdk.profiles import list_profiles
+    from panachain.sdk.profiles import Profiles, list_profiles
     from panachain.sdk.recovery import Recovery
+    from panachain.sdk.results.recovery import RecoveryStatus
 
     app = current()
-    profiles = [app.profile()] if app.config.profile else list_profiles(app.home)
-    found = [Recovery(profile).status() for profile in profiles]
+    profiles = Profiles([app.profile()]) if app.config.profile else list_profiles(app.home)
+    found, left_out = list[RecoveryStatus](), list(profiles.omissions)
+    for profile in profiles:
+        try:
+            found.append(Recovery(profile).status())
+        except PanaChainError as exc:
+            left_out.append(Omission("", f"profile {profile.name}", exc))
     app.output.many(
         found,
         empty="There is no profile on this machine.",
@@ -197,6 +205,9 @@ def status() -> None:
             *(f"panachain --profile {one.profile} recovery {do}" for one, do in zip(needed, what, strict=True))
         )
     _warn(app, profiles)
+    if left_out:
+        partly = PartlyDoneError.of(left_out, done="of the other profiles it is known how they can be restored")
+        end(app, partly)
 
 
 def _warn(app: App, profiles: Sequence[Profile]) -> None:

@@ -259,14 +259,22 @@ def list_() -> None:
 
     app = current()
     app.command = "share list"
+    found = Sharing(app.home).shares()
     app.output.many(
-        Sharing(app.home).shares(),
+        found,
         empty="There are no links.",
         columns=_COLUMNS,
         more=_MORE,
         also=lambda view: {"opened": _opened(view.get("openings"))},
         titles={"expires_at": "ends", "opened": "opened"},
     )
+    for left in found.left_out:
+        app.output.warn(str(left))
+    if found.left_out:
+        raise PartlyDoneError(
+            f"{len(found.left_out)} links can't be read; the others are listed",
+            hint="what the warnings name; until then nobody opens those links",
+        )
 
 
 def _opened(openings: object) -> str:

@@ -374,7 +374,7 @@ def _erased(app: App) -> tuple[list[CID], list[str]]:
 
     try:
         names = profile_names(app.home)
-    except OSError as exc:
+    except (PanaChainError, OSError) as exc:
         without("this machine's hospitals", exc)
         names = []
     for name in names:

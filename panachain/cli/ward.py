@@ -113,10 +113,9 @@ def _proposed(
     """Make the account's profile, register it and propose; what an earlier call did isn't done again."""
     from panachain.sdk import open_actor
     from panachain.sdk.patient import Patient
-    from panachain.sdk.profiles import list_profiles
+    from panachain.sdk.profiles import find_profile
 
-    there = next((one for one in list_profiles(app.home) if one.name == name), None)
-    profile = there or carer.wards.profile(who, name, secret)
+    profile = find_profile(app.home, name) or carer.wards.profile(who, name, secret)
     with open_actor(carer.network, profile, secret) as account:
         if not isinstance(account, Patient) or not carer.wards.is_account(profile.address, who):
             raise UsageError(f"profile {name!r} is somebody else than the account for this ward; it was left as it is")

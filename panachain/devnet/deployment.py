@@ -16,7 +16,7 @@ from panachain.crypto import keys
 from panachain.devnet.processes import read
 from panachain.model.actors import Role
 from panachain.private_files import write_private
-from panachain.sdk.profiles import create_profile, list_profiles, load_profile, unlock
+from panachain.sdk.profiles import create_profile, find_profile, unlock
 
 REGISTRAR: Final = "registrar"
 """Name of the registrar's profile."""
@@ -54,9 +54,8 @@ def write_network(
 
 
 def _deploy(home: Path, main_rpc: Rpc, side_rpc: Rpc, passphrase: str, *, drawn: bool) -> dict[str, Any]:
-    known = {profile.name for profile in list_profiles(home)}
-    if REGISTRAR in known:
-        registrar = load_profile(home, REGISTRAR)
+    registrar = find_profile(home, REGISTRAR)
+    if registrar is not None:
         # Opened for the check of the passphrase: the registrar needs it for every admission.
         unlock(registrar, passphrase)
     else:

@@ -88,11 +88,13 @@ def portal(
 def _serve_one(app: App, port: int | None, *, numeric: bool, browser: bool, minutes: int) -> None:
     from panachain.portal.security import Origin
     from panachain.portal.site import Site, Way, kept_name
-    from panachain.sdk.profiles import list_profiles, load_profile
+    from panachain.sdk.profiles import Profiles, list_profiles, load_profile
 
     only = app.config.profile
     # Refused now, and not in the browser.
-    profiles = [load_profile(app.home, only)] if only else list_profiles(app.home)
+    profiles = Profiles([load_profile(app.home, only)]) if only else list_profiles(app.home)
+    for one in profiles.omissions:
+        app.output.warn(f"{one}; the portal doesn't offer it. {one.error.hint}")
     ports = [0] * _TRIED if not port else [port]
     if port is None:
         ports = [*range(PORT, PORT + _TRIED), *ports]

@@ -110,16 +110,22 @@ def sweep_ways(folder: Path) -> int:
         folder: of the ways in.
 
     Raises:
-        DiskError: one can't be removed.
+        DiskError: one can't be removed; the others are.
     """
-    try:
-        # Also what was being written when its portal was killed.
-        found = {
-            one.name.lstrip(".").partition(".")[0] for mark in (_WAY, f".{_WAY}") for one in folder.glob(f"{mark}*")
-        }
-        return sum(_swept(folder, stem) for stem in sorted(found))
-    except OSError as exc:
-        raise DiskError(f"what other portals left in {folder} can't be removed: {exc.strerror}") from exc
+    # Also what was being written when its portal was killed.
+    found = {one.name.lstrip(".").partition(".")[0] for mark in (_WAY, f".{_WAY}") for one in folder.glob(f"{mark}*")}
+    removed, failure = 0, None
+    for stem in sorted(found):
+        try:
+            removed += _swept(folder, stem)
+        except OSError as exc:
+            failure = failure or exc
+    if failure is not None:
+        raise DiskError(
+            f"what another portal left in {folder} can't be removed: {failure.strerror}",
+            hint=f"look at {failure.filename or folder}, and remove it while no portal runs",
+        ) from failure
+    return removed
 
 
 def _swept(folder: Path, stem: str) -> bool:
@@ -226,7 +232,15 @@ class Site:
 
     def profiles(self) -> list[Profile]:
         """Return the profiles that can be unlocked here, by name."""
-        return [one for one in list_profiles(self.home) if one.role.value in _ROLES and self.only in ("", one.name)]
+        return self.look()[0]
+
+    def look(self) -> tuple[list[Profile], list[str]]:
+        """Return the profiles that can be unlocked here, by name, and the names of those that can't be read."""
+        found = list_profiles(self.home)
+        return (
+            [one for one in found if one.role.value in _ROLES and self.only in ("", one.name)],
+            [name for name in found.damaged if self.only in ("", name)],
+        )
 
     def profile(self, name: str) -> Profile:
         """Return the profile at which a passphrase is tried.

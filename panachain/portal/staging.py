@@ -312,8 +312,14 @@ def sweep(profile: Path) -> int:
 
 
 def sweep_all(home: Path) -> int:
-    """Remove what programs left that are gone, of all profiles of a home."""
-    return sum(sweep(profile) for profile in _folders(home / "profiles"))
+    """Remove what programs left that are gone, of all profiles of a home; one that fails stops none of the others."""
+    removed = 0
+    for profile in _folders(home / "profiles"):
+        try:
+            removed += sweep(profile)
+        except OSError as exc:
+            _LOG.error("what was left in %s can't be removed (%s); the next start tries it again", profile, exc)
+    return removed
 
 
 def _parts(path: str) -> list[str]:

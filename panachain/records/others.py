@@ -11,6 +11,7 @@ from typing import BinaryIO, Final
 
 from panachain.errors import InputError
 from panachain.model.scope import Category
+from panachain.private_files import read_regular
 from panachain.records import hl7
 from panachain.records.canonical import read
 from panachain.records.encodings import as_utf8
@@ -93,9 +94,11 @@ def server_of(folder: Path) -> str:
     """
     found = set()
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
-        if not path.is_file() or path.stat().st_size > _MOST_MANIFEST:
+        try:
+            content = as_utf8(read_regular(path, _MOST_MANIFEST))
+        except (OSError, ValueError):
+            # No manifest of an export. Whoever reads the files says which of them can't be read.
             continue
-        content = as_utf8(path.read_bytes())
         if what_it_is(path, content):
             request = str(read(content)[0]["request"])
             place = _REQUEST.fullmatch(request)

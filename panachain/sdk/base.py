@@ -170,10 +170,12 @@ class ActorSession:
             self.network.key_blocks.put(known)
             self.keys.store_again()
             return known
-        registrar = next((p for p in list_profiles(self.network.home) if p.role is Role.REGISTRAR), None)
+        profiles = list_profiles(self.network.home)
+        registrar = next((p for p in profiles if p.role is Role.REGISTRAR), None)
         if registrar is None:
+            unread = "".join(f"; {one}" for one in profiles.omissions)
             raise UnknownActorError(
-                "no registrar's profile is on this machine",
+                f"no registrar's profile {'can be read' if unread else 'is'} on this machine{unread}",
                 hint="send `panachain whoami --json` to the registrar; the registrar admits you with `Registrar.admit`",
             )
         if isinstance(self._passphrase, DataKey):

@@ -19,10 +19,12 @@ from typing import Final
 from panachain.consent.pending import PendingGrant, open_pending, seal_pending
 from panachain.crypto.keys import Seed
 from panachain.errors import ConfigurationError, DiskError, IntegrityError
-from panachain.private_files import make_private_folder, open_private, write_private
+from panachain.private_files import make_private_folder, open_private, read_regular, write_private
 
 _HELD: Final = threading.local()
 """Which locks this thread holds: the system would let it wait for itself, for ever."""
+_MOST: Final = 1 << 24
+"""Bytes of a grant that isn't finished: of its shares and its sealed terms."""
 _MOVE_AWAY: Final = "move it away: the next number is then found on the chain"
 
 
@@ -59,7 +61,21 @@ class GrantJournal:
         Raises:
             ConfigurationError: a file is damaged, or isn't this patient's.
         """
-        return [self._open(path) for path in sorted(self._folder.glob("*.sealed"))]
+        found, damaged = self.look()
+        if damaged:
+            raise damaged[0]
+        return found
+
+    def look(self) -> tuple[list[PendingGrant], list[ConfigurationError]]:
+        """Return the grants that are written down, oldest first, and why others can't be read."""
+        found: list[PendingGrant] = []
+        damaged: list[ConfigurationError] = []
+        for path in sorted(self._folder.glob("*.sealed")):
+            try:
+                found.append(self._open(path))
+            except ConfigurationError as exc:
+                damaged.append(exc)
+        return found, damaged
 
     def write(self, pending: PendingGrant) -> None:
         """Write down a grant as it is now.
@@ -113,8 +129,8 @@ class GrantJournal:
 
     def _open(self, path: Path) -> PendingGrant:
         try:
-            return open_pending(path.read_bytes(), self._seed)
-        except (OSError, IntegrityError) as exc:
+            return open_pending(read_regular(path, _MOST), self._seed)
+        except (OSError, ValueError, IntegrityError) as exc:
             raise ConfigurationError(
                 f"the unfinished grant {path} can't be read", hint="move it away, then grant again"
             ) from exc

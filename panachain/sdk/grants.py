@@ -24,7 +24,9 @@ from panachain.consent.offer import Offer
 from panachain.consent.pending import PendingGrant
 from panachain.crypto.keys import Seed
 from panachain.errors import (
+    ConfigurationError,
     PanaChainError,
+    PartlyDoneError,
     PolicyRevokedError,
     PolicyUnknownError,
     ProxiesUnavailableError,
@@ -184,10 +186,14 @@ class Grants:
     def resume(self, *, replaces: PolicyId | None = None, request: int | None = None) -> PolicyView | None:
         """Finish the grant that replaces a policy or answers a request, if one was interrupted, and return it."""
         with self._journal.exclusive():
-            for pending, state in self._unfinished():
+            unfinished, damaged = self._unfinished()
+            for pending, state in unfinished:
                 # One that serves only lacks shares at some proxies: it has replaced and answered already.
                 if not pending.served and (pending.replaces, pending.request) == (replaces, request):
                     return self._finish(pending, state)
+        if damaged:
+            # It may be the one.
+            raise damaged[0]
         return None
 
     def finish_all(self, progress: Progress | None = None) -> tuple[list[PolicyView], list[PanaChainError]]:
@@ -201,7 +207,7 @@ class Grants:
         found: list[PolicyView] = []
         failed: list[PanaChainError] = []
         with self._journal.exclusive():
-            unfinished = list(self._unfinished())
+            unfinished, damaged = self._unfinished()
             for number, (pending, state) in enumerate(unfinished, start=1):
                 if progress is not None:
                     progress(number, len(unfinished), unit="grants")
@@ -214,7 +220,7 @@ class Grants:
                     failed.append(exc)
                     continue
                 found += [made] if made is not None else []
-        return found, failed
+        return found, [*failed, *(PartlyDoneError(str(exc), hint=exc.hint) for exc in damaged)]
 
     def go_on(self) -> list[PolicyId]:
         """Hand out the shares of grants that didn't wait for their blocks, where those are there now.
@@ -224,7 +230,7 @@ class Grants:
         """
         served = []
         with self._journal.exclusive():
-            for pending, state in self._unfinished():
+            for pending, state in self._unfinished()[0]:
                 if state is State.ON_CHAIN and self._confirmations.is_deep(pending.policy_id):
                     with contextlib.suppress(PanaChainError):
                         made = self._finish(pending, state, wait=False)
@@ -237,11 +243,12 @@ class Grants:
 
     def lacking(self) -> dict[PolicyId, int]:
         """Return for each unfinished policy how many proxies lack their share."""
-        return {pending.policy_id: pending.lacking for pending, _ in self._unfinished()}
+        return {pending.policy_id: pending.lacking for pending, _ in self._unfinished()[0]}
 
     def waiting(self) -> list[PolicyView]:
         """Return the grants that wait to be sent, oldest first."""
-        return [_waiting_view(pending) for pending, state in self._unfinished() if pending.due and state in _OFF_CHAIN]
+        unfinished, _ = self._unfinished()
+        return [_waiting_view(pending) for pending, state in unfinished if pending.due and state in _OFF_CHAIN]
 
     def heirs(self, *, policy_id: PolicyId | None = None, request: int | None = None) -> dict[PolicyId, int]:
         """Return the unfinished grants that replace a policy, and those that replace these, or that answer a request.
@@ -256,7 +263,7 @@ class Grants:
         Returns:
             The policies' numbers, by their IDs.
         """
-        pending = [one for one in self._journal.read() if not one.served]
+        pending = [one for one in self._journal.look()[0] if not one.served]
         found = {one.policy_id: one.index for one in pending if request is not None and one.request == request}
         named = {policy_id, *found} - {None}
         # Each is later than what it replaces.
@@ -271,10 +278,10 @@ class Grants:
 
         Waits for no other grant that is under way.
         """
-        if not any(one.policy_id == policy_id and one.due for one in self._journal.read()):
+        if not any(one.policy_id == policy_id and one.due for one in self._journal.look()[0]):
             return False
         with self._journal.exclusive():
-            for pending, state in self._unfinished():
+            for pending, state in self._unfinished()[0]:
                 if pending.policy_id == policy_id and state is State.WAITING:
                     self._end(pending, advance(state, State.WITHDRAWN))
                     return True
@@ -284,7 +291,8 @@ class Grants:
 
     def _go_on(self, offer: Offer, wait: bool) -> PolicyView | None:
         """Do step 1: finish the grant of this offer that an earlier call began, unless it still waits."""
-        for pending, state in self._unfinished():
+        unfinished, damaged = self._unfinished()
+        for pending, state in unfinished:
             # A policy that serves isn't gone on with: the same words may well mean a second grant.
             if pending.served or not pending.is_for(offer):
                 continue
@@ -292,6 +300,9 @@ class Grants:
             made = _waiting_view(pending) if waits else self._finish(pending, state, wait)
             if made is not None:
                 return made
+        if damaged:
+            # It may be of this offer, which would be granted twice.
+            raise damaged[0]
         return None
 
     def _prepare(self, offer: Offer, index: int) -> PendingGrant:
@@ -436,11 +447,14 @@ class Grants:
 
     # What is written down, and what the chain says of it
 
-    def _unfinished(self) -> list[tuple[PendingGrant, State]]:
-        """Return the grants that may yet be finished, oldest first, each with its state, and end the others."""
-        found = self._journal.read()
+    def _unfinished(self) -> tuple[list[tuple[PendingGrant, State]], list[ConfigurationError]]:
+        """Return the grants that may yet be finished, oldest first, each with its state, and end the others.
+
+        And why some can't be read: they stop none of the others, nor what takes a right away. `finish_all` tells them.
+        """
+        found, damaged = self._journal.look()
         if not found:
-            return []
+            return [], damaged
         known = self._network.mainchain.policies.policies_of([pending.policy_id for pending in found])
         now = self._now()
         left = []
@@ -453,7 +467,7 @@ class Grants:
                 self._end(pending, state)
             else:
                 left.append((pending, state))
-        return left
+        return left, damaged
 
     def _end(self, pending: PendingGrant, state: State) -> None:
         """Forget a grant that has come to an end."""

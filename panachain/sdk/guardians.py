@@ -228,6 +228,8 @@ class OwnGuardians:
     def complete(self, patient: str) -> MovedReport:
         """Be a patient whom guardians moved here, from now on; the account before never acts again.
 
+        The same once more sends nothing.
+
         Args:
             patient: the account before: handle or address.
 
@@ -236,8 +238,20 @@ class OwnGuardians:
             TransactionError: no recovery to this account is open, or its delay isn't over.
         """
         before = self._network.resolver.registered(patient).address
-        receipt = self._network.sidechain.guardianships.complete_recovery(self._sender(), before)
+        if self._is_moved(before):
+            # A call before this one broke off behind its transaction.
+            return self._moved(before)
+        try:
+            receipt = self._network.sidechain.guardianships.complete_recovery(self._sender(), before)
+        except TransactionError:
+            # The transaction of that call may have been mined meanwhile.
+            if self._is_moved(before):
+                return self._moved(before)
+            raise
         return self._moved(before, receipt.tx_hash)
+
+    def _is_moved(self, before: Address) -> bool:
+        return self._network.sidechain.identities.moves().get(before) == self._patient
 
     def inherited(self) -> list[MovedReport]:
         """Return the accounts that guardians moved to this one, and the hospitals that have to be paired with anew."""

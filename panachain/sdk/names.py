@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar
 
-from panachain.errors import ConfigurationError, PanaChainError, PolicyUnknownError, UsageError
+from panachain.errors import PanaChainError, PolicyUnknownError, UsageError
 from panachain.model.actors import Actor, Address, PolicyId, Role, handle_of
 from panachain.sdk.contacts import Contact, list_contacts
-from panachain.sdk.profiles import Profile, load_profile
+from panachain.sdk.profiles import Profile, list_profiles
 
 if TYPE_CHECKING:
     from panachain.sdk.results.policies import PolicyView
@@ -63,8 +63,8 @@ class Names:
         """
         self.registry = registry
         """Asked for handles of those whom nobody here named; None asks nobody."""
-        # Profiles come last: they are this machine's own.
-        known: list[Contact | Profile] = [*list_contacts(home), *_profiles(home)]
+        # Profiles come last: they are this machine's own. A damaged one is reported where it is used, and by `doctor`.
+        known: list[Contact | Profile] = [*list_contacts(home), *list_profiles(home)]
         self._names: dict[str, str] = {one.address: one.name for one in known}
         self._roles = [(one.address, one.role) for one in known if one.role]
         self._by_handle: dict[str, str] = {}
@@ -192,16 +192,3 @@ def policy_of(name: str, policies: Sequence[PolicyView]) -> PolicyId:
     raise UsageError(
         f"{len(found)} policies with {name} fit: {', '.join(found[:5])}", hint="type the ID of the one you mean"
     )
-
-
-def _profiles(home: Path) -> list[Profile]:
-    """Return this machine's profiles, but those that are damaged."""
-    found = []
-    folder = home / "profiles"
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        try:
-            found.append(load_profile(home, path.name))
-        except (ConfigurationError, UsageError):
-            # A damaged profile is reported where it is used, and by `doctor`; others keep their names.
-            continue
-    return found

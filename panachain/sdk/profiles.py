@@ -1,6 +1,7 @@
 """Profiles: one actor each, in a folder of its own with a locked key store.
 
-Never writes a secret outside the key store. Follows docs/spec/cli.md, section "State on disk".
+Never writes a secret outside the key store, and never lets one damaged profile stop the others. A profile's folder has
+its name once all of it is there. Follows docs/spec/cli.md, section "State on disk".
 
     HOME/profiles/NAME/profile.json    role, address, public keys
     HOME/profiles/NAME/seed.json       the seed, in a key store (`panachain/key-store/2`)
@@ -8,25 +9,42 @@ Never writes a secret outside the key store. Follows docs/spec/cli.md, section "
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from panachain.crypto import keys, keystore
 from panachain.crypto.wraps import DataKey
-from panachain.errors import ConfigurationError, DiskError, IntegrityError, LockedError, UnknownActorError, UsageError
+from panachain.errors import (
+    ConfigurationError,
+    DiskError,
+    IntegrityError,
+    LockedError,
+    Omission,
+    UnknownActorError,
+    UsageError,
+)
 from panachain.ethereum import parse_address
 from panachain.model.actors import Actor, Address, Role, handle_of
 from panachain.model.key_block import PublicKeys
 from panachain.passphrase import Sources
-from panachain.private_files import make_private_folder, write_private
+from panachain.private_files import make_private_folder, read_regular, write_private
 from panachain.sdk.contacts import NAME, find_contact, looks_like_an_actor
 
 if TYPE_CHECKING:
     from panachain.agent.client import AgentState
     from panachain.config import Config
+
+_FILE: Final = "profile.json"
+_SEED: Final = "seed.json"
+_MOST: Final = 1 << 16
+"""Bytes of a profile's file, of which it takes 4,000 and a name to show."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +130,14 @@ def create_profile(
         raise UsageError(
             f"a contact is called {name!r}", hint=f"another --profile, or panachain contacts remove {name}"
         )
-    if (folder / "profile.json").exists():
-        raise UsageError(f"profile {name!r} exists already; it was left as it is", hint="choose another --profile")
+    taken = UsageError(f"profile {name!r} exists already; it was left as it is", hint="choose another --profile")
+    if _is_profile(folder):
+        raise taken
+    if not _is_free(folder):
+        raise UsageError(
+            f"{folder} holds something else already; it was left as it is",
+            hint="choose another --profile, or move that folder away",
+        )
     if seed is None:
         seed = keys.Seed.random()
     profile = Profile(
@@ -127,10 +151,13 @@ def create_profile(
     try:
         make_private_folder(home)
         make_private_folder(folder.parent)
-        make_private_folder(folder)
-        keystore.create(folder / "seed.json", seed, passphrase, drawn=drawn)
-        write_private(folder / "profile.json", json.dumps(profile.to_json(), indent=1).encode())
+        with _whole(folder) as made:
+            keystore.create(made / _SEED, seed, passphrase, drawn=drawn)
+            write_private(made / _FILE, json.dumps(profile.to_json(), indent=1).encode())
     except OSError as exc:
+        if exc.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            # Somebody else made it meanwhile.
+            raise taken from None
         raise DiskError(f"profile {name!r} can't be written: {exc.strerror}") from exc
     return profile
 
@@ -140,16 +167,35 @@ def load_profile(home: Path, name: str) -> Profile:
 
     Raises:
         UnknownActorError: there is none.
-        ConfigurationError: its file is damaged.
+        ConfigurationError: its file is damaged, or can't be read.
     """
-    folder = _folder(home, name)
-    path = folder / "profile.json"
-    if not NAME.fullmatch(name) or not path.is_file():
+    found = find_profile(home, name)
+    if found is None:
         raise UnknownActorError(
             f"no profile {name!r} in {home}", hint=f"panachain --profile {name} init --role ROLE makes one"
         )
+    return found
+
+
+def find_profile(home: Path, name: str) -> Profile | None:
+    """Return the profile of this name, or None where there is none.
+
+    Raises:
+        ConfigurationError: its file is damaged, or can't be read.
+    """
+    if not NAME.fullmatch(name) or not _is_profile(_folder(home, name)):
+        return None
+    return _load(home, name)
+
+
+def _load(home: Path, name: str) -> Profile:
+    folder = _folder(home, name)
+    path = folder / _FILE
+    again = f"move its folder away, and `panachain --profile {name} restore` makes it again from its recovery shares"
     try:
-        fields: dict[str, Any] = json.loads(path.read_bytes())
+        fields: dict[str, Any] = json.loads(read_regular(path, _MOST))
+        if not isinstance(fields, dict) or not isinstance(fields.get("display_name", ""), str):
+            raise TypeError
         return Profile(
             name=name,
             role=Role(fields["role"]),
@@ -159,21 +205,170 @@ def load_profile(home: Path, name: str) -> Profile:
             folder=folder,
             display_name=fields.get("display_name", ""),
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, IntegrityError) as exc:
-        raise ConfigurationError(f"{path} can't be read as a profile") from exc
+    except FileNotFoundError as exc:
+        if folder.is_symlink() and not folder.exists():
+            helps = f"it is a link to {folder.readlink()}: mount that again, or take the link away"
+        else:
+            helps = f"put that file back from a backup. Or {again}; nobody needs it where it was never registered"
+        raise ConfigurationError(f"{path} isn't there", hint=helps) from exc
+    except OSError as exc:
+        raise ConfigurationError(
+            f"{path} can't be read as a profile: {exc.strerror}",
+            hint="it must be a file that whoever runs panachain may read: look at its owner and its mode, and those of"
+            " its folder",
+        ) from exc
+    except (ValueError, KeyError, TypeError, RecursionError, IntegrityError) as exc:
+        raise ConfigurationError(
+            f"{path} can't be read as a profile: it is damaged",
+            hint=f"put that file back from a backup; the key store beside it is another file. Or {again}",
+        ) from exc
 
 
-def list_profiles(home: Path) -> list[Profile]:
-    """Return all profiles on this machine, by name; raises as `load_profile`."""
-    return [load_profile(home, name) for name in profile_names(home)]
+class Profiles(list[Profile]):
+    """The profiles of this machine that can be read, by name."""
+
+    def __init__(self, found: Iterable[Profile] = (), damaged: Mapping[str, ConfigurationError] | None = None) -> None:
+        """Take those that can be read, and those that can't."""
+        super().__init__(found)
+        self.damaged = dict(damaged or {})
+        """The names of those that can't be, each with why, and with what helps (`hint`)."""
+
+    @property
+    def omissions(self) -> tuple[Omission, ...]:
+        """Those that can't be read, as whoever uses the others tells of them."""
+        return tuple(Omission("", f"profile {name}", error) for name, error in self.damaged.items())
+
+
+def list_profiles(home: Path) -> Profiles:
+    """Return all profiles on this machine, by name; one that is damaged stops none of the others.
+
+    Examples:
+        >>> profiles = list_profiles(home)
+        >>> profiles.damaged
+        {}
+
+    Raises:
+        DiskError: their folder can't be listed.
+    """
+    found: list[Profile] = []
+    damaged: dict[str, ConfigurationError] = {}
+    for name in profile_names(home):
+        try:
+            if not NAME.fullmatch(name):
+                raise ConfigurationError(
+                    f"a folder in {home / 'profiles'} has a name that no profile can have",
+                    hint="give it one of 1 to 64 of a-z, 0-9, dot, dash and underscore, or move it elsewhere",
+                )
+            found.append(_load(home, name))
+        except ConfigurationError as exc:
+            # Such a name may hold anything.
+            damaged[name if NAME.fullmatch(name) else ascii(name)] = exc
+    return Profiles(found, damaged)
 
 
 def profile_names(home: Path) -> list[str]:
-    """Return the names of all profiles on this machine, sorted, be their files damaged or not."""
+    """Return the names of all profiles on this machine, sorted, be their files damaged or not.
+
+    Raises:
+        DiskError: their folder can't be listed.
+    """
     folder = home / "profiles"
-    if not folder.is_dir():
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208
+    except FileNotFoundError:
         return []
-    return [path.name for path in sorted(folder.iterdir()) if (path / "profile.json").is_file()]
+    except OSError as exc:
+        raise DiskError(
+            f"{folder} can't be listed: {exc.strerror}", hint="it must be a folder that whoever runs panachain may read"
+        ) from exc
+    # Those that are being made begin with a dot.
+    return [name for name in names if not name.startswith(".") and _is_profile(folder / name)]
+
+
+def _is_profile(folder: Path) -> bool:
+    """Tell whether this is a profile's folder, as far as that can be seen, whole or not."""
+    for name in (_FILE, _SEED):
+        try:
+            (folder / name).lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            # It can't be looked into, so nobody knows.
+            return True
+        return True
+    # What lies on another disk that isn't mounted.
+    return folder.is_symlink() and not folder.exists()
+
+
+def _is_free(folder: Path) -> bool:
+    """Tell whether a profile can be made here: nothing is there, or an empty folder."""
+    try:
+        return not os.listdir(folder)  # noqa: PTH208
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """Give where the files of a new profile are written; they are the profile's all at once, or leave nothing.
+
+    Raises:
+        OSError: the disk refuses, or something has that name meanwhile.
+    """
+    if os.path.lexists(folder):
+        # Empty, and perhaps a link or another disk, which keeps its place.
+        try:
+            yield folder
+        except BaseException:
+            for name in (_SEED, _FILE):
+                (folder / name).unlink(missing_ok=True)
+            raise
+        return
+    _sweep(folder)
+    made = folder.with_name(f".{folder.name}.{os.urandom(4).hex()}.new")
+    make_private_folder(made)
+    held = os.open(made, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # Where the file system has no such lock, none sweeps either.
+        with suppress(OSError):
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield made
+        made.rename(folder)
+        above = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            # Its key may be registered in a moment. Some file systems have no such call for folders.
+            with suppress(OSError):
+                os.fsync(above)
+        finally:
+            os.close(above)
+    finally:
+        _remove(made)
+        os.close(held)
+
+
+def _remove(folder: Path) -> None:
+    # Imported here: only who makes a profile needs it.
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a program that was killed left of a profile of this name; one that is being made stays."""
+    for left in folder.parent.glob(f".{folder.name}.*.new"):
+        try:
+            held = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(left)
+        except OSError:
+            continue
+        finally:
+            os.close(held)
 
 
 def choose_profile(home: Path, name: str, roles: Sequence[Role] = (), *, purpose: str = "") -> Profile:
@@ -186,8 +381,10 @@ def choose_profile(home: Path, name: str, roles: Sequence[Role] = (), *, purpose
         purpose: what only they can do, for the message, such as the command.
 
     Raises:
-        UsageError: no profile is chosen and there isn't exactly one that fits, or it has another role.
+        UsageError: no profile is chosen and there isn't exactly one that fits, or it has another role. Where another
+            one is damaged, it isn't known whether that fits, and none is guessed.
         UnknownActorError: there is no profile of this name.
+        ConfigurationError: it is damaged, or no other one fits.
     """
     if name:
         profile = load_profile(home, name)
@@ -197,14 +394,22 @@ def choose_profile(home: Path, name: str, roles: Sequence[Role] = (), *, purpose
                 f"profile {name} is a {profile.role.value}; {wanted}", hint="choose another one with --profile"
             )
         return profile
-    fitting = [one for one in list_profiles(home) if not roles or one.role in roles]
-    if len(fitting) == 1:
+    profiles = list_profiles(home)
+    fitting = [one for one in profiles if not roles or one.role in roles]
+    if len(fitting) == 1 and not profiles.damaged:
         return fitting[0]
+    if profiles.damaged and len(fitting) < 2:
+        first = profiles.omissions[0]
+        told = f"{first}; nothing tells whether it is the one that is meant"
+        if fitting:
+            raise UsageError(told, hint=f"--profile {fitting[0].name}, if it isn't; else {first.error.hint}")
+        raise ConfigurationError(told, hint=first.error.hint)
     if not fitting:
         wanted, role = (f" of a {_or(roles)}", roles[0].value) if roles else ("", "ROLE")
         raise UsageError(f"there is no profile{wanted} in {home}", hint=f"panachain init --role {role}")
     raise UsageError(
-        f"{len(fitting)} profiles could do this: {', '.join(one.name for one in fitting)}",
+        f"{len(fitting)} profiles could do this: {', '.join(one.name for one in fitting)}"
+        + "".join(f"; {one}" for one in profiles.omissions),
         hint="choose one with --profile NAME or PANACHAIN_PROFILE",
     )
 
@@ -224,8 +429,8 @@ def unlock(profile: Profile, secret: str | DataKey) -> keys.Seed:
         LockedError: the passphrase is wrong, it is another one's data key, or the file's permissions are too lax.
     """
     if isinstance(secret, DataKey):
-        return keystore.open_with(profile.folder / "seed.json", secret)
-    return keystore.open(profile.folder / "seed.json", secret)
+        return keystore.open_with(profile.folder / _SEED, secret)
+    return keystore.open(profile.folder / _SEED, secret)
 
 
 def passphrase_sources(config: Config, profile: Profile | None) -> Sources:
@@ -288,7 +493,7 @@ def data_key(profile: Profile, secret: str | DataKey) -> DataKey:
     if isinstance(secret, DataKey):
         unlock(profile, secret)
         return secret
-    _, key = keystore.unlock(profile.folder / "seed.json", secret)
+    _, key = keystore.unlock(profile.folder / _SEED, secret)
     if key is None:
         raise LockedError(
             f"the key store of profile {profile.name!r} kept the lock of an earlier program; it stays locked",

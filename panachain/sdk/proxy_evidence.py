@@ -23,7 +23,7 @@ from panachain.model.policy import LogHead, ProxyRef, ReceiptKind
 from panachain.model.proxy_requests import ReencryptRequest
 from panachain.model.transactions import Revocation
 from panachain.plain import line
-from panachain.private_files import make_private_folder, write_private
+from panachain.private_files import make_private_folder, read_regular, write_private
 from panachain.proxy import messages
 
 SCHEMA: Final = "panachain/proxy-lie/1"
@@ -270,9 +270,9 @@ class EvidenceFolder:
         found = []
         for path in sorted(self._folder.glob("*.json"))[-_MOST:] if self._folder is not None else ():
             try:
-                if path.is_symlink() or path.stat().st_size > _LARGEST:
+                if path.is_symlink():
                     continue
-                told = messages.parse_json(path.read_bytes())
+                told = messages.parse_json(read_regular(path, _LARGEST))
                 schema, proxy, reason = (line(str(told[name])) for name in ("schema", "proxy", "reason"))
                 found.append(KeptEvidence(line(path.name), schema, proxy, reason, int(told["at"])))
             except (OSError, ValueError, KeyError, TypeError, UsageError):

@@ -31,7 +31,7 @@ from panachain.errors import (
 )
 from panachain.ethereum import parse_address
 from panachain.model.actors import Address, Role, handle_of
-from panachain.private_files import alone_at, write_private
+from panachain.private_files import alone_at, read_regular, write_private
 from panachain.sdk.results.recovery import DRILL_AFTER, DrillReport, RecoveryStatus, SharesReport
 
 if TYPE_CHECKING:
@@ -253,17 +253,14 @@ class Recovery:
 
     def _known(self) -> list[dict[str, Any]]:
         try:
-            with self._path.open("rb") as file:
-                content = file.read(_LONGEST + 1)
+            fields = json.loads(read_regular(self._path, _LONGEST))
+            if fields["schema"] != _SCHEMA:
+                raise ValueError("another file")
+            return [_entry(one) for one in fields["sets"][-_MOST_SETS:]]
         except FileNotFoundError:
             return []
         except OSError as exc:
             raise DiskError(f"{self._path} can't be read: {exc.strerror}") from exc
-        try:
-            fields = json.loads(content)
-            if len(content) > _LONGEST or fields["schema"] != _SCHEMA:
-                raise ValueError("another file")
-            return [_entry(one) for one in fields["sets"][-_MOST_SETS:]]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
             raise ConfigurationError(
                 f"{self._path} can't be read", hint="move it away, and enter the shares: panachain recovery test"

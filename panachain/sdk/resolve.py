@@ -20,7 +20,7 @@ from panachain.errors import UnknownActorError, UsageError
 from panachain.ethereum import parse_address
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.sdk.contacts import find_contact
-from panachain.sdk.profiles import load_profile
+from panachain.sdk.profiles import find_profile
 
 _ADDRESS: Final = re.compile("0x[0-9a-fA-F]{40}")
 _BRANCH: Final = re.compile(r"^(hos-[a-z2-7]+) \([^()]{1,80}\)$")
@@ -162,8 +162,8 @@ class Resolver:
         """Return the address of a profile or a contact of this machine, or the text itself."""
         # A branch is shown with its organisation behind it (sdk/names.py), and may be typed as it is shown.
         text = _BRANCH.sub(r"\1", text)
-        if not text.startswith("0x") and (self._home / "profiles" / text / "profile.json").is_file():
-            return load_profile(self._home, text).address
+        if not text.startswith("0x") and (profile := find_profile(self._home, text)) is not None:
+            return profile.address
         contact = find_contact(self._home, text)
         return contact.address if contact else text
 

@@ -19,6 +19,7 @@ from panachain.crypto import jwe
 from panachain.errors import DiskError, InputError, PanaChainError, PartlyDoneError, UsageError
 from panachain.model.scope import Category
 from panachain.private_files import make_private_folder, others_may_write, write_private
+from panachain.sdk.results.listings import LeftOut, Listing
 from panachain.sdk.results.records import OpenedRecord
 from panachain.sdk.results.shares import MadeLink, ShareView
 from panachain.sdk.times import Moment, seconds
@@ -247,13 +248,17 @@ class Sharing:
         files = sealed((_typed(path) for path in paths), link.key, flags=link.flags)
         return _view(self._shelf.replace(digest_of(secret), files))
 
-    def shares(self) -> list[ShareView]:
+    def shares(self) -> Listing[ShareView]:
         """Return the links that aren't over, the oldest first; what is over is deleted.
+
+        Its `left_out` names those that can't be read.
 
         Raises:
             DiskError: the disk refuses.
         """
-        return [_view(share) for share in self._shelf.shares()]
+        found, damaged = self._shelf.look()
+        left_out = [LeftOut("link", digest[:12], f"{error}. {error.hint}") for digest, error in damaged.items()]
+        return Listing(map(_view, found), left_out)
 
     def revoke(self, name: str) -> ShareView:
         """Delete what a link leads to, and look that it is gone: from then on it leads to nothing. Returns what it was.

@@ -17,7 +17,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -26,7 +26,7 @@ from typing import Any, BinaryIO, Final
 from panachain.crypto import jwe, passcode
 from panachain.errors import DiskError, IntegrityError, UnknownActorError, UsageError
 from panachain.plain import line
-from panachain.private_files import alone_at, make_private_folder, own_folder, write_private
+from panachain.private_files import alone_at, make_private_folder, own_folder, read_regular, write_private
 from panachain.sharing.link import DIRECT, LONG_TERM, MAX_LABEL, PASSCODE
 from panachain.wire.json_text import read_json
 
@@ -46,6 +46,8 @@ _OPENINGS: Final = 200
 _RECIPIENT: Final = 100
 """Characters of a recipient's name that are kept."""
 _FACTS: Final = "share.json"
+_MOST_FACTS: Final = 1 << 22
+"""Bytes of it."""
 _NEW: Final = ".new-"
 
 
@@ -207,16 +209,29 @@ class Shelf:
         return changed
 
     def shares(self) -> list[Share]:
-        """Return all that isn't over, the oldest first; what is over is deleted.
+        """Return all that isn't over and can be read, the oldest first; raises as `look`."""
+        return self.look()[0]
+
+    def look(self) -> tuple[list[Share], dict[str, IntegrityError]]:
+        """Return all that isn't over, the oldest first, and by their digests why others can't be read.
+
+        What is over is deleted.
 
         Raises:
-            IntegrityError: one of them can't be read.
             DiskError: the disk refuses.
         """
         self.sweep()
+        found: list[Share] = []
+        damaged: dict[str, IntegrityError] = {}
         with self._reading():
-            found = [self._read(digest) for digest in self._digests()]
-        return sorted((one for one in found if one is not None), key=lambda one: (one.made_at, one.digest))
+            for digest in self._digests():
+                try:
+                    share = self._read(digest)
+                except IntegrityError as exc:
+                    damaged[digest] = exc
+                    continue
+                found += [] if share is None else [share]
+        return sorted(found, key=lambda one: (one.made_at, one.digest)), damaged
 
     def named(self, name: str) -> Share:
         """Return the one that the beginning of a name means.
@@ -224,8 +239,13 @@ class Shelf:
         Raises:
             UnknownActorError: none does.
             UsageError: several do.
+            IntegrityError: it can't be read.
         """
-        found = [one for one in self.shares() if name and one.digest.startswith(name.lower())]
+        shares, damaged = self.look()
+        found = [one for one in shares if name and one.digest.startswith(name.lower())]
+        for digest, error in damaged.items():
+            if name and digest.startswith(name.lower()):
+                raise error
         if not found:
             raise UnknownActorError("no link of this machine has this name", hint="panachain share list")
         if found[1:]:
@@ -330,8 +350,12 @@ class Shelf:
                 if path.name.startswith(_NEW) or (path.is_dir() and not (path / _FACTS).exists()):
                     # Nobody else is at it: whoever writes one has the lock.
                     shutil.rmtree(path)
-            before = self._digests()
-            return sum(self._alive(digest) is None for digest in before)
+            count = 0
+            for digest in self._digests():
+                # One that can't be read leads to nothing, and `look` names it: the others are deleted at their end.
+                with suppress(IntegrityError):
+                    count += self._alive(digest) is None
+            return count
 
     def _digests(self) -> list[str]:
         if not self._folder.exists():
@@ -348,13 +372,19 @@ class Shelf:
 
     def _read(self, digest: str) -> Share | None:
         try:
-            raw = (self._folder / digest / _FACTS).read_bytes()
+            raw = read_regular(self._folder / digest / _FACTS, _MOST_FACTS)
         except FileNotFoundError:
             return None
+        except (OSError, ValueError):
+            # No file, not to be read, or larger than any: told below.
+            raw = b""
         try:
             return _share(digest, read_json(raw))
         except (ValueError, KeyError, TypeError):
-            raise IntegrityError(f"what is known of the link {digest[:12]} can't be read") from None
+            raise IntegrityError(
+                f"what is known of the link {digest[:12]} can't be read; it leads to nothing",
+                hint=f"put {self._folder / digest / _FACTS} back from a backup, or remove that folder: it is its own",
+            ) from None
 
     def _write(self, folder: Path, share: Share) -> None:
         write_private(folder / _FACTS, json.dumps(_fields(share), indent=1).encode())

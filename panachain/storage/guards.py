@@ -19,7 +19,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from contextvars import ContextVar, copy_context
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, TypeVar
@@ -41,9 +40,9 @@ _DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 """What SQLite says of a file that is no database, or none any more; all else is told of the disk, or of its owner."""
 _ALONE: Final = threading.local()
 """Which locks this thread has alone: what an erasure itself writes goes by."""
-_WRITING: Final = ContextVar[tuple[tuple[int, int], ...]]("writing", default=())
-"""Which locks are held by what goes on here: who writes as a part of it goes by an erasure that waits for its end. That
-is told by the context and not by the process: others in it wait behind the erasure. Threads get it by `as_part`."""
+_WRITING: Final = threading.local()
+"""Which locks this thread holds, each as often as it does: who writes as a part of what goes on goes by an erasure that
+waits for its end. Other threads of the process wait behind the erasure, but for those that work for it (`as_part`)."""
 _S = TypeVar("_S")
 _T = TypeVar("_T")
 
@@ -471,15 +470,13 @@ class Guard:
                 finally:
                     mine.discard(key)
             elif is_held:
-                _WRITING.set((*_WRITING.get(), key))
+                # Of the thread that took it, whichever gives it back.
+                held = _held()
+                held.append(key)
                 try:
                     yield True
                 finally:
-                    # Once: what goes on may hold it for something else. No token, which only the same context takes.
-                    others = list(_WRITING.get())
-                    with suppress(ValueError):
-                        others.remove(key)
-                    _WRITING.set(tuple(others))
+                    held.remove(key)
             else:
                 yield False
         finally:
@@ -487,7 +484,7 @@ class Guard:
 
     def _wait_in_turn(self, descriptor: int, kind: int, until: float, key: tuple[int, int]) -> bool:
         """Wait for the lock behind whoever waits to have it alone; tell whether it is held."""
-        if kind == fcntl.LOCK_SH and key in _WRITING.get():
+        if kind == fcntl.LOCK_SH and key in _held():
             # An erasure waits for what this is a part of: waiting for it in turn would be a circle.
             return self._wait(descriptor, kind, until)
         try:
@@ -539,8 +536,16 @@ def writing(*stores: object) -> Iterator[None]:
 
 def as_part(work: Callable[[_S], _T]) -> Callable[[_S], _T]:
     """Return what another thread does as a part of what this one does: once, and it goes by an erasure that waits."""
-    context = copy_context()
-    return lambda given: context.run(work, given)
+    held = list(_held())
+
+    def works(given: _S) -> _T:
+        before, _WRITING.held = _held(), held
+        try:
+            return work(given)
+        finally:
+            _WRITING.held = before
+
+    return works
 
 
 def share_notes(guards: Sequence[Guard]) -> tuple[list[str], dict[str, PanaChainError]]:
@@ -584,6 +589,11 @@ def erased_of(guards: Iterable[Guard], cids: Iterable[CID]) -> set[CID]:
     """Return which of some blocks any of the guards knows to be erased."""
     wanted = list(cids)
     return set[CID]().union(*(guard.erased(wanted) for guard in guards))
+
+
+def _held() -> list[tuple[int, int]]:
+    held: list[tuple[int, int]] = _WRITING.__dict__.setdefault("held", [])
+    return held
 
 
 def _opened(path: Path) -> int:

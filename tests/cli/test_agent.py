@@ -15,6 +15,7 @@ from panachain.agent import client
 from panachain.cli.app import App
 from panachain.crypto import keystore
 from panachain.crypto.wraps import DataKey
+from panachain.errors import LockedError
 from panachain.model.actors import Role
 from panachain.sdk.profiles import create_profile, load_profile, unlock, unlocked_by_agent
 from panachain.sdk.unlocking import Unlocking
@@ -147,6 +148,34 @@ def test_all_are_locked_at_once(run: Run, home: Path) -> None:
     assert "Locked: clinic, me." in run("lock", "--all").err
     assert client.ask(home, "me") is client.ask(home, "clinic") is None
     assert "Nothing was unlocked." in run("lock", "--all").err
+
+
+def test_all_are_locked_though_one_is_damaged(run: Run, home: Path) -> None:
+    for name in ("me", "clinic"):
+        run("--profile", name, "unlock")
+    (home / "profiles" / "clinic" / "profile.json").write_bytes(b"")
+    assert "Locked: clinic, me." in run("lock", "--all").err
+    assert client.ask(home, "me") is client.ask(home, "clinic") is None
+
+
+def test_one_that_portals_cannot_be_told_of_stops_none_of_the_others(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, told = client.tell_locked, list[str]()
+
+    def refuses(place: Path, name: str) -> None:
+        if name == "clinic":
+            raise LockedError("it can't be written")
+        real(place, name)
+        told.append(name)
+
+    monkeypatch.setattr(client, "tell_locked", refuses)
+    for name in ("me", "clinic"):
+        run("--profile", name, "unlock")
+    done = run("lock", "--all")
+    assert (done.code, "Locked: clinic, me." in done.err, told) == (3, True, ["me"])
+    assert "profile clinic: it can't be written" in done.err
+    assert run("--profile", "clinic", "lock").code == LockedError.exit_code
 
 
 @pytest.mark.parametrize("time", ["0", "13h", "1y"])

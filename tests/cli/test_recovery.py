@@ -66,6 +66,37 @@ def test_init_says_that_there_is_no_backup_yet(run: Run) -> None:
     assert "me: without shares" in run("recovery", "status").err
 
 
+def test_one_damaged_profile_stops_neither_status_nor_doctor_and_both_say_what_helps(run: Run, tmp_path: Path) -> None:
+    for name, role in (("bad", "hospital"), ("clinic", "hospital"), ("me", "patient"), ("odd", "hospital")):
+        assert run("--profile", name, "init", "--role", role).code == 0
+    profiles = tmp_path / "home" / "profiles"
+    (profiles / "bad" / "profile.json").write_bytes(b'{"role": "hosp')
+    (profiles / "odd" / "recovery.json").write_bytes(b"\xff")
+    (profiles / "Twin").mkdir()
+    (profiles / "Twin" / "profile.json").write_bytes(b"{}")
+    done = run("recovery", "status")
+    assert (done.code, "clinic" in done.out, "me" in done.out) == (3, True, True)
+    assert "left out: profile bad: " in done.err
+    assert "profile 'Twin'" in done.err
+    assert "profile odd" in done.err
+    done = run("recovery", "status", "--json")
+    told = json.loads(done.err.splitlines()[-1])
+    assert [json.loads(line)["profile"] for line in done.out.splitlines()] == ["clinic", "me"]
+    assert (told["error"], [one["what"] for one in told["omissions"]]) == (
+        "PartlyDoneError",
+        ["profile 'Twin'", "profile bad", "profile odd"],
+    )
+    # The named one alone is as ever, and so is a good one.
+    assert run("--profile", "me", "recovery", "status").code == 0
+    assert run("--profile", "bad", "recovery", "status").code == 2
+    done = run("doctor", "--json")
+    checks = {one["name"]: one for one in map(json.loads, done.out.splitlines())}
+    assert (done.code, checks["profile bad"]["state"], checks["profile 'Twin'"]["state"]) == (3, "bad", "bad")
+    assert "put that file back from a backup" in checks["profile bad"]["fix"]
+    assert "give it one of 1 to 64" in checks["profile 'Twin'"]["fix"]
+    assert {"recovery of clinic", "recovery of me", "recovery of odd", "network"} <= checks.keys()
+
+
 @pytest.mark.parametrize("ending", ["html", "txt"])
 def test_shares_go_into_private_files_one_each_and_nowhere_else(
     run: Run, sticks: list[Path], tmp_path: Path, ending: str

@@ -50,6 +50,17 @@ def test_a_link_is_shown_once_and_whole(run: Run, summary: str) -> None:
     assert "Summary" in listed.out
 
 
+def test_a_link_that_is_damaged_is_named_and_the_others_are_listed(run: Run, summary: str, tmp_path: Path) -> None:
+    for label in ("Summary", "Broken"):
+        assert run("share", "make", summary, *USUAL, "--label", label).code == 0
+    (facts,) = [path for path in tmp_path.rglob("share.json") if b"Broken" in path.read_bytes()]
+    facts.write_bytes(b"{")
+    listed = run("share", "list")
+    assert (listed.code, "Summary" in listed.out, "Broken" in listed.out) == (3, True, False)
+    assert f"what is known of the link {facts.parent.name[:12]} can't be read" in " ".join(listed.err.split())
+    assert [json.loads(line)["label"] for line in run("--json", "share", "list").out.splitlines()] == ["Summary"]
+
+
 def test_a_link_into_a_file_is_not_shown(run: Run, summary: str, tmp_path: Path) -> None:
     made = run("share", "make", summary, *USUAL, "-o", str(tmp_path / "link.txt"), "--qr", str(tmp_path / "link.svg"))
     assert made.code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -14,10 +15,13 @@ from typing import Any
 
 import pytest
 
+from panachain.chain.rpc import Rpc
+from panachain.ethereum import keccak
+from panachain.model.actors import Role, Status
 from panachain.sdk import open_actor
-from panachain.sdk.profiles import load_profile, unlock
+from panachain.sdk.profiles import create_profile, load_profile, unlock
 from tests.faults.conftest import LONG, contents, files
-from tests.support import PASSPHRASE, World
+from tests.support import PASSPHRASE, World, running_world
 
 pytestmark = pytest.mark.nightly
 
@@ -112,3 +116,68 @@ def test_a_profile_is_restored_whole_or_not_at_all(world: World, patient: Any, t
             seed,
             number,
         )
+
+
+def end_delay(side: Rpc, registry: str, patient: str, successor: str) -> None:
+    """Let the delay of a move be over at once: no command believes a chain that is a day ahead of its clock."""
+    for place in range(32):
+        first = int.from_bytes(keccak(bytes.fromhex(patient[2:]).rjust(32, b"\0") + place.to_bytes(32, "big")), "big")
+        digest, following, numbers, successors = (
+            int(side.call("eth_getStorageAt", [registry, hex(first + number), "latest"]), 16) for number in range(4)
+        )
+        # IdentityRegistry.Guardianship: threshold (8 bits), delay (32), round (40) and readyAt (48) share a word, which
+        # the successor's follows.
+        if digest and not following and successors % (1 << 160) == int(successor, 16):
+            ready = numbers >> 80 & (1 << 48) - 1
+            assert ready
+            changed = numbers - (ready << 80) + (int(time.time()) - 60 << 80)
+            side.call("anvil_setStorageAt", [registry, f"0x{first + 2:064x}", f"0x{changed:064x}"])
+            side.call("evm_mine")
+            return
+    raise AssertionError("the registry has another layout")
+
+
+def test_whoever_takes_a_patient_over_is_that_patient_after_the_same_command() -> None:
+    # A network of its own: the state of its sidechain is changed.
+    with running_world() as world:
+
+        def newcomer(name: str) -> Any:
+            create_profile(world.home, name, Role.PATIENT, PASSPHRASE)
+            actor = open_actor(world.network, load_profile(world.home, name), PASSPHRASE)
+            actor.register()
+            return actor
+
+        guardians, moved = (world.clinician, world.stranger), []
+        for number in range(TIMES + 1):
+            before, successor = newcomer(f"before-{number}"), newcomer(f"successor-{number}")
+            before.guardians.set([one.address for one in guardians], threshold=2, delay=86_400)
+            for guardian in guardians:
+                guardian.guarding.approve(before.address, successor.address)
+            moved.append((before, successor))
+        processes = json.loads((world.home / "devnet" / "processes.json").read_bytes())
+        side = Rpc(processes["sidechainUrl"])
+        for before, successor in moved:
+            end_delay(side, world.network.sidechain.guardianships.bound.address, before.address, successor.address)
+        side.close()
+
+        def complete(number: int) -> Command:
+            before, successor = moved[number]
+            return Command(world, successor.profile.name, "recovery", "complete", before.address)
+
+        done, whole = complete(TIMES).timed()
+        assert done.returncode == 0, done.stderr
+        seed, when = moments(whole)
+        for number, moment in enumerate(when):
+            before, successor = moved[number]
+            complete(number).killed_after(moment)
+            for _ in range(2):
+                # The second time nothing is left to do, as after a kill behind the transaction.
+                done = complete(number).run()
+                assert done.returncode == 0, (seed, number, moment, done.stderr)
+            assert world.network.resolve(before.address).address == successor.address, (seed, number)
+            # The account before never acts again.
+            assert before.whoami().status is Status.REPLACED, (seed, number)
+            # Nobody else becomes them.
+            assert complete(number - 1).run().returncode == 0
+            done = Command(world, "patient", "recovery", "complete", before.address).run()
+            assert done.returncode != 0, (seed, number)

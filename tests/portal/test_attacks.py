@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from fastapi.routing import APIRoute
 
+from panachain.errors import DiskError
 from panachain.model.actors import Role
 from panachain.passphrase import Hidden
 from panachain.portal import pages
@@ -491,6 +492,19 @@ def test_a_start_removes_the_ways_into_portals_that_are_gone(world: World) -> No
     # Also after it was written anew.
     assert living.enter(living.url.partition("#")[2])
     assert sweep_ways(folder) == 0
+    # What can't be removed is named, and keeps no other from being removed: it may lead to another user's page.
+    killed = Way(folder, ORIGIN)
+    os.close(killed._held)
+    killed._held = -1
+    odd = folder / "open-0.html"
+    assert odd.name < killed.path.name
+    odd.mkdir()
+    with pytest.raises(DiskError, match="can't be removed") as caught:
+        sweep_ways(folder)
+    assert str(odd) in caught.value.hint
+    assert not killed.path.exists()
+    odd.rmdir()
+    sweep_ways(folder)
     assert living.path.exists()
     for way in (living, started):
         way.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from typing import Any
 
@@ -55,6 +56,43 @@ def test_whoever_was_sent_to_unlock_comes_to_the_page_that_they_wanted(portal: P
     assert hidden["next"] == "/contacts"
     fields = hidden | {"profile": "patient", "passphrase": PASSPHRASE}
     assert client.post("/unlock", data=fields, headers={"origin": str(ORIGIN)}).url.path == "/contacts"
+
+
+def test_a_damaged_profile_is_named_and_the_others_are_unlocked(portal: Portal) -> None:
+    bad = portal.site.home / "profiles" / "bad"
+    bad.mkdir(mode=0o700)
+    (bad / "profile.json").write_bytes(b"\xff{")
+    try:
+        for language, told in (
+            ("en", "The profile bad can't be read"),
+            ("de", "Das Profil bad lässt sich nicht lesen"),
+        ):
+            client = portal.entered()
+            page = client.get("/unlock", headers={"accept-language": language}).text
+            assert told in text_of(page)
+            assert "panachain doctor" in page
+            assert 'value="patient"' in page
+            assert 'value="bad"' not in page
+        hidden = dict(forms_of(page)[-1][1])
+        fields = hidden | {"profile": "patient", "passphrase": PASSPHRASE}
+        assert client.post("/unlock", data=fields, headers={"origin": str(ORIGIN)}).status_code == 200
+        # Whoever may unlock one alone needn't know of others, nor does a stranger.
+        portal.site.only = "patient"
+        assert "profile bad" not in text_of(portal.entered().get("/unlock").text)
+        portal.site.only, portal.site.listed = "", False
+        assert "profile bad" not in text_of(portal.entered().get("/unlock").text)
+    finally:
+        portal.site.only, portal.site.listed = "", True
+        shutil.rmtree(bad)
+
+
+def test_where_all_are_damaged_nobody_is_told_to_make_one(portal: Portal) -> None:
+    portal.site.home = portal.site.home / "another"
+    bad = portal.site.home / "profiles" / "bad"
+    bad.mkdir(parents=True, mode=0o700)
+    (bad / "profile.json").mkdir()
+    page = text_of(portal.entered().get("/unlock").text)
+    assert ("The profile bad can't be read" in page, "init --role" in page) == (True, False)
 
 
 def test_only_the_profile_that_was_named_can_be_unlocked(portal: Portal) -> None:

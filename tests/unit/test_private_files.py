@@ -25,6 +25,7 @@ from panachain.private_files import (
     others_may_write,
     own_folder,
     private_file,
+    read_regular,
     write_private,
 )
 from panachain.records.journal import Journal
@@ -356,3 +357,19 @@ def test_a_process_that_holds_keys_writes_no_core_dump() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=True)
     assert done.stdout.strip() == b"(0, 0)"
+
+
+def test_only_files_of_a_size_are_read_and_nothing_else_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "note").write_bytes(b"text")
+    (tmp_path / "link").symlink_to("note")
+    assert read_regular(tmp_path / "note", 4) == read_regular(tmp_path / "link", 4) == b"text"
+    with pytest.raises(ValueError, match="more than 3 bytes"):
+        read_regular(tmp_path / "note", 3)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "device", "folder"):
+        with pytest.raises(OSError, match=r"no file|Is a directory"):
+            read_regular(tmp_path / name, 4)
+    with pytest.raises(FileNotFoundError):
+        read_regular(tmp_path / "gone", 4)

@@ -111,7 +111,7 @@ async def unlocking(request: Request) -> Response:
 def _unlock_page(request: Request, *, chosen: str = "", wrong: str = "", status: int = 200) -> Response:
     site = _site(request)
     wanted = request.query_params.get("next", "")
-    profiles = site.profiles() if site.listed else []
+    profiles, damaged = site.look() if site.listed else ([], [])
     now = int(time.time())
     kept = [(one, now + state.seconds) for one in profiles if (state := site.kept_until(one)) is not None]
     asked = [(one, [f"{key.id.hex()}:{key.salt.hex()}" for key in site.passkeys(one)]) for one in profiles]
@@ -122,6 +122,7 @@ def _unlock_page(request: Request, *, chosen: str = "", wrong: str = "", status:
         status,
         title=_("Unlock"),
         profiles=profiles,
+        damaged=damaged,
         listed=site.listed,
         # Strangers learn of no profile, not of the only one either.
         chosen=chosen or (site.only if site.listed else ""),

@@ -29,6 +29,7 @@ from panachain.portal.refusals import RefusedError, said
 from panachain.portal.rendering import confirm, confirmed, render, to
 from panachain.portal.site import Site
 from panachain.sdk.patient import Patient
+from panachain.sdk.results.listings import Listing
 from panachain.sdk.results.shares import MadeLink, ShareView
 from panachain.sdk.sharing import Sharing
 
@@ -83,12 +84,13 @@ _Patient = Annotated[Seat, Depends(own_shelf)]
 @router.get("/links")
 async def links(request: Request, seat: _Patient) -> Response:
     """List the links that aren't over, and show the form."""
-    found: list[ShareView] = await seat.run(lambda _patient: Sharing(seat.home).shares())
+    found: Listing[ShareView] = await seat.run(lambda _patient: Sharing(seat.home).shares())
     return render(
         request,
         "patient/links.html",
         title=_("Links"),
         links=list(reversed(found)),
+        damaged=[left.item for left in found.left_out],
         words=WORDS,
         days=DAYS,
         restricted={one.value for one in RESTRICTED},

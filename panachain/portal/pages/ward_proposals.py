@@ -28,7 +28,7 @@ from panachain.portal.site import Site
 from panachain.portal.whom import called
 from panachain.sdk import open_actor
 from panachain.sdk.patient import Patient
-from panachain.sdk.profiles import Profile, list_profiles
+from panachain.sdk.profiles import Profile, find_profile
 from panachain.sdk.results.wards import WardshipView
 from panachain.sdk.wards import MAX_PAPERS
 
@@ -158,8 +158,7 @@ async def propose(request: Request, seat: Sitting, form: Filled) -> Response:
 
     def work(patient: Patient, progress: JobProgress) -> WardshipView:
         progress.stage(_("The profile is made, and admitted"))
-        there = next((one for one in list_profiles(patient.network.home) if one.name == name), None)
-        profile = there or patient.wards.profile(ward, name, secret)
+        profile = find_profile(patient.network.home, name) or patient.wards.profile(ward, name, secret)
         with open_actor(patient.network, profile, secret) as account:
             if not isinstance(account, Patient) or not patient.wards.is_account(profile.address, ward):
                 text = _("There is a profile of this name already, which is for something else; it stays as it is.")

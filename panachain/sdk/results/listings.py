@@ -26,10 +26,10 @@ class LeftOut:
     """
 
     kind: str
-    """`policy`, `request`, `group`, `pairing`, `proxy` or `record`, and of what leaked `key block`."""
+    """`policy`, `request`, `group`, `pairing`, `proxy`, `record` or `link`, and of what leaked `key block`."""
     item: str
-    """The policy's ID, the request's number, the group's handle, the account of the paired hospital or of the proxy, or
-    the CID of the record's header."""
+    """The policy's ID, the request's number, the group's handle, the account of the paired hospital or of the proxy,
+    the CID of the record's header, or the beginning of the link's name."""
     reason: str
     """In words."""
     sender: str = ""

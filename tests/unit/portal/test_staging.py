@@ -176,6 +176,25 @@ def test_a_sweep_takes_what_a_killed_program_left_and_nothing_else(tmp_path: Pat
     assert sweep(tmp_path / "nobody") == 0
 
 
+def test_one_profile_that_cant_be_swept_stops_none_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    left = [tmp_path / "profiles" / name / subject.FOLDER / "left" for name in ("a", "bad", "c")]
+    for folder in left:
+        folder.mkdir(parents=True)
+    real = subject.sweep
+
+    def refuses(profile: Path) -> int:
+        if profile.name == "bad":
+            raise OSError(37, "No locks available")
+        return real(profile)
+
+    monkeypatch.setattr(subject, "sweep", refuses)
+    assert sweep_all(tmp_path) == 2
+    assert [folder.exists() for folder in left] == [False, True, False]
+    assert f"{tmp_path / 'profiles' / 'bad'} can't be removed" in caplog.text
+
+
 def test_a_sweep_follows_no_link(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 from pathlib import Path
 
@@ -114,6 +115,8 @@ def test_the_manifest_says_of_which_server_an_export_is(request_: object, server
     (tmp_path / "manifest.json").write_text(json.dumps({**MANIFEST, "request": request_}))
     (tmp_path / "other.json").write_text("{")
     (tmp_path / "folder.json").mkdir()
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "nowhere.json").symlink_to("nowhere")
     assert server_of(tmp_path) == server
     assert server_of(tmp_path / "manifest.json") == ""
     # Two that contradict each other say nothing.

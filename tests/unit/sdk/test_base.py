@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 
 from panachain.chain import anvil
-from panachain.errors import LockedError, SuspendedError, UnknownActorError, UsageError
+from panachain.errors import ConfigurationError, LockedError, SuspendedError, UnknownActorError, UsageError
 from panachain.model.actors import Actor, Role, Status
 from panachain.passphrase import Hidden
 from panachain.sdk import base
@@ -17,7 +17,7 @@ from panachain.sdk.base import ActorSession, Registrar
 from panachain.sdk.hospital import Hospital
 from panachain.sdk.patient import Patient
 from panachain.sdk.practitioner import Practitioner
-from panachain.sdk.profiles import Profile
+from panachain.sdk.profiles import Profile, Profiles
 from tests.support import chain_refuses
 from tests.twin.world import World, actor_of, seed_of
 
@@ -30,10 +30,10 @@ def newcomer(world: World, kind: type[ActorSession] = Practitioner, passphrase: 
 
 
 @pytest.fixture
-def registrars(world: World, monkeypatch: pytest.MonkeyPatch) -> list[Profile]:
+def registrars(world: World, monkeypatch: pytest.MonkeyPatch) -> Profiles:
     """The profiles of this machine."""
-    found = [world.patient.profile, world.registrar.profile]
-    monkeypatch.setattr(base, "list_profiles", lambda home: found if home == world.home else [])
+    found = Profiles([world.patient.profile, world.registrar.profile])
+    monkeypatch.setattr(base, "list_profiles", lambda home: found if home == world.home else Profiles())
     return found
 
 
@@ -83,22 +83,22 @@ class TestWhoami:
 
 
 class TestRegister:
-    def test_the_registrar_of_this_machine_admits(self, world: World, registrars: list[Profile]) -> None:
+    def test_the_registrar_of_this_machine_admits(self, world: World, registrars: Profiles) -> None:
         session = newcomer(world)
         made = session.register(world.hospital.whoami().handle)
         assert (made.status, made.organisation) == (Status.ACTIVE, world.hospital.address)
         session._check_registered()
 
-    def test_a_second_time_is_no_error_and_no_transaction(self, world: World, registrars: list[Profile]) -> None:
+    def test_a_second_time_is_no_error_and_no_transaction(self, world: World, registrars: Profiles) -> None:
         first = newcomer(world).register()
         with patch.object(Registrar, "admit", side_effect=AssertionError("admitted again")):
             assert newcomer(world).register() == first
 
-    def test_a_hospital_is_registered_as_a_branch_of_its_house(self, world: World, registrars: list[Profile]) -> None:
+    def test_a_hospital_is_registered_as_a_branch_of_its_house(self, world: World, registrars: Profiles) -> None:
         made = newcomer(world, Hospital).register(world.hospital.whoami().handle)
         assert (made.status, made.organisation) == (Status.ACTIVE, world.hospital.address)
 
-    def test_another_organisation_than_the_registrys_is_told(self, world: World, registrars: list[Profile]) -> None:
+    def test_another_organisation_than_the_registrys_is_told(self, world: World, registrars: Profiles) -> None:
         first = newcomer(world).register(world.hospital.address)
         assert newcomer(world).register(world.hospital.address) == first
         with pytest.raises(UsageError, match=f"registered under {world.hospital.address}, which never changes"):
@@ -106,20 +106,24 @@ class TestRegister:
         with pytest.raises(UsageError, match="a patient has no organisation"):
             world.patient.register(world.hospital.address)
 
-    def test_an_organisation_is_a_hospital(self, world: World, registrars: list[Profile]) -> None:
+    def test_an_organisation_is_a_hospital(self, world: World, registrars: Profiles) -> None:
         with pytest.raises(UnknownActorError, match="no registered hospital"):
             newcomer(world).register(world.patient.address)
         assert newcomer(world).whoami().status is Status.UNKNOWN
 
-    def test_without_a_registrar_here_it_is_said_what_to_send_where(
-        self, world: World, registrars: list[Profile]
-    ) -> None:
+    def test_without_a_registrar_here_it_is_said_what_to_send_where(self, world: World, registrars: Profiles) -> None:
         registrars.pop()
         with pytest.raises(UnknownActorError, match="no registrar's profile") as caught:
             newcomer(world).register()
         assert "whoami --json" in caught.value.hint
 
-    def test_a_registrar_with_another_passphrase_admits_nobody(self, world: World, registrars: list[Profile]) -> None:
+    def test_a_profile_that_may_be_the_registrars_is_named(self, world: World, registrars: Profiles) -> None:
+        registrars.pop()
+        registrars.damaged["registrar"] = ConfigurationError("profile.json is damaged")
+        with pytest.raises(UnknownActorError, match=r"can be read on this machine; profile registrar: profile.json is"):
+            newcomer(world).register()
+
+    def test_a_registrar_with_another_passphrase_admits_nobody(self, world: World, registrars: Profiles) -> None:
         session = newcomer(world)
         with (
             patch.object(base, "unlock", side_effect=LockedError("wrong")),

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
 from panachain.consent.life import State
-from panachain.errors import ProxiesUnavailableError, TransactionError, UsageError
+from panachain.errors import (
+    ConfigurationError,
+    PartlyDoneError,
+    ProxiesUnavailableError,
+    TransactionError,
+    UsageError,
+)
 from panachain.model.policy import PolicyStatus
 from panachain.sdk.grant_journal import GrantJournal
 from panachain.sdk.proxies import Proxies
+from panachain.sdk.submitting import hand_out
 from tests.twin.chains import TwinSender
 from tests.twin.world import PROXIES, World
 from tests.unit.sdk.helpers import DAY, again, grant, opened, upload
@@ -68,7 +77,7 @@ def test_states_follow_each_other_as_written(world: World) -> None:
     grants = world.patient._grants
 
     def state() -> list[State]:
-        return [state for _, state in grants._unfinished()]
+        return [state for _, state in grants._unfinished()[0]]
 
     with patch.object(TwinSender, "send", side_effect=TransactionError("no")), pytest.raises(TransactionError):
         grant(world)
@@ -93,6 +102,48 @@ def test_a_block_that_is_replaced_at_once_is_an_error_and_the_same_call_sends_ag
         grant(world)
     assert grant(world).lacking == 0
     assert len(list(world.patient.policies())) == 1
+
+
+class TestOneThatIsDamaged:
+    """What is written down of one grant stops neither the others nor what takes a right away."""
+
+    @pytest.fixture
+    def damaged(self, world: World) -> Path:
+        """A grant whose proxy is down, and a file of another one that is damaged."""
+        world.proxies[0].up = False
+        grant(world)
+        folder = world.patient.profile.folder / "grants"
+        (folder / "00000099.sealed").write_bytes(b"torn")
+        world.proxies[0].up = True
+        return folder / "00000099.sealed"
+
+    def test_the_others_are_finished_and_it_is_named_afterwards(self, world: World, damaged: Path) -> None:
+        with pytest.raises(PartlyDoneError, match=r"00000099\.sealed can't be read") as caught:
+            world.patient.settle()
+        assert "move it away" in caught.value.hint
+        assert world.patient._grants.lacking() == {}
+        assert [path.name for path in damaged.parent.glob("*.sealed")] == [damaged.name]
+        damaged.unlink()
+        assert world.patient.settle() == []
+
+    def test_a_right_is_taken_back_and_everything_is_listed(self, world: World, damaged: Path) -> None:
+        assert hand_out(world.patient) == []
+        (policy,) = world.patient.policies()
+        assert world.patient.revoke(policy.policy_id).final
+        assert [view.status for view in world.patient.policies()] == [PolicyStatus.REVOKED]
+
+    def test_nothing_is_granted_twice_for_it(self, world: World, damaged: Path) -> None:
+        # It may be this very grant.
+        with pytest.raises(ConfigurationError, match=r"00000099\.sealed"):
+            grant(world, "nurse")
+        damaged.unlink()
+        assert grant(world, "nurse").lacking == 0
+
+    def test_what_is_no_file_is_not_waited_for(self, world: World, damaged: Path) -> None:
+        damaged.unlink()
+        os.mkfifo(damaged)
+        with pytest.raises(PartlyDoneError, match=r"00000099\.sealed can't be read"):
+            world.patient.settle()
 
 
 class TestReissue:

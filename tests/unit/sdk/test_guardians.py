@@ -295,6 +295,32 @@ class TestStolenKey:
         (inherited,) = moving.successor.guardians.inherited()
         assert inherited.hospitals == (moving.clinic.address,)
 
+    @pytest.mark.parametrize("sent", ["before", "meanwhile"])
+    def test_a_move_that_broke_off_behind_its_transaction_is_told_by_the_same_call(
+        self, moving: World, monkeypatch: pytest.MonkeyPatch, sent: str
+    ) -> None:
+        approve(moving, "nurse", "researcher")
+        moving.advance(3 * DAY)
+        guardianships, patient = moving.network.sidechain.guardianships, moving.patient.address
+        real = guardianships.complete_recovery
+
+        def broken(*given: Any) -> Any:
+            real(*given)
+            raise KeyboardInterrupt if sent == "before" else TransactionError("another one of this call was mined")
+
+        monkeypatch.setattr(guardianships, "complete_recovery", broken)
+        if sent == "before":
+            with pytest.raises(KeyboardInterrupt):
+                moving.successor.guardians.complete(patient)
+            monkeypatch.setattr(guardianships, "complete_recovery", Mock(side_effect=AssertionError("sent twice")))
+        report = moving.successor.guardians.complete(patient)
+        assert (report.patient, report.successor, report.tx) == (patient, moving.successor.address, "")
+        assert set(report.hospitals) == {moving.hospital.address, moving.clinic.address}
+        # Nobody else is told that they are the patient.
+        monkeypatch.undo()
+        with pytest.raises(TransactionError):
+            moving.patient.guardians.complete(patient)
+
     def test_a_thief_cant_exchange_guardians_first(self, moving: World) -> None:
         name(moving, "stranger", "clinic", delay=DAY)
         moving.advance(2 * DAY)

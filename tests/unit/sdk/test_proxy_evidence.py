@@ -216,6 +216,8 @@ def test_what_is_no_evidence_is_none(tmp_path: Path) -> None:
     for number, content in enumerate((b"", b"{", b"[]", b"null", b'{"proxy": 1}', b"[" * 100_000, b"\xff")):
         (tmp_path / f"{number}.json").write_bytes(content)
     (tmp_path / "link.json").symlink_to("/etc/passwd")
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "folder.json").mkdir()
     good = {"schema": "s", "proxy": "0x", "at": 7, "reason": "r"}
     (tmp_path / "good.json").write_text(json.dumps(good))
     (tmp_path / "older.json").write_text(json.dumps(good | {"at": 3}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -286,6 +287,35 @@ def test_what_was_damaged_is_told(shelf: Shelf, tmp_path: Path) -> None:
         (tmp_path / "shares" / share.digest / "share.json").write_bytes(content)
         with pytest.raises(IntegrityError, match="can't be read"):
             shelf.of(secret)
+
+
+@pytest.mark.parametrize("how", ["torn", "a folder", "a FIFO", "large"])
+def test_one_that_is_damaged_stops_none_of_the_others(shelf: Shelf, clock: Clock, tmp_path: Path, how: str) -> None:
+    (secret, bad), (other, good), (_, ending) = put(shelf), put(shelf), put(shelf, until=int(clock()) + 60)
+    facts = tmp_path / "shares" / bad.digest / "share.json"
+    content = facts.read_bytes()
+    facts.unlink()
+    if how == "a folder":
+        facts.mkdir()
+    elif how == "a FIFO":
+        os.mkfifo(facts)
+    else:
+        facts.write_bytes(content[:-9] if how == "torn" else content + b" " * (1 << 23))
+    clock.now += 120
+    # What is over is deleted all the same, and what isn't is opened.
+    assert shelf.sweep() == 1
+    assert not (tmp_path / "shares" / ending.digest).exists()
+    assert shelf.of(other) == good
+    found, damaged = shelf.look()
+    assert (found, list(damaged)) == ([good], [bad.digest])
+    assert str(facts) in damaged[bad.digest].hint
+    assert shelf.named(good.name) == good
+    for asked in (lambda: shelf.of(secret), lambda: shelf.named(bad.name)):
+        with pytest.raises(IntegrityError, match="can't be read; it leads to nothing"):
+            asked()
+    # What it says helps does.
+    shutil.rmtree(facts.parent)
+    assert shelf.look() == ([good], {})
 
 
 def test_what_a_link_takes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

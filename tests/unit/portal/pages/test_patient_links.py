@@ -32,6 +32,20 @@ def made(portal: Portal, client: Client, **fields: str) -> tuple[str, str]:
     return found[0], page
 
 
+def test_one_that_is_damaged_is_named_beside_the_others(portal: Portal, client: Client) -> None:
+    made(portal, client)
+    bad = portal.site.home / "shares" / ("0f" * 32)
+    bad.mkdir(mode=0o700)
+    try:
+        (bad / "share.json").write_bytes(b"\xff")
+        page = text_of(client.page("/links"))
+        assert "What is known of the link 0f0f0f0f0f0f can't be read" in page
+        assert "For Lyon" in page
+    finally:
+        (bad / "share.json").unlink()
+        bad.rmdir()
+
+
 @pytest.mark.parametrize("kind", ["summary", "records"])
 def test_a_link_is_shown_once_with_its_code(portal: Portal, client: Client, kind: str) -> None:
     text, page = made(portal, client, kind=kind, passcode="yes")
