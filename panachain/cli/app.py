@@ -260,35 +260,11 @@ class App:
 
         patient = isinstance(actor, Patient)
         try:
-            return self._policy(actor, text)
+            return _own_policy(self.output, actor, text)
         except PolicyUnknownError as exc:
             # Only one of the two commands is for whoever acts.
             lists = "policies` lists what you granted" if patient else "inbox` lists what was granted to you"
             raise PolicyUnknownError(str(exc), hint=f"`panachain {lists}") from exc
-
-    def _policy(self, actor: Patient | Practitioner | Researcher, text: str) -> PolicyId:
-        from panachain.sdk.access import unread
-        from panachain.sdk.names import policy_id, policy_of
-        from panachain.sdk.patient import Patient
-
-        patient = isinstance(actor, Patient)
-
-        def own() -> Iterator[PolicyView]:
-            # Asked when the first is taken: a whole ID needs no list.
-            yield from actor.policies() if isinstance(actor, Patient) else actor.inbox()
-
-        if text.startswith("0x"):
-            return policy_id(text, (view.policy_id for view in own()))
-        other = actor.network.resolve(text, *_GRANTEES if patient else (Role.PATIENT,))
-        policies = actor.policies() if isinstance(actor, Patient) else actor.inbox()
-        found = [view for view in policies if other.address == (view.grantee if patient else view.patient)]
-        if patient and (lost := unread(policies.left_out)):
-            # Whoever means all that somebody has must hear of it, whatever is found.
-            self.output.warn(
-                f"{words.count(len(lost), 'policy')} in force can't be read, and may be to {text}, too:"
-                f" {', '.join(one.item for one in lost)}"
-            )
-        return policy_of(text, found)
 
     def own_policy(self, patient: Patient, text: str) -> PolicyId:
         """Return the policy of a patient's that is to be taken back, as `policy` does; also where no node answers.
@@ -329,6 +305,31 @@ class App:
 
         if not yes and not sys.stdin.isatty():
             raise UsageError("this needs a confirmation, and there is no terminal to ask on", hint="add --yes")
+
+
+def _own_policy(output: Output, actor: Patient | Practitioner | Researcher, text: str) -> PolicyId:
+    from panachain.sdk.access import unread
+    from panachain.sdk.names import policy_id, policy_of
+    from panachain.sdk.patient import Patient
+
+    patient = isinstance(actor, Patient)
+
+    def own() -> Iterator[PolicyView]:
+        # Asked when the first is taken: a whole ID needs no list.
+        yield from actor.policies() if isinstance(actor, Patient) else actor.inbox()
+
+    if text.startswith("0x"):
+        return policy_id(text, (view.policy_id for view in own()))
+    other = actor.network.resolve(text, *_GRANTEES if patient else (Role.PATIENT,))
+    policies = actor.policies() if isinstance(actor, Patient) else actor.inbox()
+    found = [view for view in policies if other.address == (view.grantee if patient else view.patient)]
+    if patient and (lost := unread(policies.left_out)):
+        # Whoever means all that somebody has must hear of it, whatever is found.
+        output.warn(
+            f"{words.count(len(lost), 'policy')} in force can't be read, and may be to {text}, too:"
+            f" {', '.join(one.item for one in lost)}"
+        )
+    return policy_of(text, found)
 
 
 def current() -> App:
