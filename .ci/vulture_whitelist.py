@@ -6,6 +6,7 @@ _.__getattr__
 _.trace
 _.format_commands
 _.format_epilog
+_.format_usage
 _.convert
 _.shell_complete
 _.StartElementHandler

@@ -214,6 +214,8 @@ def _shown(value: object) -> str:
     """Return a setting as a file would have it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
     return "" if value is None else str(value)
 
 

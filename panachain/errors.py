@@ -240,7 +240,7 @@ class AccessDeniedError(PanaChainError):
     """The rules forbid the access."""
 
     exit_code = 5
-    usual_hint = "ask the patient: `panachain request`"
+    usual_hint = "ask the patient: `panachain request PATIENT --category CATEGORY --purpose PURPOSE`"
 
 
 class PolicyUnknownError(AccessDeniedError):

@@ -14,7 +14,8 @@ _WORDS: Final = {
     "ActorAlreadyRegistered": "{account} is registered already",
     "ERC2771ForwarderExpiredRequest": "it was signed to be sent until {deadline}, and that is over",
     "ERC2771ForwarderInvalidSigner": "another call of {from} was made before it",
-    "EmergencyNotActivePractitioner": "{account} is no practitioner whom the registrar admits now",
+    "EmergencyNotActivePractitioner": "{account} works for no hospital, or is no practitioner whom the registrar admits"
+    " now",
     "EmergencyUnknownPatient": "{patient} isn't registered as a patient",
     "EmergencyInvalidCosigner": "{cosigner} can't cosign emergency access {id}",
     "EmergencyRequestExpired": "the time to cosign emergency access {id} is over",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from panachain.errors import ChainUnavailableError, IntegrityError, NodeRefusedError, PanaChainError
 from panachain.trust import Trust
-from panachain.wire.client import Client, WireError
+from panachain.wire.client import Client, WireError, said
 from panachain.wire.json_text import read_json
 from panachain.wire.transport import Bounds
 
@@ -207,7 +207,7 @@ class Rpc:
                     return read_json(content, values=MAX_VALUES)
                 reason = f"status {status}"
             except WireError as exc:
-                reason = type(exc).__name__
+                reason = said(exc)
             except IntegrityError as exc:
                 raise RpcAnswerError(f"{what}: the chain node at {self.url} answers with too much: {exc}") from exc
             except ValueError as exc:

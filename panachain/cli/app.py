@@ -6,6 +6,7 @@ Never loads the SDK before a command needs it: `--help` answers at once. Follows
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -16,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 import click
 
 from panachain.cli import words
-from panachain.cli.output import Output
+from panachain.cli.output import Output, launcher
 from panachain.config import Config
-from panachain.errors import PanaChainError, PartlyDoneError, UnavailableError, UsageError
+from panachain.errors import PanaChainError, PartlyDoneError, PolicyUnknownError, UnavailableError, UsageError
 from panachain.model.actors import Address, PolicyId, Role
 from panachain.passphrase import Sources, read_passphrase
 from panachain.plain import line
@@ -34,6 +35,9 @@ UNTOUCHED: Final = "nothing was changed"
 """What a failure says when it is certain that no state changed."""
 
 _GRANTEES: Final = (Role.PRACTITIONER, Role.GROUP, Role.RESEARCHER)
+
+_WHOLE: Final = 1_000
+"""Characters of a command's first sentence in a list of commands: none is cut, a long one takes two lines."""
 
 _TOLD: Final = frozenset({"whoami", "records", "policies", "log", "requests"})
 """Commands of a patient that tell, too, whether guardians move them."""
@@ -252,28 +256,15 @@ class App:
             UsageError: several policies fit, or it is no ID and nobody's name.
             PolicyUnknownError: none fits.
         """
-        from panachain.sdk.access import unread
-        from panachain.sdk.names import policy_id, policy_of
         from panachain.sdk.patient import Patient
 
         patient = isinstance(actor, Patient)
-
-        def own() -> Iterator[PolicyView]:
-            # Asked when the first is taken: a whole ID needs no list.
-            yield from actor.policies() if isinstance(actor, Patient) else actor.inbox()
-
-        if text.startswith("0x"):
-            return policy_id(text, (view.policy_id for view in own()))
-        other = actor.network.resolve(text, *_GRANTEES if patient else (Role.PATIENT,))
-        policies = actor.policies() if isinstance(actor, Patient) else actor.inbox()
-        found = [view for view in policies if other.address == (view.grantee if patient else view.patient)]
-        if patient and (lost := unread(policies.left_out)):
-            # Whoever means all that somebody has must hear of it, whatever is found.
-            self.output.warn(
-                f"{words.count(len(lost), 'policy')} in force can't be read, and may be to {text}, too:"
-                f" {', '.join(one.item for one in lost)}"
-            )
-        return policy_of(text, found)
+        try:
+            return _own_policy(self.output, actor, text)
+        except PolicyUnknownError as exc:
+            # Only one of the two commands is for whoever acts.
+            lists = "policies` lists what you granted" if patient else "inbox` lists what was granted to you"
+            raise PolicyUnknownError(str(exc), hint=f"`panachain {lists}") from exc
 
     def own_policy(self, patient: Patient, text: str) -> PolicyId:
         """Return the policy of a patient's that is to be taken back, as `policy` does; also where no node answers.
@@ -314,6 +305,31 @@ class App:
 
         if not yes and not sys.stdin.isatty():
             raise UsageError("this needs a confirmation, and there is no terminal to ask on", hint="add --yes")
+
+
+def _own_policy(output: Output, actor: Patient | Practitioner | Researcher, text: str) -> PolicyId:
+    from panachain.sdk.access import unread
+    from panachain.sdk.names import policy_id, policy_of
+    from panachain.sdk.patient import Patient
+
+    patient = isinstance(actor, Patient)
+
+    def own() -> Iterator[PolicyView]:
+        # Asked when the first is taken: a whole ID needs no list.
+        yield from actor.policies() if isinstance(actor, Patient) else actor.inbox()
+
+    if text.startswith("0x"):
+        return policy_id(text, (view.policy_id for view in own()))
+    other = actor.network.resolve(text, *_GRANTEES if patient else (Role.PATIENT,))
+    policies = actor.policies() if isinstance(actor, Patient) else actor.inbox()
+    found = [view for view in policies if other.address == (view.grantee if patient else view.patient)]
+    if patient and (lost := unread(policies.left_out)):
+        # Whoever means all that somebody has must hear of it, whatever is found.
+        output.warn(
+            f"{words.count(len(lost), 'policy')} in force can't be read, and may be to {text}, too:"
+            f" {', '.join(one.item for one in lost)}"
+        )
+    return policy_of(text, found)
 
 
 def current() -> App:
@@ -405,6 +421,10 @@ class Command(click.Command):
         """Write the examples as they stand, without wrapping."""
         _write_examples(self.epilog, formatter)
 
+    def format_usage(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write how the command is called, by what the user calls it."""
+        _write_usage(self, context, formatter)
+
 
 class LazyGroup(click.Group):
     """A group that knows its commands' names and help, and imports a command's module only to run it."""
@@ -454,7 +474,7 @@ class LazyGroup(click.Group):
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands with the help of the table, so that no module is loaded."""
         rows = {name: help_text for name, (_, help_text) in self.lazy.items()}
-        rows |= {name: command.get_short_help_str(80) for name, command in self.commands.items()}
+        rows |= {name: command.get_short_help_str(_WHOLE) for name, command in self.commands.items()}
         # One indent for all sections, so that the page reads as one table.
         longest = max(map(len, rows), default=0)
         for heading, names in (self.sections or {"Commands": tuple(rows)}).items():
@@ -466,12 +486,25 @@ class LazyGroup(click.Group):
         """Write the examples as they stand, without wrapping."""
         _write_examples(self.epilog, formatter)
 
+    def format_usage(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write how the command is called, by what the user calls it."""
+        _write_usage(self, context, formatter)
+
 
 def _write_examples(examples: str | None, formatter: click.HelpFormatter) -> None:
     if examples:
         with formatter.section("Examples"):
             for line in examples.strip().splitlines():
-                formatter.write(f"{'':>{formatter.current_indent}}{line.strip()}\n")
+                formatter.write(f"{'':>{formatter.current_indent}}{_launched(line.strip())}\n")
+
+
+def _write_usage(command: click.Command, context: click.Context, formatter: click.HelpFormatter) -> None:
+    formatter.write_usage(_launched(context.command_path), " ".join(command.collect_usage_pieces(context)))
+
+
+def _launched(line: str) -> str:
+    """Return a command line as this user starts it: in a checkout `panachain` isn't on the path."""
+    return re.sub(r"^panachain\b", lambda _: launcher(), line)
 
 
 def command(

@@ -34,6 +34,7 @@ LEFT_OUT: Final = frozenset({"follow", "metrics", "nonces"})
 """Folders that are made again."""
 _BESIDE: Final = ("-wal", "-shm", "-journal", ".lock", ".new")
 """Ends of names of what SQLite or a lock keeps beside a file, and of what isn't written to its end."""
+_ANOTHER: Final = "name a file that `panachain backup save` wrote, or take another copy of it"
 _SUMS: Final = "backup.json"
 _SCHEMA: Final = "panachain/backup/1"
 _SQLITE: Final = b"SQLite format 3\0"
@@ -323,9 +324,9 @@ def _checked(archive: Path, folder: Path | None = None) -> Saved:
             raise IntegrityError(f"{archive} is of format {fields['schema']!a}, not {_SCHEMA}")
         wanted = fields["sha256"]
     except (tarfile.TarError, KeyError, TypeError, ValueError, EOFError, RecursionError) as exc:
-        raise IntegrityError(f"{archive} can't be read as a backup") from exc
+        raise IntegrityError(f"{archive} can't be read as a backup", hint=_ANOTHER) from exc
     if wanted != found:
-        raise IntegrityError(f"{archive} is damaged")
+        raise IntegrityError(f"{archive} is damaged", hint=_ANOTHER)
     return Saved(str(archive), len(found), length)
 
 

@@ -443,7 +443,7 @@ def fetch(url: str, body: bytes | None = None, *, check: Callable[[str], None] |
         body: what is posted; None asks without one.
         check: looks at each address before it is connected to; None takes all.
     """
-    from panachain.wire.client import Client, WireError
+    from panachain.wire.client import Client, WireError, said
     from panachain.wire.transport import Bounds
 
     client = Client(check=check)
@@ -455,7 +455,7 @@ def fetch(url: str, body: bytes | None = None, *, check: Callable[[str], None] |
             headers = {"Content-Type": "application/json"}
             answer = client.post(url, body, bounds=bounds, timeout=PROXY_TIMEOUT, headers=headers)
     except WireError as exc:
-        return None, f"doesn't answer ({type(exc).__name__})"
+        return None, f"doesn't answer ({said(exc)})"
     except PanaChainError as exc:
         return None, str(exc)
     finally:

@@ -35,6 +35,7 @@ FIELDS: Final[Mapping[str, Field]] = {
     "grantee": Field("granted to", "who"),
     "blocks": Field("blocks", "count"),
     "checked": Field("checked", "count"),
+    "entries": Field("entries", "count"),
     "freed": Field("freed", "size"),
     "healed": Field("healed", "count"),
     "kept": Field("kept", "count"),

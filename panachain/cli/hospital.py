@@ -219,8 +219,11 @@ def _say_upload(app: App, report: UploadReport) -> None:
     elif report.waiting:
         output.next("the same command again, daily  # publishes what has waited long enough")
     elif report.records:
+        # `storage` needs no profile, but for what one published.
+        own = f"--profile {output.profile} " if output.profile else ""
         output.next(
-            "panachain records  # lists what you published", "panachain storage export FILE --all  # keeps a copy"
+            "panachain records  # lists what you published",
+            f"panachain {own}storage export FILE --all  # keeps a copy",
         )
 
 

@@ -29,11 +29,11 @@ _TITLES: Final = {
     "note": "",
 }
 _KINDS: Final = {
-    "policies": "policies that patients granted",
-    "pairings": "pairings of patients",
-    "groups": "groups with their secrets",
-    "requests": "requests that were made",
-    "shares": "policies whose shares the proxy keeps",
+    "policies": ("policy", "that patients granted"),
+    "pairings": ("pairing", "of patients"),
+    "groups": ("group", "with its secrets"),
+    "requests": ("request", "that was made"),
+    "shares": ("policy", "whose shares the proxy keeps"),
 }
 
 
@@ -155,7 +155,7 @@ def _rotate(app: App, keys: OwnKeys, *, compromised_since: int | None, overlap: 
 def _explain(app: App, planned: KeyRotationReport) -> None:
     """Say what a change means, before it is made."""
     until = words.when(planned.earlier_ends_at)
-    counted = [f"{count} {_KINDS[what]}" for what, count in planned.sealed if count]
+    counted = [_counted(what, count) for what, count in planned.sealed if count]
     if counted:
         app.output.say(f"Stay readable, with the keys before: {', '.join(counted)}.")
     if planned.compromised:
@@ -167,6 +167,12 @@ def _explain(app: App, planned: KeyRotationReport) -> None:
             app.output.say("The keys of now began after that: they are replaced, and nobody is said to know them.")
     else:
         app.output.say(f"What is signed with the keys before counts until {until}; what was signed stays good.")
+
+
+def _counted(what: str, number: int) -> str:
+    noun, rest = _KINDS[what]
+    many = rest.replace("its secrets", "their secrets").replace("was", "were")
+    return f"{words.count(number, noun)} {rest if number == 1 else many}"
 
 
 def _show(app: App, report: KeyRotationReport) -> None:

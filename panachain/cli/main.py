@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -45,7 +46,7 @@ COMMANDS: Final = {
     "doctor": (f"{_COMMANDS}doctor:doctor", "Check everything this machine needs, each with a fix."),
     "config": (f"{_COMMANDS}settings:config", "Show the settings and where they come from."),
     "completion": (f"{_COMMANDS}settings:completion", "Print a shell's completion script."),
-    "pair": (f"{_COMMANDS}patient:pair", "Assent that a hospital publishes to your lanes."),
+    "pair": (f"{_COMMANDS}patient:pair", "Let a hospital add to your records; it can read none."),
     "unpair": (f"{_COMMANDS}patient:unpair", "Take that assent back."),
     "choices": (f"{_COMMANDS}choices:choices", "Show or change which kinds every hospital closes for you."),
     "recategorize": (f"{_COMMANDS}choices:recategorize", "Have records in another category."),
@@ -248,7 +249,22 @@ def _trace(app: App) -> None:
 
 def _usage(error: click.UsageError) -> UsageError:
     path = error.ctx.command_path if error.ctx else "panachain"
-    return UsageError(" ".join(error.format_message().split()), hint=f"{path} --help")
+    message = " ".join(error.format_message().split())
+    for of_click, ours in _PLAINER:
+        message = of_click.sub(ours, message)
+    return UsageError(message, hint=f"{path} --help")
+
+
+_PLAINER: Final = (
+    (re.compile(r"is not a valid integer(?: range)?\."), "is no whole number"),
+    (re.compile(r"is not in the range (-?\d+)<=x<=(-?\d+)\."), r"isn't from \1 to \2"),
+    (re.compile(r"is not in the range x>=(-?\d+)\."), r"is less than \1"),
+    (
+        re.compile(r"(File|Path|Directory) (.+) does not exist\."),
+        lambda found: f"there is no {found[1].lower()} {found[2]}",
+    ),
+)
+"""What Click says about numbers and files, and how people say it."""
 
 
 def _disk(error: OSError) -> DiskError:

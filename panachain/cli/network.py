@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from panachain.cli import words
 from panachain.cli.app import App, LazyGroup, command, current
 from panachain.cli.doctor import Check, fetch, gate_checks, of_calls, ready_problem, relay_problem, store_state
 from panachain.errors import (
@@ -120,7 +121,7 @@ def _chain(app: App, name: str, description: Mapping[str, Any]) -> Iterator[Chec
             good += [rpc] if one.state == "ok" else []
         if good:
             yield from _contracts(name, good[0], chain)
-            yield from _governed(name, good[0], chain, description)
+            yield from _governed(app, name, good[0], chain, description)
     finally:
         for rpc in rpcs:
             rpc.close()
@@ -172,7 +173,7 @@ def _contracts(name: str, rpc: Rpc, chain: ChainConfig) -> Iterator[Check]:
             yield _ask(f"{name} {label} of the registry", same, "correct the address in the file")
 
 
-def _governed(name: str, rpc: Rpc, chain: ChainConfig, description: Mapping[str, Any]) -> Iterator[Check]:
+def _governed(app: App, name: str, rpc: Rpc, chain: ChainConfig, description: Mapping[str, Any]) -> Iterator[Check]:
     """Compare who is in charge with what the file says."""
     from panachain.chain.bound import BoundContract
 
@@ -196,7 +197,7 @@ def _governed(name: str, rpc: Rpc, chain: ChainConfig, description: Mapping[str,
         yield Check(f"{name} roles", "note", "the file doesn't say who is in charge", "add the section `governance`")
         return
     try:
-        yield from _roles(name, rpc, chain, told, fix)
+        yield from _roles(app, name, rpc, chain, told, fix)
     except (PanaChainError, KeyError, TypeError, ValueError) as exc:
         reason = exc if isinstance(exc, PanaChainError) else ConfigurationError(f"`governance` can't be read: {exc!r}")
         yield _bad(f"{name} roles", reason, fix)
@@ -215,11 +216,12 @@ def _governed(name: str, rpc: Rpc, chain: ChainConfig, description: Mapping[str,
         yield _ask(f"{name} validators", validators, fix)
 
 
-def _roles(name: str, rpc: Rpc, chain: ChainConfig, told: Mapping[str, Any], fix: str) -> Iterator[Check]:
+def _roles(app: App, name: str, rpc: Rpc, chain: ChainConfig, told: Mapping[str, Any], fix: str) -> Iterator[Check]:
     """Yield a finding for each role that somebody has and shouldn't, or lacks."""
     from panachain.chain.governance import ROLES, appointments
     from panachain.chain.plan import ADMIN, REGISTRAR, SUSPENDER
     from panachain.chain.web3 import MainchainWeb3, SidechainWeb3
+    from panachain.sdk.names import Names
 
     kind = MainchainWeb3 if name == "mainchain" else SidechainWeb3
     actual = {
@@ -232,8 +234,16 @@ def _roles(name: str, rpc: Rpc, chain: ChainConfig, told: Mapping[str, Any], fix
         # A network of before has no wardships.
         closing = {chain.contracts[one].lower() for one in ("EmergencyAccess", "Wardships") if one in chain.contracts}
         wanted |= {(SUSPENDER, account, 0) for account in (registrar, *closing)}
+    contracts = {address.lower(): label for label, address in chain.contracts.items()}
+    people = Names(app.home)
+
+    def called(account: str) -> str:
+        """Return who that is, where this machine or the file knows it: what is an alarm stays whole."""
+        known = contracts.get(account) or people.of(account)
+        return known if known == account or not app.output.long else f"{known} {account}"
+
     for role, account, delay in sorted(wanted & actual):
-        yield Check(f"{name} {ROLES[role]}", "ok", f"{account}, acts after {delay} s")
+        yield Check(f"{name} {ROLES[role]}", "ok", f"{called(account)}, acts {words.after(delay)}")
     for role, account, delay in sorted(wanted - actual):
         error = IntegrityError(f"{account} should have the role, with a delay of {delay} s, and doesn't")
         yield _bad(f"{name} {ROLES[role]}", error, fix)

@@ -92,12 +92,20 @@ _OTHERS: Final = frozenset(
     | {"devnet", "deploy", "gate", "index", "network", "proxy", "relay", "sidechain", "storage"}
 )
 
+_UNBROKEN: Final = "\x00"
+"""Stands for a space at which no line ends; no text that is shown has it."""
+
 WIDTH: Final = 100
 """Characters of a line where no terminal says how wide it is."""
 
 
 _MOST: Final = 1 << 24
 """Characters of one line of data, which a card or a row of CSV may need."""
+
+
+def launcher() -> str:
+    """Return by what the user starts commands: `./pana` tells its own name."""
+    return os.environ.get("PANA_LAUNCHER") or "panachain"
 
 
 class Result(Protocol):
@@ -122,7 +130,7 @@ class Output:
     """Who an address is; None shows the addresses."""
     profile: str = ""
     """The profile that the user has typed, so that commands in talk can be typed as they stand."""
-    launcher: str = field(default_factory=lambda: os.environ.get("PANA_LAUNCHER") or "panachain")
+    launcher: str = field(default_factory=lambda: launcher())
     """By what the user starts commands: `./pana` sets it."""
     clock: Callable[[], float] = time.time
     """Unix seconds, for `in 29 days`."""
@@ -299,7 +307,8 @@ class Output:
     def say(self, text: str, *, whole: bool = False) -> None:
         """Print talk; `-q` silences it. With `whole`, identifiers stay as they are, because something is decided."""
         if not self.quiet:
-            _talk(words.clean(self.typed(text if whole else self.people(text))))
+            told = words.clean(self.typed(text if whole else self.people(text)))
+            _talk("\n".join(self._lines(line) for line in told.split("\n")))
 
     def next(self, *commands: str) -> None:
         """Say what to do next: commands that can be typed as they stand, each with `# what for` if need be."""
@@ -307,7 +316,8 @@ class Output:
         width = max((len(typed) for typed, comment, _ in split if comment), default=0)
         for number, (typed, comment, why) in enumerate(split):
             line = f"{typed:<{width}}  # {why}" if comment else typed
-            self.say(f"{'     ' if number else 'Next:'} {line}")
+            if not self.quiet:
+                _talk(words.clean(self.people(f"{'     ' if number else 'Next:'} {line}")))
 
     def detail(self, text: str) -> None:
         """Print talk that only `-v` asks for."""
@@ -316,7 +326,8 @@ class Output:
 
     def warn(self, text: str) -> None:
         """Print a warning; `-q` doesn't silence it."""
-        _talk(f"{_style('warning:', '33')} {words.clean(self.typed(self.people(text)))}")
+        told = self._lines(f"warning: {words.clean(self.typed(self.people(text)))}")
+        _talk(told.replace("warning:", _style("warning:", "33"), 1))
 
     def left_out(self, omissions: Sequence[Omission], notices: Sequence[Omission] = ()) -> None:
         """Say what a result lacks and what is odd about it, each with whose it is and why."""
@@ -357,7 +368,26 @@ class Output:
         if unchanged:
             _talk(f"  state: {words.line(self.typed(unchanged))}")
         if hint:
-            _talk(f"  next:  {words.line(self.typed(hint))}")
+            told = f"  next:  {words.line(self.typed(hint))}"
+            _talk(told if hint.startswith("panachain ") else self._lines(told, len("  next:  ")))
+
+    def _lines(self, told: str, start: int = 0) -> str:
+        """Return talk in lines of a terminal's width, those below indented; a command stays whole, to be copied.
+
+        A file or a program gets it on one line.
+        """
+        if not sys.stderr.isatty():
+            return told
+        kept = re.sub(r"`[^`]*`", lambda found: found[0].replace(" ", _UNBROKEN), told[start:])
+        room, lines = self.width - start, [""]
+        for word in kept.split(" "):
+            joined = f"{lines[-1]} {word}" if lines[-1] else word
+            if tables.display_width(joined) <= room:
+                lines[-1] = joined
+                continue
+            pieces = [word] if _UNBROKEN in word else tables.wrap(word, room)
+            lines[-1:] = [lines[-1], *pieces] if lines[-1] else pieces
+        return told[:start] + f"\n{' ' * start}".join(lines).replace(_UNBROKEN, " ")
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Progress]:
@@ -426,6 +456,7 @@ class Output:
                 self._title(names[at], titles),
                 right=kind_of(names[at]) in ("count", "size", "number"),
                 whole=is_whole(names[at]),
+                steady=kind_of(names[at]) == "time",
             )
             for at in filled
         ]

@@ -156,7 +156,7 @@ def pair(hospital: str, close: tuple[str, ...], emergency: tuple[str, ...]) -> N
         also = {name: kinds for name, kinds in chosen.items() if kinds}
         app.output.one(paired, fields=("hospital", *also), also=also, titles=TITLES)
     app.output.left_out(paired.omissions)
-    app.output.say("It can publish to your lanes from now on, and read nothing of them.")
+    app.output.say("It can add to your records from now on, and read nothing of them.")
 
 
 @command(

@@ -90,7 +90,9 @@ def relay_init(folder: Path, host: str, port: int, user: str, database: str | No
     account = files.node_key("relay.key")
     files.finish(text, "a relay that pays for patients", passphrase=False)
     files.show({"account": account})
-    app.output.say(f"Send ether to {account}, and put the relay's URL into the network file's `relays`.")
+    # Whole: half an address gets no ether.
+    app.output.say(f"Send ether to {account}.", whole=True)
+    app.output.say("Put the relay's URL into the network file's `relays`.")
     app.output.next(*files.start(), f"panachain network check {app.config.network_file}")
 
 

@@ -340,8 +340,7 @@ def serve(url: str, host: str, port: int, behind: str, tls_certificate: Path | N
     app = current()
     files = {"certificate": tls_certificate, "key": tls_key} if tls_certificate else None
     config = ShareConfig(Sharing(app.home).folder, check_form(url), host, port, behind, read_tls(files, Path()))
-    app.output.say(f"Links are given out at {host}:{port}.")
-    run_share(config)
+    run_share(config, begun=lambda: app.output.say(f"Links are given out at {host}:{port}. Ctrl-C ends it."))
 
 
 @command(

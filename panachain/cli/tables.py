@@ -28,6 +28,8 @@ class Column:
     """Whether numbers stand under each other at the right."""
     whole: bool = False
     """Whether its cells are never broken, so that they can be copied."""
+    steady: bool = False
+    """Whether it shrinks only when the others can't any more: a time on two lines is read badly."""
 
 
 def display_width(text: str) -> int:
@@ -101,7 +103,8 @@ def _fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -
         return None
     while sum(widths) > room:
         # The column with the most to give shrinks first, so that short ones stay as they are.
-        at = max((at for at in range(len(widths)) if widths[at] > floors[at]), key=widths.__getitem__)
+        can = [at for at in range(len(widths)) if widths[at] > floors[at]]
+        at = max([at for at in can if not columns[at].steady] or can, key=widths.__getitem__)
         widths[at] -= 1
     return widths
 

@@ -90,7 +90,9 @@ def suspend(who: str, yes: bool) -> None:
         if not isinstance(registrar, Registrar):
             raise UsageError("only a registrar suspends", hint="panachain --profile REGISTRAR suspend WHO")
         actor = registrar.network.resolve(who)
-        app.confirm(f"Suspend {actor.handle}, a {actor.role.value}, for everybody?", yes=yes)
+        known = app.output.who(actor.address, actor.role)
+        whom = actor.handle if known == actor.handle else f"{known} ({actor.handle})"
+        app.confirm(f"Suspend {whom}, a {actor.role.value}, for everybody?", yes=yes)
         done = registrar.suspend(who)
         shown = {"who": done.address, "role": done.role.value, "status": done.status.name.lower()}
         app.output.one({"schema": "panachain/suspended/1", **shown})

@@ -67,7 +67,7 @@ class Duration(click.ParamType):
         if value == "0":
             return 0
         if not (found := _DURATION.fullmatch(value)):
-            self.fail(f"{value!r} is no duration such as 21d", param, ctx)
+            self.fail(f"{value!r} is no duration such as 15m, 12h or 21d", param, ctx)
         return int(found[1]) * _SECONDS[found[2]]
 
 

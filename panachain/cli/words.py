@@ -104,6 +104,16 @@ def distance(seconds: float, now: float) -> str:
     return f"in {told}" if seconds > now else f"{told} ago"
 
 
+def after(seconds: int) -> str:
+    """Return how long somebody waits: `at once`, `after 2 days`, `after 90 seconds`."""
+    if not seconds:
+        return "at once"
+    for size, noun in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds % size == 0:
+            return f"after {count(seconds // size, noun)}"
+    return f"after {count(seconds, 'second')}"
+
+
 def count(number: int, noun: str) -> str:
     """Return a number with its noun, such as `1 record` or `2 policies`."""
     if number == 1:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from panachain.cli.app import App, LazyGroup, command, current
 from panachain.errors import UsageError
@@ -57,6 +58,11 @@ def up(proxies: int, threshold: int, ipfs: str | None, fresh: bool) -> None:
 
     status = Devnet.up(app.home, proxies=proxies, threshold=threshold, ipfs=store, fresh=fresh, passphrase=passphrase)
     show(app, status)
+    asked = {"proxies": (proxies, len(status.proxies)), "threshold": (threshold, status.threshold)}
+    context = click.get_current_context()
+    typed = [name for name in asked if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if any(asked[name][0] != asked[name][1] for name in typed):
+        app.output.warn("it ran already, and stayed as it was: `panachain devnet down`, then the same again")
     app.output.next("panachain init --role patient  # or hospital, practitioner, researcher", "panachain devnet down")
 
 
@@ -144,7 +150,7 @@ def show(app: App, status: DevnetStatus) -> None:
             "mainchain": status.mainchain,
             "sidechain": f"{status.sidechain}{gate}",
             "store": status.ipfs,
-            "proxies": f"any {status.threshold} of {len(status.proxies)} must help",
+            "proxies": f"any {status.threshold} of {len(status.proxies)} must help" if status.proxies else "none runs",
         }
     )
     if status.proxies:

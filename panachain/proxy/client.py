@@ -29,7 +29,7 @@ from panachain.errors import (
 from panachain.model.emergencies import LASTS
 from panachain.proxy import messages
 from panachain.trust import Trust
-from panachain.wire.client import Client, SlowError, WireError
+from panachain.wire.client import Client, SlowError, WireError, said
 from panachain.wire.endpoints import Reach
 from panachain.wire.transport import Bounds
 
@@ -135,7 +135,7 @@ class Channels:
         except SlowError as exc:
             raise UnavailableError(f"no whole answer from {endpoint} within {timeout:.0f} s") from exc
         except WireError as exc:
-            raise UnavailableError(f"no answer from {endpoint}: {type(exc).__name__}") from exc
+            raise UnavailableError(f"no answer from {endpoint}: {said(exc)}") from exc
         return Reply(answer.status, answer.content, answer.headers.get("retry-after", ""), endpoint)
 
 

@@ -26,7 +26,7 @@ from panachain.errors import (
     UnavailableError,
 )
 from panachain.trust import Trust
-from panachain.wire.client import Client, WireError
+from panachain.wire.client import Client, WireError, said
 from panachain.wire.json_text import read_json
 from panachain.wire.transport import Bounds
 
@@ -114,7 +114,7 @@ class Desk:
                 headers={"Content-Type": "application/json"},
             )
         except WireError as exc:
-            raise UnavailableError(f"no answer: {type(exc).__name__}") from exc
+            raise UnavailableError(f"no answer: {said(exc)}") from exc
         except IntegrityError as exc:
             raise UnavailableError(f"its answer doesn't end: {exc}") from exc
         return _claim(answer.status, answer.content)

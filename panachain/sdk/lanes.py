@@ -675,7 +675,7 @@ def no_record(record_id: str, findings: Findings) -> UnknownActorError:
     """
     unread = "; ".join(map(str, findings.omissions))
     told = f", of which not all could be read: {unread}" if unread else ""
-    return UnknownActorError(f"no record {record_id} is in this patient's lanes{told}", hint="panachain records list")
+    return UnknownActorError(f"this patient has no record {record_id}{told}", hint="panachain records list")
 
 
 def _check_nothing_vanished(hospital: Address, headers: Sequence[Header], findings: Findings) -> None:

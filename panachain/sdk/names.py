@@ -80,6 +80,11 @@ class Names:
         """
         if address in self._names:
             return self._names[address]
+        if address.islower():
+            # What a chain refuses names accounts without the capitals of ERC-55.
+            address = next((one for one in (*self._names, *self._handles) if one.lower() == address), address)
+            if address in self._names:
+                return self._names[address]
         if role is not None and re.fullmatch(r"0x[0-9a-fA-F]{40}", address):
             return handle_of(Address(address), role)
         return self._handles.get(address, address)
@@ -190,5 +195,6 @@ def policy_of(name: str, policies: Sequence[PolicyView]) -> PolicyId:
     if not found:
         raise PolicyUnknownError(f"there is no policy with {name}")
     raise UsageError(
-        f"{len(found)} policies with {name} fit: {', '.join(found[:5])}", hint="type the ID of the one you mean"
+        f"{len(found)} policies with {name} fit: {', '.join(found[:5])}",
+        hint="type the ID of the one you mean, as the list shows it",
     )

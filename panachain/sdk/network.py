@@ -25,7 +25,7 @@ from panachain.follow.opening import following
 from panachain.model.actors import Actor, Address, Role, Status
 from panachain.records.findings import UNREADABLE
 from panachain.sdk.key_blocks import KeyBlocks
-from panachain.sdk.network_file import chains_of, confirmations_of, read_description
+from panachain.sdk.network_file import ANOTHER_FILE, chains_of, confirmations_of, read_description
 from panachain.sdk.resolve import Resolver
 from panachain.storage.configured import open_store
 from panachain.wire.endpoints import Reach
@@ -138,7 +138,9 @@ class Network:
         try:
             return cls(config, description, progress=progress)
         except (OSError, ValueError, KeyError, TypeError) as exc:
-            raise ConfigurationError(f"{config.network_file} can't be read as a network file") from exc
+            raise ConfigurationError(
+                f"{config.network_file} can't be read as a network file", hint=ANOTHER_FILE
+            ) from exc
 
     def tell(self, done: int, total: int, *, unit: str) -> None:
         """Tell whoever opened the network how far something is that takes its time."""

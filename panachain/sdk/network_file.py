@@ -16,6 +16,8 @@ from panachain.config import Config, read_network
 from panachain.errors import ConfigurationError
 
 SCHEMA: Final = "panachain/network/1"
+ANOTHER_FILE: Final = "name another one, or compare it with docs/spec/network.md"
+"""What to do about a network file that can't be read."""
 _MAX_CONFIRMATIONS: Final = 1_000_000
 """Blocks; the setting takes as many digits."""
 
@@ -33,10 +35,10 @@ def read_description(config: Config) -> dict[str, Any]:
     except FileNotFoundError:
         raise ConfigurationError(
             f"no network is set up: {config.network_file} doesn't exist",
-            hint="panachain devnet up starts a local one",
+            hint="`panachain devnet up` starts a local one; or name the network file in PANACHAIN_NETWORK_FILE",
         ) from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as exc:
-        raise ConfigurationError(f"{config.network_file} can't be read as a network file") from exc
+        raise ConfigurationError(f"{config.network_file} can't be read as a network file", hint=ANOTHER_FILE) from exc
     found: dict[str, Any] = description
     return found
 

@@ -208,7 +208,7 @@ class PatientReading(PatientParts):
                 raise UnknownActorError(
                     f"record {record_id} was withdrawn by its hospital: {gone.reason}", hint="panachain records list"
                 )
-        raise UnknownActorError(f"no record {record_id} is in this patient's lanes", hint="panachain records list")
+        raise UnknownActorError(f"this patient has no record {record_id}", hint="panachain records list")
 
     def _chosen(self) -> Listing[PolicyView]:
         """Return all policies on chain; `left_out` names those that can't be read."""

@@ -171,9 +171,7 @@ def load_profile(home: Path, name: str) -> Profile:
     """
     found = find_profile(home, name)
     if found is None:
-        raise UnknownActorError(
-            f"no profile {name!r} in {home}", hint=f"panachain --profile {name} init --role ROLE makes one"
-        )
+        raise UnknownActorError(f"no profile {name!r} in {home}", hint=_instead_of(home, name))
     return found
 
 
@@ -369,6 +367,17 @@ def _sweep(folder: Path) -> None:
             continue
         finally:
             os.close(held)
+
+
+def _instead_of(home: Path, name: str) -> str:
+    """Return what to do where there is no profile of this name: a misspelt one is commoner than a new one."""
+    # Imported here: only a mistyped name needs it.
+    from difflib import get_close_matches
+
+    makes = f"panachain --profile {name} init --role ROLE makes one" if NAME.fullmatch(name) else ""
+    if close := get_close_matches(name, [one for one in profile_names(home) if one != name], n=3):
+        return f"did you mean {' or '.join(close)}?" + (f" {makes}" if makes else "")
+    return makes or "give the name of a profile of this machine"
 
 
 def choose_profile(home: Path, name: str, roles: Sequence[Role] = (), *, purpose: str = "") -> Profile:

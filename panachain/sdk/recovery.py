@@ -28,6 +28,7 @@ from panachain.errors import (
     ShareError,
     SharesMixedError,
     SharesWrongError,
+    UsageError,
 )
 from panachain.ethereum import parse_address
 from panachain.model.actors import Address, Role, handle_of
@@ -312,12 +313,15 @@ def read_file(path: Path) -> RecoveryShare:
     """Return the share in a file, a page or a text; raises as `read_share`.
 
     Raises:
+        UsageError: there is none.
         DiskError: it can't be read.
         ShareDamagedError: it is no text.
     """
     try:
         with path.open("rb") as file:
             content = file.read(MAXIMUM_SIZE + 1)
+    except FileNotFoundError:
+        raise UsageError(f"there is no file {path}") from None
     except OSError as exc:
         raise DiskError(f"{path} can't be read: {exc.strerror}") from exc
     if len(content) > MAXIMUM_SIZE:

@@ -215,7 +215,9 @@ class ReceivedRequests:
         ends = asked.until if until is None else seconds(until, at=int(self._network.clock()), name="until")
         granted = category_words(categories) or asked.categories
         if asked.state != "open":
-            raise UsageError(f"request {request_id} is {asked.state}, so nothing was granted")
+            raise UsageError(
+                f"request {request_id} is {asked.state}, so nothing was granted", hint="panachain requests"
+            )
         if ends > asked.until or not set(granted) <= set(asked.categories):
             raise UsageError(
                 f"request {request_id} asks for {', '.join(asked.categories)} until {iso(asked.until)}: more than that"
@@ -240,8 +242,12 @@ class ReceivedRequests:
 
         Raises:
             UnknownActorError: no such request was made to this patient.
+            UsageError: it was answered already, or is over.
         """
-        return self._network.sidechain.requests.deny(self._sender(), self._made(request_id).request_id)
+        made = self._made(request_id)
+        if made.state != "open":
+            raise UsageError(f"request {request_id} is {made.state}, so nothing was denied", hint="panachain requests")
+        return self._network.sidechain.requests.deny(self._sender(), made.request_id)
 
     def _sender(self) -> Sends:
         return self._network.person(self._seed.account_key())

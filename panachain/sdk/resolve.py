@@ -19,8 +19,8 @@ from panachain.chain.sidechain import Sidechain
 from panachain.errors import UnknownActorError, UsageError
 from panachain.ethereum import parse_address
 from panachain.model.actors import Actor, Address, Role, Status
-from panachain.sdk.contacts import find_contact
-from panachain.sdk.profiles import find_profile
+from panachain.sdk.contacts import find_contact, list_contacts
+from panachain.sdk.profiles import find_profile, list_profiles
 
 _ADDRESS: Final = re.compile("0x[0-9a-fA-F]{40}")
 _BRANCH: Final = re.compile(r"^(hos-[a-z2-7]+) \([^()]{1,80}\)$")
@@ -73,7 +73,7 @@ class Resolver:
             why = ": its owner hasn't registered yet"
         raise UnknownActorError(
             f"no registered {wanted} is named {text!r}{why}",
-            hint="give a contact or a profile of this machine, a handle such as pat-…, or an address",
+            hint=self._other_names(text, roles, registered=not why or bool(found)),
         )
 
     def resolve_many(self, texts: Sequence[str], *roles: Role) -> list[Actor]:
@@ -166,6 +166,26 @@ class Resolver:
             return profile.address
         contact = find_contact(self._home, text)
         return contact.address if contact else text
+
+    def _other_names(self, text: str, roles: Sequence[Role], *, registered: bool) -> str:
+        """Return what to type in place of a name that nobody fits.
+
+        Args:
+            text: what was typed.
+            roles: those that would have fit; empty means all.
+            registered: False if the name is known here, and its owner isn't registered.
+        """
+        if not registered:
+            return f"whoever it is runs `panachain --profile {text} register` first"
+        handles = " or ".join(f"{role.value[:3]}-…" for role in roles) or "pat-…"
+        usual = f"a contact or a profile of this machine, a handle such as {handles}, or an address"
+        names = {one.name for one in list_contacts(self._home) if not roles or one.role in (None, *roles)}
+        names |= {one.name for one in list_profiles(self._home) if not roles or one.role in roles}
+        # Imported here: only a mistyped name needs it.
+        from difflib import get_close_matches
+
+        close = get_close_matches(text, sorted(names), n=3)
+        return f"did you mean {' or '.join(close)}? Or give {usual}" if close else f"give {usual}"
 
     def _registered(self, text: str) -> Sequence[Actor]:
         if text.startswith("0x"):

@@ -21,7 +21,7 @@ from panachain.proxy import messages
 from panachain.sdk.network import Network
 from panachain.sdk.results.services import GateState, ProxyState, RelayState, ServicesView, StoreState
 from panachain.trust import Trust
-from panachain.wire.client import Client, WireError
+from panachain.wire.client import Client, WireError, said
 from panachain.wire.transport import Bounds
 
 TIMEOUT: Final = 5.0
@@ -177,7 +177,7 @@ class _Asking:
         try:
             answer = question()
         except WireError as exc:
-            return None, f"it doesn't answer ({type(exc).__name__})".encode()
+            return None, f"it doesn't answer ({said(exc)})".encode()
         except PanaChainError as exc:
             return None, str(exc).encode()
         return answer.status, answer.content

@@ -35,7 +35,7 @@ from panachain.ipld import dagcbor
 from panachain.model.actors import PolicyId
 from panachain.private_files import open_private, write_private
 from panachain.trust import Trust
-from panachain.wire.client import Client, WireError
+from panachain.wire.client import Client, WireError, said
 from panachain.wire.json_text import read_json
 from panachain.wire.transport import Bounds
 
@@ -166,7 +166,7 @@ class Wallet:
                 headers={"Content-Type": "application/json"},
             )
         except WireError as exc:
-            raise UnavailableError(f"{where} gives no tokens: {type(exc).__name__}") from exc
+            raise UnavailableError(f"{where} gives no tokens: {said(exc)}") from exc
         try:
             found = read_json(answer.content)
             if answer.status != 200:

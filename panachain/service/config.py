@@ -43,7 +43,10 @@ def configuration(path: Path, service: str, *, schema: str = "") -> Iterator[dic
     except PermissionError as exc:
         raise ConfigurationError(f"{path} isn't read: {exc.strerror}") from exc
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise ConfigurationError(f"{path} can't be read as a {service}'s configuration") from exc
+        raise ConfigurationError(
+            f"{path} can't be read as a {service}'s configuration",
+            hint=f"name the file that `panachain {service} init` made, and look at its lines",
+        ) from exc
 
 
 def check_private(path: Path) -> None:

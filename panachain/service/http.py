@@ -47,7 +47,10 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as exc:
         if listening is not None:
             listening.close()
-        raise UnavailableError(f"{host}:{port} can't be listened on: {exc.strerror}") from exc
+        raise UnavailableError(
+            f"{host}:{port} can't be listened on: {exc.strerror}",
+            hint="choose another port, or end what listens there already",
+        ) from exc
     return listening
 
 

@@ -18,6 +18,7 @@ from panachain.errors import IntegrityError, StoreUnavailableError
 from panachain.http_client import httpx
 from panachain.wire.below_httpx import BelowHttpx
 from panachain.wire.json_text import read_json
+from panachain.wire.messages import said
 from panachain.wire.transport import MAX_ANSWER, BoundedTransport, Bounds, LateFailureError, read_whole
 
 MAX_VALUE: Final = 1 << 16
@@ -186,7 +187,7 @@ class KuboRpc:
         if isinstance(failure, httpx.TimeoutException):
             reason = f"within {self.timeout:g} s, or too slowly"
         else:
-            reason = f"({type(failure).__name__})"
+            reason = f"({said(failure)})"
         return StoreUnavailableError(f"the {self.name} doesn't answer {path} {reason}")
 
     def open(self, request: Request, bounds: Bounds) -> httpx.Response:

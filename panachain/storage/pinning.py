@@ -21,7 +21,7 @@ from panachain.errors import ConfigurationError, IntegrityError, LockedError, St
 from panachain.ipld.cid import CID
 from panachain.model.progress import Progress
 from panachain.storage.urls import check_service_url
-from panachain.wire.client import Answer, Client, SlowError, WireError
+from panachain.wire.client import Answer, Client, SlowError, WireError, said
 from panachain.wire.json_text import read_json
 from panachain.wire.transport import Bounds
 
@@ -232,7 +232,7 @@ class PinningService:
             except SlowError as exc:
                 raise StoreUnavailableError(f"the pinning service {self.name} doesn't answer {what} in time") from exc
             except WireError as exc:
-                failure = type(exc).__name__
+                failure = said(exc)
                 continue
             if answer.status in (200, 202) or (missing and answer.status == 404):
                 return answer

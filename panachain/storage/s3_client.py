@@ -18,7 +18,7 @@ from xml.etree import ElementTree as ET
 
 from panachain.errors import BlockNotFoundError, ConfigurationError, IntegrityError, LockedError, StoreUnavailableError
 from panachain.storage.urls import check_service_url
-from panachain.wire.client import Answer, Client, SlowError, WireError
+from panachain.wire.client import Answer, Client, SlowError, WireError, said
 from panachain.wire.transport import Bounds
 
 _NAMESPACE: Final = "{http://s3.amazonaws.com/doc/2006-03-01/}"
@@ -250,7 +250,7 @@ class S3Client:
                 # It had its time: asking again would only multiply the wait.
                 raise StoreUnavailableError(f"the {self.name} doesn't answer {what} in time") from exc
             except WireError as exc:
-                failure = type(exc).__name__
+                failure = said(exc)
                 continue
             if answer.status not in _AGAIN:
                 return self._good(what, answer, limit)

@@ -17,6 +17,7 @@ from panachain.wire.dial import Check
 from panachain.wire.messages import RemoteProtocolError, Request, Transport, url_of
 from panachain.wire.messages import SlowError as SlowError
 from panachain.wire.messages import WireError as WireError
+from panachain.wire.messages import said as said
 from panachain.wire.transport import BoundedTransport, Bounds, LateFailureError, read_whole
 
 _HEADERS: Final = MappingProxyType({"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "panachain"})

@@ -33,7 +33,7 @@ class SlowError(WireError):
     """Not in time."""
 
 
-class ConnectTimeout(SlowError):  # noqa: N818 - httpx's names, which messages show and readers know.
+class ConnectTimeout(SlowError):  # noqa: N818 - httpx's names, which readers of code know.
     """No connection in time."""
 
 
@@ -59,6 +59,27 @@ class LocalProtocolError(WireError):
 
 class UnsupportedProtocol(WireError):  # noqa: N818
     """The URL is none of http or https."""
+
+
+_SAID: Final = {
+    "SlowError": "no whole answer in time",
+    "ConnectTimeout": "nobody took the connection in time",
+    "ReadTimeout": "no whole answer in time",
+    "WriteTimeout": "what was sent wasn't taken in time",
+    "PoolTimeout": "no connection came free in time",
+    "ConnectError": "nobody takes a connection there",
+    "ReadError": "the connection broke off",
+    "WriteError": "the connection broke off",
+    "RemoteProtocolError": "its answer isn't whole, or isn't HTTP",
+    "LocalProtocolError": "the request isn't HTTP",
+    "UnsupportedProtocol": "its URL is of a kind that nobody here speaks",
+}
+
+
+def said(failure: BaseException | None) -> str:
+    """Return what a failure on the way means, for people; of httpx's failures, too."""
+    name = type(failure).__name__
+    return _SAID.get(name, name)
 
 
 class Url(Protocol):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import io
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from panachain import errors
+from panachain.cli.output import Output
 from tests.cli.twin import Outcome, Twin
 
 POLICY = "0x52908400098527886E0F7030069857D2E4169EE7"
@@ -103,7 +105,7 @@ def test_json_failure_is_one_object_on_standard_error(run: Callable[..., Outcome
         "error": "PolicyRevokedError",
         "message": "the patient took it back",
         "unchanged": "nothing was changed",
-        "hint": "ask the patient: `panachain request`",
+        "hint": "ask the patient: `panachain request PATIENT --category CATEGORY --purpose PURPOSE`",
         "exit_code": 5,
     }
 
@@ -184,3 +186,49 @@ def test_no_network_is_said_with_a_fix(run: Callable[..., Outcome]) -> None:
     outcome = run("doctor")
     assert outcome.code == 2
     assert "devnet up" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["approve", "one"], "'one' is no whole number"),
+        (["devnet", "up", "--proxies", "0"], "0 isn't from 2 to 16"),
+        (["search", "word", "--limit", "0"], "0 is less than 1"),
+        (["proxy", "serve", "--config", "nowhere.toml"], "there is no file 'nowhere.toml'"),
+    ],
+)
+def test_numbers_and_files_are_refused_in_plain_words(
+    run: Callable[..., Outcome], arguments: list[str], told: str
+) -> None:
+    outcome = run(*arguments)
+    assert outcome.code == 2
+    assert told in outcome.err
+    assert "range" not in outcome.err
+
+
+def test_a_policy_that_is_not_there_is_looked_for_by_the_command_of_whoever_asks(
+    run: Callable[..., Outcome], twin: Twin
+) -> None:
+    twin.answers["inbox"] = twin.answers["policies"] = []
+    practitioner = run("--profile", "doctor", "open", "0x52908400", "-o", "out")
+    assert practitioner.code == 5
+    assert "inbox` lists what was granted to you" in practitioner.err
+    assert "policies`" not in practitioner.err
+
+
+def test_talk_fits_the_terminal_and_leaves_commands_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    command = "`panachain --profile doctor request PATIENT --category CATEGORY --purpose PURPOSE`"
+    failure = errors.UsageError("words " * 20, hint=f"{'a hint that is long ' * 4} {command}")
+    for terminal in (True, False):
+        monkeypatch.setattr("sys.stderr.isatty", lambda terminal=terminal: terminal, raising=False)
+        output = Output()
+        output.warn("something " * 12)
+        output.say("something " * 12)
+        output.fail("open", failure, unchanged="nothing")
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().err).splitlines()
+        assert (max(len(line) for line in lines if "panachain" not in line) <= 60) is terminal
+        assert sum(command.strip("`") in line for line in lines) == 1
+        assert (len(lines) == 5) is not terminal

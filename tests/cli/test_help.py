@@ -84,3 +84,22 @@ def test_completion_is_a_script_of_the_shell(run: Callable[..., Outcome], shell:
     outcome = run("completion", shell)
     assert outcome.code == 0
     assert "_PANACHAIN_COMPLETE" in outcome.out
+
+
+def test_no_list_of_commands_cuts_a_sentence() -> None:
+    for path, command in every():
+        if isinstance(command, click.Group):
+            told = command.get_help(click.Context(command, info_name="panachain", terminal_width=100))
+            commands = told.partition("Commands:")[2].partition("Examples:")[0]
+            assert "..." not in commands, path
+
+
+def test_usage_and_examples_are_typed_as_the_launcher_is_called(
+    run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "\n  panachain --profile me grant" in run("grant", "--help").out
+    monkeypatch.setenv("PANA_LAUNCHER", "./pana")
+    told = run("grant", "--help").out
+    assert told.startswith("Usage: ./pana grant ")
+    assert "\n  ./pana --profile me grant" in told
+    assert "\n  panachain" not in told

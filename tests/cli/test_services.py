@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 import tomllib
@@ -65,6 +66,11 @@ def test_init_writes_a_commented_configuration_and_a_unit(run: Run, tmp_path: Pa
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     shown = json.loads(run(name, "init", str(tmp_path / "other"), *INITS[name], "--json").out)
     assert shown["schema"] == "panachain/service/1"
+
+
+def test_the_address_that_ether_goes_to_is_said_whole(run: Run, tmp_path: Path) -> None:
+    done = run("relay", "init", str(tmp_path / "relay"))
+    assert re.search(r"Send ether to 0x[0-9a-fA-F]{40}\.", done.err)
 
 
 @pytest.mark.parametrize("name", INITS)

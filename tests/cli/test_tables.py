@@ -22,6 +22,14 @@ def test_a_long_cell_goes_on_in_its_own_column() -> None:
     assert lines == ["who     what", "doctor  laboratory,", "        medications,", "        vitals"]
 
 
+def test_a_time_stays_on_one_line_while_others_can_shrink() -> None:
+    columns = [Column("when", steady=True), Column("did")]
+    lines = render(columns, [["30 Nov 2026, 17:48", "read 8 parts, 3 proxies agree"]], 40)
+    assert lines[1:] == ["30 Nov 2026, 17:48  read 8 parts, 3", "                    proxies agree"]
+    # What is too narrow for both breaks it all the same: no line is longer than the terminal.
+    assert max(map(len, render(columns, [["30 Nov 2026, 17:48", "x" * 30]], 30))) <= 30
+
+
 def test_an_identifier_is_never_broken() -> None:
     identifier = "0x" + "ab" * 20
     lines = render([Column("policy", whole=True), Column("note")], [[identifier, "word " * 30]], 60)

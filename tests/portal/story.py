@@ -69,7 +69,7 @@ def pairs(patient: Person) -> None:
     patient.press("Pair")
     patient.sees("This is what it does:", "It is told which kinds of sensitive information you close.")
     patient.press("Pair")
-    patient.sees("can publish to your lanes from now on, and read nothing of them.")
+    patient.sees("can add to your records from now on, and read nothing of them.")
 
 
 def only_looks(hospital: Person, folder: Path) -> None:

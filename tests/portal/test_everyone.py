@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from panachain.model.actors import Role
+from panachain.portal import rendering
 from tests.portal.conftest import NAMES, ORIGIN, PASSPHRASE, Portal, forms_of, text_of
 
 
@@ -153,3 +156,15 @@ def test_work_that_is_under_way_is_found_again(portal: Portal) -> None:
         go.set()
     job.ended.wait(60)
     assert client.get(f"/jobs/{job.name}/progress").headers["hx-refresh"] == "true"
+
+
+def test_a_table_of_cards_tells_in_each_cell_what_it_is() -> None:
+    """Where there is little room a row is a card: its cells need their titles, and roles in place of the layout's."""
+    folder = Path(rendering.__file__).parent / "templates"
+    for path in sorted(folder.rglob("*.html")):
+        for table in re.findall(r'<table class="matrix".*?</table>', path.read_text(), re.DOTALL):
+            cells = re.findall(r"<td\b[^>]*>", re.sub(r"\{[{%].*?[%}]\}", "x", table))
+            assert cells, path
+            for cell in cells:
+                assert 'role="cell"' in cell, (path, cell)
+                assert "data-label=" in cell, (path, cell)

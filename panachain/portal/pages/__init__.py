@@ -69,7 +69,7 @@ class Page:
     roles: frozenset[Role]
     """Who has it; empty means everybody."""
     order: int
-    """Its place; 0 is a role's home, and what everybody has comes from 80 on."""
+    """Its place; 0 is a role's home; from 80 on, what everybody has and what is seldom used stand below “More”."""
 
 
 @cache

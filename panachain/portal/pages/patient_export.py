@@ -37,7 +37,7 @@ from panachain.sdk.names import Names
 from panachain.sdk.patient import Patient
 from panachain.sdk.results.listings import LeftOut
 
-PAGES: Final = (Page("/export", N_("Export"), frozenset({Role.PATIENT}), 70),)
+PAGES: Final = (Page("/export", N_("Export"), frozenset({Role.PATIENT}), 81),)
 KEPT: Final = "exports"
 """Under which name a seat keeps what was exported."""
 MOST: Final = 4

@@ -33,7 +33,7 @@ from panachain.sdk.results.listings import Listing
 from panachain.sdk.results.shares import MadeLink, ShareView
 from panachain.sdk.sharing import Sharing
 
-PAGES: Final = (Page("/links", N_("Links"), frozenset({Role.PATIENT}), 72),)
+PAGES: Final = (Page("/links", N_("Links"), frozenset({Role.PATIENT}), 81),)
 DAYS: Final = (1, 7, 30, 90, 365)
 """For how long a link may live, as the form offers it."""
 WORDS: Final = ("all", "emergency", *(one.value for one in Category))

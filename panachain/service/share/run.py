@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,8 +59,12 @@ class ShareConfig:
             )
 
 
-def run_share(config: ShareConfig) -> None:
+def run_share(config: ShareConfig, *, begun: Callable[[], None] = lambda: None) -> None:
     """Serve until SIGTERM or SIGINT.
+
+    Args:
+        config: what is served, and where.
+        begun: called once the address is listened on.
 
     Raises:
         ConfigurationError: it would be served in the clear.
@@ -77,6 +82,7 @@ def run_share(config: ShareConfig) -> None:
         closing(listen(config.host, config.port)) as listening,
         Periodic(duties, every=_SWEEP, name="share-sweep", log=_log),
     ):
+        begun()
         serve(
             create_app(shelf, url=config.url.rstrip("/")),
             listening,

@@ -211,7 +211,7 @@ def test_no_answer_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_PAUSE", 0.001)
     packed = gzip.compress(json.dumps({"id": 1, "result": "0x1"}).encode())
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
-    with serving(head, packed, 1) as (url, _), pytest.raises(ChainUnavailableError, match="RemoteProtocolError"):
+    with serving(head, packed, 1) as (url, _), pytest.raises(ChainUnavailableError, match="isn't HTTP, 3 attempts"):
         Rpc(url).call("eth_chainId")
 
 
@@ -220,7 +220,7 @@ def test_a_trickle_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = itertools.count(step=5)
     with (
         serving(CHUNKED, (b"40\r\n" + b" " * 64 + b"\r\n") * 2000, 100) as (url, _),
-        pytest.raises(ChainUnavailableError, match="ReadTimeout"),
+        pytest.raises(ChainUnavailableError, match="no whole answer in time"),
     ):
         Rpc(url, clock=lambda: float(next(seconds))).call("eth_chainId")
 

@@ -66,7 +66,7 @@ def test_one_record_is_found_by_its_id(world: World) -> None:
     upload(world, 2)
     (wanted, *_) = world.patient.records()
     assert again(world).get(wanted.info.header_cid).content == wanted.content
-    with pytest.raises(UnknownActorError, match="no record bafy is in this patient's lanes"):
+    with pytest.raises(UnknownActorError, match="this patient has no record bafy"):
         world.patient.get("bafy")
 
 

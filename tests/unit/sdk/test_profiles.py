@@ -105,6 +105,15 @@ class TestLoad:
         with pytest.raises(UnknownActorError, match="no profile"):
             load_profile(tmp_path, name)
 
+    def test_a_misspelt_one_is_answered_with_those_that_look_like_it(self, tmp_path: Path) -> None:
+        for name in ("doctor", "clinic"):
+            (tmp_path / "profiles" / name).mkdir(parents=True)
+            # What stands in it isn't read for this.
+            (tmp_path / "profiles" / name / "profile.json").write_text("torn")
+        with pytest.raises(UnknownActorError) as caught:
+            load_profile(tmp_path, "doctro")
+        assert caught.value.hint.startswith("did you mean doctor? panachain --profile doctro init")
+
     @pytest.mark.parametrize(
         "change",
         [

@@ -99,7 +99,7 @@ def test_of_a_record_that_nobody_has_says_so(world: World) -> None:
     upload(world)
     (record,) = world.patient.records()
     assert list(world.patient.log(records=[record.info.header_cid])) == []
-    with pytest.raises(UnknownActorError, match="no record bafkreinone is in this patient's lanes"):
+    with pytest.raises(UnknownActorError, match="this patient has no record bafkreinone"):
         world.patient.log(records=[record.info.header_cid, "bafkreinone"])
 
 

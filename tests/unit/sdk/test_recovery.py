@@ -171,8 +171,12 @@ class TestTexts:
 
     def test_files_are_bounded(self, tmp_path: Path, mine: tuple[Profile, Seed]) -> None:
         path = tmp_path / "share"
+        with pytest.raises(UsageError, match="there is no file"):
+            read_file(path)
+        path.mkdir()
         with pytest.raises(DiskError):
             read_file(path)
+        path.rmdir()
         for content in (b"", b" \n", b"\xff\xfe", b"x" * (MAXIMUM_SIZE + 1)):
             path.write_bytes(content)
             with pytest.raises(ShareDamagedError):

@@ -298,6 +298,8 @@ class TestReferral:
         assert [one.state for one in world.nurse.requests()] == ["denied"]
         with pytest.raises(UsageError, match="is denied"):
             world.patient.approve(number)
+        with pytest.raises(UsageError, match="is denied, so nothing was denied"):
+            world.patient.deny(number)
 
     def test_the_referrer_and_the_specialist_may_take_it_back_and_nobody_else(self, world: World) -> None:
         first, second = self.refer(world), self.refer(world)

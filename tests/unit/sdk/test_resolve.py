@@ -46,6 +46,37 @@ def test_a_branch_may_be_typed_as_it_is_shown(world: World, resolver: Resolver) 
         resolver.resolve(f"{world.patient.whoami().handle} (group)")
 
 
+def test_a_misspelt_name_is_answered_with_those_that_look_like_it(world: World, resolver: Resolver) -> None:
+    name_profile(world, "doctor", "clinician")
+    name_profile(world, "doctors", "patient")
+    damaged = world.home / "profiles" / "doctr"
+    make_private_folder(damaged)
+    (damaged / "profile.json").write_text("torn")
+    add_contact(world.home, "dentist", NOBODY, Role.PRACTITIONER)
+    with pytest.raises(UnknownActorError, match="no registered practitioner is named 'docter'") as caught:
+        resolver.resolve("docter", Role.PRACTITIONER)
+    # Neither the patient's profile nor one whose role nobody can read; the handle is of the role that was asked for.
+    assert caught.value.hint.startswith("did you mean doctor? ")
+    assert "doctors" not in caught.value.hint
+    assert "such as pra-…" in caught.value.hint
+    with pytest.raises(UnknownActorError) as caught:
+        resolver.resolve("denist", Role.PRACTITIONER)
+    assert "did you mean dentist?" in caught.value.hint
+    with pytest.raises(UnknownActorError) as caught:
+        resolver.resolve("zzz", Role.HOSPITAL)
+    assert (caught.value.hint[:4], "hos-…" in caught.value.hint) == ("give", True)
+
+
+def test_a_profile_that_is_not_registered_is_told_to_register(world: World, resolver: Resolver) -> None:
+    folder = world.home / "profiles" / "new"
+    make_private_folder(folder)
+    shown = world.sessions["patient"].profile.to_json() | {"address": NOBODY}
+    (folder / "profile.json").write_text(json.dumps(shown))
+    with pytest.raises(UnknownActorError, match="hasn't registered yet") as caught:
+        resolver.resolve("new", Role.PATIENT)
+    assert "panachain --profile new register" in caught.value.hint
+
+
 class TestHouse:
     """The organisation under which somebody is to be registered."""
 

@@ -64,7 +64,7 @@ def test_one_that_is_down_is_told_and_hides_no_other(world: World) -> None:
     world.proxies[1].up = False
     seen = look(world.network)
     assert [one.is_ready for one in seen.proxies] == [True, False, True]
-    assert seen.proxies[1].problem == "it doesn't answer (ConnectError)"
+    assert seen.proxies[1].problem == "it doesn't answer (nobody takes a connection there)"
     assert seen.proxies[1].sequence is None
 
 

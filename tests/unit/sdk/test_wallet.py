@@ -125,7 +125,9 @@ def test_an_issuer_that_is_down_is_named(world: IssuerWorld) -> None:
         raise ConnectError("down")
 
     world.lie = fail
-    with pytest.raises(UnavailableError, match=r"the issuer http://issuer\.test gives no tokens: ConnectError"):
+    with pytest.raises(
+        UnavailableError, match=r"the issuer http://issuer\.test gives no tokens: nobody takes a connection there"
+    ):
         world.wallet(world.patient()).token(RELAY, policy(1))
 
 

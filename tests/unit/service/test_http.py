@@ -93,8 +93,9 @@ def test_an_address_in_use_is_a_typed_error_that_names_it() -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(UnavailableError, match=f"127.0.0.1:{port} can't be listened on"):
+        with pytest.raises(UnavailableError, match=f"127.0.0.1:{port} can't be listened on") as caught:
             listen("127.0.0.1", port)
+        assert caught.value.hint == "choose another port, or end what listens there already"
 
 
 def test_answers_do_not_wait_for_acknowledgements() -> None:
