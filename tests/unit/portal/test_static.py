@@ -68,7 +68,7 @@ console.log(JSON.stringify({ told, sent }));
 
 
 def _played(steps: str, **dataset: str) -> dict[str, list[object]]:
-    """Return what portal.js does on a page that locks after 60 seconds, by a clock of the test's, or on another page."""
+    """Return what portal.js does on a page that locks after 60 seconds, or on another one, by a clock of the test's."""
     node = shutil.which("node")
     assert node
     script = (STATIC / "portal.js").read_text().replace('"use strict";', "")
