@@ -192,7 +192,7 @@ def read_trusted(path: Path, most: int, *, owned: bool = False) -> bytes:
         path: of the file.
         most: bytes; one more than is taken shows that it is larger.
         owned: whether it must be the user's own or the system's. Without it a file that a container mounts, of whatever
-            owner, is read as well.
+            owner, is read as well, unless it lies where anybody could have put it.
 
     Raises:
         PermissionError: others may write it, or it is somebody else's.
@@ -206,7 +206,7 @@ def read_trusted(path: Path, most: int, *, owned: bool = False) -> bytes:
             raise OSError(errno.EINVAL, "it is no file", str(path))
         if _is_writable(found):
             raise PermissionError(errno.EPERM, "others may write it (chmod go-w)", str(path))
-        if owned and found.st_uid not in (0, os.geteuid()):
+        if found.st_uid not in (0, os.geteuid()) and (owned or others_may_write(path.parent)):
             raise PermissionError(errno.EPERM, "it belongs to another user", str(path))
         return file.read(most)
 

@@ -16,9 +16,10 @@ import click
 
 from panachain.cli import words
 from panachain.cli.app import App, LazyGroup, command, current
+from panachain.cli.blocked import things
 from panachain.cli.files import read_file
 from panachain.cli.values import Duration
-from panachain.errors import PanaChainError, UsageError
+from panachain.errors import PanaChainError, PartlyDoneError, UsageError
 from panachain.model.actors import Role
 
 if TYPE_CHECKING:
@@ -177,9 +178,15 @@ def watch(every: int, digest: int | None, once: bool, no_send: bool) -> None:
             happened, left_out = watching.look()
             for one in left_out:
                 app.output.warn(f"couldn't look at {one}")
-            app.output.many(happened, empty="Nothing new.", columns=("kind", "text"))
+            nothing = "Nothing new in what could be looked at." if left_out else "Nothing new."
+            app.output.many(happened, empty=nothing, columns=("kind", "text"))
             if not no_send:
                 _send(app, watching, happened, every=digest, once=once)
+            if once and left_out:
+                raise PartlyDoneError(
+                    f"{things(left_out)} couldn't be looked at; what happened there isn't told yet",
+                    hint="the same command again; panachain doctor shows what doesn't answer",
+                )
             if once:
                 return
             time.sleep(every)

@@ -434,10 +434,13 @@ def _write(files: Sequence[Path], made: Sequence[RecoveryShare]) -> None:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-    except OSError as exc:
+    except BaseException as exc:
+        # Interrupted, too: a share that nobody knows of is one that somebody finds.
         for path in done:
             path.unlink(missing_ok=True)
-        raise DiskError(f"a share can't be written: {exc.strerror}") from exc
+        if isinstance(exc, OSError):
+            raise DiskError(f"a share can't be written: {exc.strerror}") from exc
+        raise
 
 
 def _show(made: Sequence[RecoveryShare]) -> None:

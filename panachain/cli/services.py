@@ -261,8 +261,8 @@ def _network(app: App) -> tuple[dict[str, Any], Path]:
 
 
 def _program() -> tuple[str, ...]:
-    """Return how this very program is started, wherever it is installed."""
-    return sys.executable, "-m", "panachain.cli"
+    """Return how this very program is started, wherever it is installed and whichever folder that is done in."""
+    return sys.executable, "-P", "-m", "panachain.cli"
 
 
 def _proxy_keys(path: Path, passphrase: str, endpoint: str) -> dict[str, object]:

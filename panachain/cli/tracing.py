@@ -55,9 +55,10 @@ def trace(file: Path | None, record: bool) -> None:
     leaked = _read(file, MOST)
     with app.acting(*Role.__members__.values()) as actor:
         found = Tracing(actor.network).trace(leaked)
+        whose = "anybody's in the registries" if not found.left_out else "that of anybody whose keys could be read"
         app.output.many(
             found,
-            empty="No key in it is anybody's in the registries.",
+            empty=f"No key in it is {whose}.",
             columns=("who", "role", "what", "status"),
             titles={"what": "its"},
         )
@@ -68,6 +69,12 @@ def trace(file: Path | None, record: bool) -> None:
                     f"Whoever has it can read and act as {one.actor.handle}. Next: the registrar runs "
                     f"panachain suspend {one.actor.handle}"
                 )
+        if found.left_out:
+            raise PartlyDoneError(
+                f"this isn't the whole answer: {things(found.left_out)} couldn't be read, and whoever has such keys is"
+                " known by their account alone",
+                hint="the same command again, when the stores answer; panachain doctor shows which don't",
+            )
 
 
 @command(

@@ -103,7 +103,8 @@ def spawn(arguments: list[str], log_path: Path, variables: dict[str, str]) -> in
     environment |= variables
     with open(open_private(log_path, os.O_WRONLY | os.O_APPEND), "ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "panachain.cli", *arguments],
+            # -P: no module is taken from the folder that somebody happens to work in.
+            [sys.executable, "-P", "-m", "panachain.cli", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from panachain.cli.services import _program
 
 pytestmark = pytest.mark.checkout
 ROOT = Path(__file__).resolve().parents[2]
@@ -225,3 +228,36 @@ def test_runs_from_another_folder_through_a_link(tmp_path: Path) -> None:
     done = launch(link, "--help", folder=tmp_path)
     assert done.returncode == 0
     assert "Health records" in done.stdout
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    """A folder of somebody else's files, with modules among them that leave a mark when they are run."""
+    folder = tmp_path / "records"
+    folder.mkdir()
+    mark = f"open({str(tmp_path / 'ran')!r}, 'w')\nraise SystemExit(9)\n"
+    for name in ("click", "tomllib", "platformdirs", "panachain", "pip", "venv", "sitecustomize", "usercustomize"):
+        (folder / f"{name}.py").write_text(mark)
+    return folder
+
+
+@pytest.mark.skipif(not (ROOT / ".venv" / ".pana" / "root").is_file(), reason="./pana has not set this checkout up")
+def test_no_module_of_the_folder_that_one_works_in_is_run(hostile: Path) -> None:
+    done = launch(PANA, "config", "show", folder=hostile)
+    assert (done.returncode, (hostile.parent / "ran").exists()) == (0, False), done.stderr
+
+
+def test_nor_where_a_program_starts_itself(hostile: Path) -> None:
+    done = launch(Path(sys.executable), *_program()[1:], "config", "show", folder=hostile)
+    assert (done.returncode, (hostile.parent / "ran").exists()) == (0, False), done.stderr
+
+
+def test_every_python_that_is_started_is_told_so() -> None:
+    started = [
+        (path, found[1])
+        for path in (ROOT / "panachain").rglob("*.py")
+        for found in re.finditer(r"sys\.executable,([^\n]*)", path.read_text())
+    ]
+    assert len(started) > 4
+    assert [one for one in started if not re.match(r' "-[PI]",', one[1])] == []
+    assert "export PYTHONSAFEPATH=1" in PANA.read_text()

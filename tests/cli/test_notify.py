@@ -107,7 +107,9 @@ def test_what_could_not_be_looked_at_is_said(run: Run, watched: Watched) -> None
     watched.left_out = [LeftOut("source", "log", "the proxies are down")]
     outcome = run("watch", "--once")
     assert "couldn't look at" in outcome.err
-    assert "Nothing new." in outcome.out + outcome.err
+    assert "Nothing new in what could be looked at." in outcome.out + outcome.err
+    # A timer of the system learns of it, too.
+    assert outcome.code == 3
 
 
 def test_nothing_is_sent_where_nobody_wants_it(run: Run, watched: Watched) -> None:

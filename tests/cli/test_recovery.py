@@ -184,6 +184,25 @@ def test_nothing_is_overwritten_and_a_disk_that_refuses_leaves_nothing(
     assert json.loads(run("--profile", "me", "recovery", "status", "--json").out)["state"] == "none"
 
 
+def test_breaking_off_leaves_no_share_in_any_file(
+    run: Run, sticks: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would know of one that lies there, but whoever finds it."""
+    files = [place / "share.txt" for place in sticks]
+    seen: list[list[bool]] = []
+
+    def interrupted(_: int) -> None:
+        if files[1].exists() and not seen:
+            seen.append([path.exists() for path in files])
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("panachain.cli.recovery.os.fsync", interrupted)
+    options = [text for path in files for text in ("-o", str(path))]
+    assert run("--profile", "me", "recovery", "shares", *options).code == 130
+    assert seen == [[True, True, False]]
+    assert [path for path in files if path.exists()] == []
+
+
 def test_without_a_terminal_shares_need_files(run: Run, sticks: list[Path]) -> None:
     outcome = run("--profile", "me", "recovery", "shares")
     assert outcome.code == 2

@@ -60,6 +60,24 @@ def test_nobody_is_named_where_nobody_is_found(run: Run, leaked: Path) -> None:
     assert "No key in it is anybody's" in outcome.out + outcome.err
 
 
+@pytest.mark.parametrize("content", [SECRET, "other"])
+def test_whose_keys_could_not_be_read_may_be_meant(
+    run: Run, leaked: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    traced = Tracing.trace
+
+    def trace(tracing: Tracing, given: bytes) -> Any:
+        return Listing(list(traced(tracing, given)), [LeftOut("key block", WHO.handle, "no store has it")])
+
+    monkeypatch.setattr(Tracing, "trace", trace)
+    leaked.write_text(content)
+    outcome = run("trace", str(leaked))
+    assert outcome.code == 3
+    assert "1 key block couldn't be read" in " ".join(outcome.err.split())
+    assert "is anybody's" not in outcome.out + outcome.err
+    assert ("secret receiving key" in outcome.out) is (content == SECRET)
+
+
 def test_trace_wants_a_file(run: Run) -> None:
     assert run("trace").code == 2
 

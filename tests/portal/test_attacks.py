@@ -343,11 +343,16 @@ def test_the_lock_forgets_at_once(portal: Portal, patient: Client) -> None:
     (seat,) = [one.seat for one in portal.desk._sessions.values() if one.seat]
     actor = seat._at_desk
     page = patient.page("/me")
+    assert "data-locked" not in page
+    # Whoever has no session yet, such as behind another page's link, locks nobody's tabs.
+    assert "data-locked" not in portal.browser().get("/").text
     assert f'<body data-locks-after="{portal.desk.idle:.0f}">' in page
     locked = patient.submit("/lock")
     # Neither by the page's own clock nor by going back does anything stay on the screen.
     assert locked.history[0].headers["clear-site-data"] == '"cache"'
     assert "data-locks-after" not in locked.text
+    # It tells the other tabs of the browser.
+    assert "<body data-locked>" in locked.text
     seat._desk.shutdown()
     assert "_unlocked" not in vars(actor)
     assert patient.get("/me", follow_redirects=False).status_code == 303

@@ -24,7 +24,7 @@ from panachain.portal.refusals import RefusedError
 from panachain.sdk.auditing import Auditing
 from panachain.sdk.patient import Patient
 from panachain.sdk.policies import OwnPolicies
-from panachain.sdk.results.listings import Listing
+from panachain.sdk.results.listings import LeftOut, Listing
 from panachain.sdk.tracing import MOST, Tracing
 from tests.portal.conftest import ORIGIN, Client, Portal, forms_of, make_portal, text_of
 from tests.twin.world import seed_of
@@ -76,6 +76,17 @@ def test_a_leaked_key_names_its_holder_and_stands_nowhere(portal_of_all: Portal,
     told = text_of(patient.finish(sent(patient, "/leaks/file", b"\xff\x00" + LEAKED.encode())))
     assert clinician.profile.handle in told
     assert "No key in it is anybody's" in text_of(patient.finish(patient.submit("/leaks/text", leaked="ab" * 32)))
+
+
+def test_nobody_is_cleared_while_somebodys_keys_could_not_be_read(
+    patient: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = LeftOut("key block", "pra-mfrggzdfmy2tq", "no store has it")
+    monkeypatch.setattr(Tracing, "trace", lambda *_: Listing([], [lost]))
+    told = text_of(patient.finish(patient.submit("/leaks/text", leaked="ab" * 32)))
+    assert "No key in it is that of anybody whose keys could be read." in told
+    assert "is anybody's in the registries" not in told
+    assert "pra-mfrggzdfmy2tq" in told
 
 
 def test_a_public_key_and_ones_own_key_are_told_apart(portal_of_all: Portal, patient: Client) -> None:

@@ -101,8 +101,9 @@ def test_a_file_that_others_may_write_says_nothing(tmp_path: Path, settings: Pat
         file.unlink()
 
 
-def test_another_users_file_says_nothing(settings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings.write_text('passphrase_command = "touch owned"\n')
+@pytest.fixture
+def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every file that is open be another user's."""
     real = os.fstat
 
     def of_a_stranger(descriptor: int) -> os.stat_result:
@@ -110,6 +111,11 @@ def test_another_users_file_says_nothing(settings: Path, monkeypatch: pytest.Mon
         return os.stat_result([*found[:4], 4711, *found[5:]])
 
     monkeypatch.setattr(os, "fstat", of_a_stranger)
+
+
+@pytest.mark.usefixtures("strangers")
+def test_another_users_file_says_nothing(settings: Path) -> None:
+    settings.write_text('passphrase_command = "touch owned"\n')
     with pytest.raises(ConfigurationError, match="belongs to another user"):
         Config.load({}, {})
 
@@ -128,3 +134,16 @@ def test_a_network_file_that_others_may_write_names_no_contracts(tmp_path: Path)
         read_network(file)
     file.chmod(0o644)
     assert read_network(file) == b"{}"
+
+
+@pytest.mark.usefixtures("strangers")
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o703])
+def test_another_users_network_file_counts_where_nobody_could_have_put_it(tmp_path: Path, mode: int) -> None:
+    """As a container mounts it, and not as somebody leaves it in a shared folder."""
+    file = tmp_path / "network.json"
+    file.write_text("{}")
+    assert read_network(file) == b"{}"
+    tmp_path.chmod(mode)
+    with pytest.raises(ConfigurationError, match="belongs to another user"):
+        read_network(file)
+    tmp_path.chmod(0o700)

@@ -44,11 +44,20 @@ window.addEventListener("pageshow", () => {
 // What a page shows doesn't outlast the lock. The server locks after some seconds without use, counted from the last page
 // that any tab loaded: so each tab tells the others that it was loaded.
 const locksAfter = 1000 * Number(document.body.dataset.locksAfter || 0);
-if (locksAfter > 0) {
+const LOCKED = "locked";
+if (document.body.dataset.locked !== undefined) {
+  // Whoever locks it in one tab leaves nothing on the screen in the others.
+  new BroadcastChannel("used").postMessage(LOCKED);
+} else if (locksAfter > 0) {
   const tabs = new BroadcastChannel("used");
   let used = Date.now();
-  tabs.addEventListener("message", () => {
+  const go = () => {
+    document.body.replaceChildren();
+    location.replace("/unlock");
+  };
+  tabs.addEventListener("message", ({ data }) => {
     used = Date.now();
+    if (data === LOCKED) go();
   });
   tabs.postMessage("");
   const look = () => {
@@ -57,8 +66,7 @@ if (locksAfter > 0) {
       used = Date.now();
       tabs.postMessage("");
     } else if (Date.now() - used > locksAfter) {
-      document.body.replaceChildren();
-      location.replace("/unlock");
+      go();
     }
   };
   setInterval(look, 1000);

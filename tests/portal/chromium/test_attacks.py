@@ -187,3 +187,15 @@ def test_the_back_button_shows_nothing_after_locking(chromium: Chromium, portal:
         window.page.go_back()
         window.page.wait_for_load_state()
         assert portal.actor.address not in window.page.content()
+
+
+def test_no_other_tab_shows_anything_after_locking(chromium: Chromium, portal: Portal) -> None:
+    with chromium.window(expects=REFUSED) as window:
+        enter(window, portal)
+        other = window.context.new_page()
+        other.goto(f"{portal.origin}/me")
+        assert portal.actor.address in other.content()
+        window.page.get_by_role("button", name="Lock").first.click()
+        window.page.wait_for_url("**/unlock")
+        other.wait_for_url("**/unlock")
+        assert portal.actor.address not in other.content()

@@ -49,7 +49,7 @@ const told = [], heard = {}, sent = [];
 let now = 0, busy = null, tick = null, channel = null;
 globalThis.Date = { now: () => now };
 globalThis.document = {
-  body: { dataset: { locksAfter: "LOCKS" }, replaceChildren: () => told.push("emptied") },
+  body: { dataset: DATASET, replaceChildren: () => told.push("emptied") },
   querySelector: (what) => (what.includes("aria-busy") ? busy : null),
   querySelectorAll: () => [],
   addEventListener: (what, act) => { heard[what] = act; },
@@ -59,7 +59,7 @@ globalThis.location = { hash: "", replace: (where) => told.push(where), reload: 
 globalThis.setInterval = (act) => { tick = act; };
 globalThis.BroadcastChannel = class {
   addEventListener(_, act) { channel = act; }
-  postMessage() { sent.push(now); }
+  postMessage(what) { sent.push(what || now); }
 };
 SCRIPT
 STEPS
@@ -67,12 +67,16 @@ console.log(JSON.stringify({ told, sent }));
 """
 
 
-def _played(steps: str, locks: str = "60") -> dict[str, list[object]]:
-    """Return what portal.js does on a page that locks after some seconds, by a clock of the test's."""
+def _played(steps: str, **dataset: str) -> dict[str, list[object]]:
+    """Return what portal.js does on a page that locks after 60 seconds, or on another one, by a clock of the test's."""
     node = shutil.which("node")
     assert node
     script = (STATIC / "portal.js").read_text().replace('"use strict";', "")
-    page = _PAGE.replace("LOCKS", locks).replace("SCRIPT", script).replace("STEPS", steps)
+    page = (
+        _PAGE.replace("DATASET", json.dumps(dataset or {"locksAfter": "60"}))
+        .replace("SCRIPT", script)
+        .replace("STEPS", steps)
+    )
     done = subprocess.run([node, "-e", page], capture_output=True, text=True, check=True, timeout=60)
     found: dict[str, list[object]] = json.loads(done.stdout)
     return found
@@ -87,8 +91,10 @@ def _played(steps: str, locks: str = "60") -> dict[str, list[object]]:
         # The machine slept, and no timer ran.
         ("now = 9e6; heard.visibilitychange();", ["emptied", "/unlock"]),
         # Another tab was used meanwhile.
-        ("now = 50000; channel(); now = 110000; tick();", []),
-        ("now = 50000; channel(); now = 110001; tick();", ["emptied", "/unlock"]),
+        ('now = 50000; channel({ data: "" }); now = 110000; tick();', []),
+        ('now = 50000; channel({ data: "" }); now = 110001; tick();', ["emptied", "/unlock"]),
+        # Somebody locked in another tab.
+        ('channel({ data: "locked" });', ["emptied", "/unlock"]),
         # Work goes on, and then ends.
         ("busy = {}; now = 70000; tick(); busy = null; now = 130000; tick();", []),
         ("busy = {}; now = 70000; tick(); busy = null; now = 130001; tick();", ["emptied", "/unlock"]),
@@ -104,7 +110,12 @@ def test_what_a_page_shows_goes_when_the_portal_locks(steps: str, told: list[str
 
 @pytest.mark.skipif(not NPM.is_dir(), reason="tools/node_modules isn't installed")
 def test_a_page_of_a_locked_portal_goes_nowhere() -> None:
-    assert _played("if (tick) tick();", locks="") == {"told": [], "sent": []}
+    assert _played("if (tick) tick();", locksAfter="") == {"told": [], "sent": []}
+
+
+@pytest.mark.skipif(not NPM.is_dir(), reason="tools/node_modules isn't installed")
+def test_a_page_after_the_lock_tells_the_other_tabs_and_hears_none() -> None:
+    assert _played("if (tick) tick(); if (channel) channel();", locked="") == {"told": [], "sent": ["locked"]}
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in STATIC.glob("*.js") if path.name != "htmx.min.js"))
