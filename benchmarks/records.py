@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,6 @@ from panachain.sdk.profiles import create_profile, load_profile, start_agent
 ROOT = Path(__file__).resolve().parent.parent
 SYNTHEA = ROOT.parent / "shared" / "data" / "fhir-r4"
 SIZE = 4096
-SECOND = "second-hospital"
-"""Which knows nobody yet, so that the same files can be uploaded once more."""
 PASSPHRASE = "correct horse battery staple"  # noqa: S105
 
 
@@ -74,7 +72,7 @@ def main() -> None:
         with world(folder) as (network, registrar):
             publishing(network, registrar, folder, amount, given.rounds, given.naive)
             opening(network, registrar, folder, amount.documents)
-            synthea(network, registrar, folder, amount.synthea)
+            synthea(network, registrar, folder, amount.synthea, given.rounds)
 
 
 @contextmanager
@@ -90,7 +88,6 @@ def world(folder: Path) -> Iterator[tuple[Network, Registrar]]:
             Registrar(network, load_profile(home, REGISTRAR), PASSPHRASE) as registrar,
         ):
             join(network, registrar, "hospital", Role.HOSPITAL)
-            join(network, registrar, SECOND, Role.HOSPITAL)
             join(network, registrar, "clinician", Role.PRACTITIONER)
             # Patients' key stores aren't measured: a cheap lock lets hundreds of them join in seconds.
             _locks.make_cheap()
@@ -258,35 +255,49 @@ def opening(network: Network, registrar: Registrar, folder: Path, documents: int
     row("  re-encryptions for their one envelope", figure, "1 by each", capsules / len(reads), at_least=False, bound=1)
 
 
-def synthea(network: Network, registrar: Registrar, folder: Path, most: int | None) -> None:
+def synthea(network: Network, registrar: Registrar, folder: Path, most: int | None, rounds: int) -> None:
     """Upload Synthea's Bundles: bytes stored, patients a second, and where the time goes."""
     files = sorted(SYNTHEA.glob("synthea-2019-smart/*.json")) + sorted(SYNTHEA.glob("synthea-*/*.json"))
     files = list(dict.fromkeys(files))[: min(most or 17, 17)]
     if not files:
         row("Synthea's Bundles", "the folder of outside data isn't here", "<= 0.14 x source", None)
         return
-    for number in range(len(files)):
-        join(network, registrar, f"synthea-{number}", Role.PATIENT)
+    patients = [join(network, registrar, f"synthea-{number}", Role.PATIENT) for number in range(len(files))]
     assign = folder / "synthea.csv"
     with open(assign, "w", newline="") as file:
         csv.writer(file).writerows((path, f"synthea-{number}") for number, path in enumerate(files))
-    before = stored(network)
-    done = cli(network, folder, "hospital", "upload", "--assign", assign, "--json")
     size = sum(path.stat().st_size for path in files)
-    ratio = (stored(network) - before) / size
+    grown: list[int] = []
+    numbers = iter(range(2 * rounds))
+
+    def upload(*, unlocked: bool) -> Run:
+        # A hospital that knows nobody yet: it takes each file once. Its key store has the usual lock.
+        house = f"synthea-hospital-{next(numbers)}"
+        _locks.make_usual()
+        join(network, registrar, house, Role.HOSPITAL)
+        _locks.make_cheap()
+        for patient in patients:
+            patient.pair(house)
+        before = stored(network)
+        with agent(network, house) if unlocked else nullcontext():
+            done = cli(network, folder, house, "upload", "--assign", assign, "--json")
+        grown.append(stored(network) - before)
+        return done
+
+    locked, unlocked = list[Run](), list[Run]()
+    for _ in range(rounds):
+        locked.append(upload(unlocked=False))
+        unlocked.append(upload(unlocked=True))
     what = f"{len(files)} Synthea Bundles of {size / 1e6:.1f} MB, bytes stored"
-    row(what, f"{(stored(network) - before) / 1e6:.2f} MB", "<= 0.14 x source", ratio, at_least=False, bound=0.14)
-    figure = f"{done.wall:.2f} s, {len(files) / done.wall:.1f} patients/s, {size / 1e6 / done.wall:.1f} MB/s"
-    row("  upload to on chain, whole process", figure, ">= 12 patients/s", len(files) / done.wall, bound=12)
-    for number in range(len(files)):
-        join(network, registrar, f"second-{number}", Role.PATIENT, hospital=SECOND)
-    with open(assign, "w", newline="") as file:
-        csv.writer(file).writerows((path, f"second-{number}") for number, path in enumerate(files))
-    with agent(network, SECOND):
-        again = cli(network, folder, SECOND, "upload", "--assign", assign, "--json")
-    figure = f"{again.wall:.2f} s, {len(files) / again.wall:.1f} patients/s"
-    row("  the same, agent on", figure, ">= 12 patients/s", len(files) / again.wall, bound=12)
-    row("  processor time, all processes: agent off, on", f"{done.cpu:.2f} s, {again.cpu:.2f} s", "", None)
+    row(what, f"{grown[0] / 1e6:.2f} MB", "<= 0.14 x source", grown[0] / size, at_least=False, bound=0.14)
+    speed = len(files) / median(locked)
+    figure = f"{median(locked):.2f} s, {speed:.1f} patients/s, {size / 1e6 / median(locked):.1f} MB/s"
+    row("  upload to on chain, whole process", figure, ">= 12 patients/s", speed, bound=12)
+    speed = len(files) / median(unlocked)
+    row(
+        "  the same, agent on", f"{median(unlocked):.2f} s, {speed:.1f} patients/s", ">= 12 patients/s", speed, bound=12
+    )
+    row("  processor time, all processes: agent off, on", f"{cpu(locked):.2f} s, {cpu(unlocked):.2f} s", "", None)
     for name, seconds in phases(files).items():
         row(f"    of it {name}", f"{seconds:.2f} s", "", None)
 

@@ -274,10 +274,6 @@ class Hospital(HospitalRouting):
         with open_batches(self.network, self.address, self._seed, self.profile.folder) as batches:
             return Withdrawals(self.network, batches, self.pairings).run(record_ids, reason_of(reason))
 
-    def _sealed_to(self) -> list[tuple[str, int]]:
-        paired = self.network.sidechain.identities.paired(hospital=self.address)
-        return [("pairings", sum(one.paired for one in paired))]
-
     def records(self, *, history: bool = False) -> Iterator[PublishedView]:
         """Yield what this hospital published, from its journal; `history` is for patients, who can open it."""
         if history:

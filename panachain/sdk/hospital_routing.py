@@ -110,6 +110,10 @@ class HospitalRouting(ActorSession):
     def _pairings(self) -> Pairings:
         return Pairings(self.network, self.profile.actor, self._seed.sealing())
 
+    def _sealed_to(self) -> list[tuple[str, int]]:
+        paired = self.network.sidechain.identities.paired(hospital=self.address)
+        return [("pairings", sum(one.paired for one in paired))]
+
     @contextmanager
     def _unfinished(self) -> Iterator[int]:
         with open_journal(self.profile.folder) as journal, journal.exclusive():

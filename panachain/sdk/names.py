@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar
 
@@ -56,20 +57,27 @@ class Names:
     """What this machine calls an address."""
 
     def __init__(self, home: Path, registry: Registry | None = None) -> None:
-        """Read profiles and contacts.
+        """Read contacts; profiles are read when a name is looked for, since a machine may have hundreds of them.
 
         Raises:
             ConfigurationError: the address book is damaged, or others may change it.
         """
         self.registry = registry
         """Asked for handles of those whom nobody here named; None asks nobody."""
-        # Profiles come last: they are this machine's own. A damaged one is reported where it is used, and by `doctor`.
-        known: list[Contact | Profile] = [*list_contacts(home), *list_profiles(home)]
-        self._names: dict[str, str] = {one.address: one.name for one in known}
-        self._roles = [(one.address, one.role) for one in known if one.role]
+        self._home = home
+        self._contacts = list_contacts(home)
         self._by_handle: dict[str, str] = {}
         self._handles: dict[str, str] = {}
         self._followed = False
+
+    @cached_property
+    def _known(self) -> list[Contact | Profile]:
+        # Profiles come last: they are this machine's own. A damaged one is reported where it is used, and by `doctor`.
+        return [*self._contacts, *list_profiles(self._home)]
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        return {one.address: one.name for one in self._known}
 
     def of(self, address: str, role: Role | None = None) -> str:
         """Return the name of an address: a profile's, a contact's, or its handle; the address if nobody knows it.
@@ -92,7 +100,9 @@ class Names:
     def of_handle(self, handle: str) -> str:
         """Return the name of a profile or a contact by its handle, or the handle."""
         if not self._by_handle:
-            self._by_handle = {handle_of(address, role): self._names[address] for address, role in self._roles}
+            self._by_handle = {
+                handle_of(one.address, one.role): self._names[one.address] for one in self._known if one.role
+            }
         return self._by_handle.get(handle, handle)
 
     def fill(self, views: Iterable[View]) -> list[View]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +28,20 @@ def test_pieces_give_the_message_back(pieces: list[bytes]) -> None:
     packed = list(compress.compress_pieces(pieces, len(message)))
     assert b"".join(compress.decompress_pieces(packed, len(message))) == message
     assert compress.decompress(b"".join(packed), len(message)) == message
+
+
+@pytest.mark.parametrize("size", [0, 1, 300, compress._TINY, compress._TINY + 1, compress._SMALL, compress._SMALL + 1])
+def test_packs_what_a_fresh_compressor_packs_whatever_came_before_and_in_each_thread(size: int) -> None:
+    messages = [(os.urandom(8).hex() * (size // 16 + 1))[:size].encode() for _ in range(3)]
+    level = compress.SMALL_LEVEL if size <= compress._SMALL else compress.LEVEL
+    fresh = [zstandard.ZstdCompressor(level=level).compress(one) for one in messages]
+    wanted = [
+        compress.FRAME + packed if len(packed) < len(one) else compress.STORED + one
+        for one, packed in zip(messages, fresh, strict=True)
+    ]
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(3):
+            assert list(map(compress.compress, messages)) == list(pool.map(compress.compress, messages)) == wanted
 
 
 BOMB = compress.compress(bytes(10_000_000))

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from panachain.errors import ChainUnavailableError, PolicyUnknownError, UsageError
+from panachain.errors import ChainUnavailableError, ConfigurationError, PolicyUnknownError, UsageError
 from panachain.model.actors import Actor, Address, PolicyId, Role, Status, handle_of
 from panachain.model.policy import PolicyStatus
+from panachain.sdk import names as names_module
 from panachain.sdk.contacts import add_contact
 from panachain.sdk.names import Names, policy_id, policy_of
-from panachain.sdk.profiles import create_profile
+from panachain.sdk.profiles import Profile, create_profile
 from panachain.sdk.results.policies import PolicyView
 
 CARDIOLOGIST = Address("0x52908400098527886E0F7030069857D2E4169EE7")
@@ -50,6 +51,35 @@ def test_a_profile_comes_before_a_contact_and_both_before_the_registry(tmp_path:
     names.learn([me.address, CARDIOLOGIST])
     assert (names.of(me.address), names.of(CARDIOLOGIST)) == ("me", "cardiologist")
     assert registry.asked == []
+
+
+def test_profiles_are_read_once_a_name_is_looked_for_and_a_damaged_address_book_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = create_profile(tmp_path, "me", Role.PATIENT, "passphrase of a test")
+    create_profile(tmp_path, "clinic", Role.HOSPITAL, "passphrase of a test")
+    read = list[str]()
+    real = names_module.load_profile
+
+    def noted(home: Path, name: str) -> Profile:
+        read.append(name)
+        return real(home, name)
+
+    monkeypatch.setattr(names_module, "load_profile", noted)
+    names = Names(tmp_path, Registry())
+    assert read == []
+    # Nobody is asked about, and nothing is shown.
+    names.registry = None
+    names.learn([])
+    assert read == []
+    assert [names.of(me.address), names.of_handle(me.handle), names.of("nobody")] == ["me", "me", "nobody"]
+    assert sorted(read) == ["clinic", "me"]
+    (tmp_path / "profiles" / "clinic" / "profile.json").write_text("{")
+    assert Names(tmp_path).of(me.address) == "me"
+    add_contact(tmp_path, "cardiologist", CARDIOLOGIST)
+    (tmp_path / "contacts.json").write_text("{")
+    with pytest.raises(ConfigurationError):
+        Names(tmp_path)
 
 
 def test_a_handle_of_somebody_with_a_name_is_their_name(tmp_path: Path) -> None:
