@@ -23,8 +23,9 @@ from panachain.model.records import WITHDRAWING
 
 if TYPE_CHECKING:
     from panachain.model.progress import Progress
-    from panachain.sdk.auditing import RecordAccess
+    from panachain.sdk.auditing import Keeper, RecordAccess
     from panachain.sdk.opening import Opening
+    from panachain.sdk.results.policies import PolicyView
     from panachain.sdk.results.uploads import PublishedView, UploadReport
 
 _NONE: Final = "There are no records."
@@ -482,7 +483,8 @@ def access(record: str) -> None:
 
     Whoever opened the part that it lies in could read it. What somebody opened before, they keep. Ends with 3 if a
     grant can't be read or a proxy told nothing. Of a record that was moved and whose earlier place is deleted, openings
-    of where it lies now are told, and from when on; whoever kept the earlier place may have opened that, later too.
+    of where it lies now are told, and from when on; whoever kept the earlier place may have opened that, later too: who
+    may have is named, by the grants of then.
     """
     app = current()
     app.command = "records access"
@@ -522,6 +524,25 @@ def _show_access(app: App, found: RecordAccess) -> None:
     )
     app.output.heading("Who opened what it lies in")
     show_readings(app.output, found.readings, empty=did, without=("what",))
+    if found.keepers:
+        app.output.heading("Who may have kept where it lay before it was moved")
+        app.output.many(
+            [_kept(one) for one in found.keepers],
+            empty="",
+            columns=("grantee", "starts_at", "expires_at", "policy_id"),
+            titles={"grantee": "who"},
+        )
+        app.output.say(
+            "They had a grant for where it lay. Its blocks could be fetched without asking anybody: whether they kept"
+            " them, nobody can tell."
+        )
+
+
+def _kept(keeper: Keeper) -> PolicyView:
+    """Return the grant of somebody who may have kept an earlier place, for the times at which it opened that."""
+    from dataclasses import replace
+
+    return replace(keeper.policy, starts_at=keeper.since, expires_at=keeper.until)
 
 
 records.add_command(list_)

@@ -205,6 +205,10 @@ class Generations:
         """Return the generation that a lane's new records are wrapped to."""
         return self.of(scope)[-1]
 
+    def at(self, scope: Scope, epoch: int) -> int:
+        """Return the generation that a lane had after so many rotations of any lanes."""
+        return max(number for number in self.of(scope) if number <= epoch)
+
     def rotated(self, scopes: Iterable[Scope]) -> Generations:
         """Return what is after one rotation of these lanes."""
         epoch = self.epoch + 1

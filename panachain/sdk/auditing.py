@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 from panachain.errors import InputError, PartlyDoneError
 from panachain.model.actors import Address
 from panachain.model.progress import Progress
-from panachain.model.records import RecordInfo
 from panachain.records import canonical
 from panachain.records.findings import LEFT_OUT, Findings
 from panachain.records.split import MEDIA_TYPE
@@ -25,7 +24,8 @@ from panachain.sdk.results.policies import AnyPolicy, PolicyView, id_of
 from panachain.sdk.times import iso
 
 if TYPE_CHECKING:
-    from panachain.sdk.lanes import OwnLanes
+    from panachain.records.header import Header
+    from panachain.sdk.lanes import OwnHeaders, OwnLanes
     from panachain.sdk.network import Network
     from panachain.sdk.opening import Opening
     from panachain.sdk.profiles import Profile
@@ -34,6 +34,40 @@ if TYPE_CHECKING:
 
 _MOST_SIZE: Final = 64 << 20
 """Bytes of a record that a leaked file is compared with."""
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """Somebody who may have kept the place in which a record lay before it was moved.
+
+    They were granted a lane in which it lay, for a time at which it did. Header and envelope could be fetched without
+    any proxy, and by the lane they may open that place as long as the grant allows it, also once it is deleted. Nobody
+    can tell whether they kept it.
+
+    Examples:
+        >>> with connect("me", role="patient") as patient:
+        ...     record = next(patient.records())
+        ...     # It never was moved.
+        ...     patient.auditing.keepers(record.info.header_cid)
+        ()
+    """
+
+    policy: PolicyView
+    """By which they have the lane."""
+    since: int
+    """From when on they could open the earlier place, Unix seconds; by the hospital's clock where that is when it
+    published the record."""
+    until: int
+    """Until when by this policy, exclusive, Unix seconds."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON, a part of `panachain/record-access/1`."""
+        return {
+            "who": self.policy.grantee,
+            "policy_id": self.policy.policy_id,
+            "from": iso(self.since),
+            "until": iso(self.until),
+        }
 
 
 @dataclass(frozen=True)
@@ -61,6 +95,8 @@ class RecordAccess:
     left_out: tuple[LeftOut, ...] = ()
     """What the answer lacks: policies in force that can't be read, which may be to anybody; proxies that told nothing
     or what can't be believed; and the record itself, if earlier openings can't be found."""
+    keepers: tuple[Keeper, ...] = ()
+    """Who may have kept the place in which it lay before it was moved; empty for a record that never was."""
 
     @property
     def unasked(self) -> tuple[LeftOut, ...]:
@@ -87,6 +123,7 @@ class RecordAccess:
                 for view in self.policies
             ],
             "did_read": [reading.to_json() for reading in self.readings],
+            "may_have_kept": [one.to_json() for one in self.keepers],
             "left_out": [one.to_json() for one in self.left_out],
         }
 
@@ -260,7 +297,8 @@ class Auditing:
         Raises:
             UnknownActorError: no record of this patient has this ID.
         """
-        info = self._info(record_id)
+        own, header = self._header(record_id)
+        info = header.info
         known = self._policies()
         policies = who_reads(known, info.category, info.year)
         readings = self._patient.log(records=[record_id], progress=progress)
@@ -273,6 +311,28 @@ class Auditing:
             tuple(policies),
             tuple(readings),
             tuple(left_out.values()),
+            self._keepers(own, header, known),
+        )
+
+    def keepers(self, record_id: str) -> tuple[Keeper, ...]:
+        """Return who may have kept the place in which a record lay before it was moved; nobody if it never was.
+
+        Args:
+            record_id: CID of its header.
+
+        Raises:
+            UnknownActorError: no record of this patient has this ID.
+        """
+        own, header = self._header(record_id)
+        return self._keepers(own, header, self._policies()) if header.replaces else ()
+
+    def _keepers(self, own: OwnHeaders, header: Header, known: Iterable[PolicyView]) -> tuple[Keeper, ...]:
+        views, stored = {view.policy_id: view for view in known}, header.info.stored_at
+        return tuple(
+            Keeper(views[policy_id], max(times.start, stored), times.stop)
+            for policy_id, times in self._log.holders(self._lanes.lanes_before(own, header))
+            # What was over before there was a record has nothing of it.
+            if policy_id in views and times.stop > max(times.start, stored)
         )
 
     def find_record(self, plaintext: bytes) -> Listing[str]:
@@ -306,7 +366,7 @@ class Auditing:
         left_out += [LeftOut("records", one.hospital, str(one)) for one in opening.omissions]
         return Listing(found, left_out)
 
-    def _info(self, record_id: str) -> RecordInfo:
+    def _header(self, record_id: str) -> tuple[OwnHeaders, Header]:
         # Imported here: most sessions ask about no record.
         from panachain.sdk.lanes import no_record
 
@@ -314,7 +374,7 @@ class Auditing:
         for own in self._lanes.headers(findings):
             for header in own.headers:
                 if header.info.header_cid == record_id:
-                    return header.info
+                    return own, header
         raise no_record(record_id, findings)
 
 

@@ -16,6 +16,7 @@ from panachain.errors import IntegrityError, PanaChainError, ProxiesUnavailableE
 from panachain.model.actors import Actor, Address, PolicyId, Role
 from panachain.model.policy import ReceiptKind
 from panachain.model.progress import Progress
+from panachain.model.scope import Scope
 from panachain.sdk.kept_receipts import Statement
 from panachain.sdk.log_proving import LogProving
 from panachain.sdk.names import Names
@@ -79,6 +80,19 @@ class ReadLog:
         if marks is not None:
             entries = [entry for entry in entries if entry.reason or not marks.isdisjoint(entry.marks)]
         return Listing(sorted(entries, key=lambda entry: (entry.at, entry.proxy)), left_out)
+
+    def holders(self, lanes: Set[tuple[Scope, int]]) -> list[tuple[PolicyId, range]]:
+        """Return the policies that have one of some lanes, oldest first, and when each allows or allowed to open it.
+
+        Args:
+            lanes: by scope and generation. Policies whose terms can't be read are passed over: `readings` names them.
+        """
+        allowed = self._network.mainchain.policies.allowed_times
+        return [
+            (own.policy_id, allowed(own.policy_id))
+            for own in (self._policies.readable() if lanes else ())
+            if not lanes.isdisjoint((lane.scope, lane.generation) for lane in own.terms.lanes)
+        ]
 
     def verify(self, policy_id: PolicyId | None, progress: Progress | None = None) -> Listing[LogProof]:
         """Return what each proxy of one policy or of all proved of its log; see `Auditing.verify`."""

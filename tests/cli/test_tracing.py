@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from panachain.model.actors import Actor, Address, PolicyId, Role, Status
-from panachain.sdk.auditing import RecordAccess
+from panachain.model.policy import PolicyStatus
+from panachain.sdk.auditing import Keeper, RecordAccess
 from panachain.sdk.readings import Reading
 from panachain.sdk.results.listings import LeftOut, Listed, Listing
+from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.tracing import Traced
 from panachain.sdk.tracing import Tracing
 from tests.cli.twin import Outcome, Twin
@@ -212,6 +214,26 @@ def test_a_record_that_moved_is_told_of_once_and_fails_nothing(run: Run, twin: T
     assert shown.count("moved to other lanes") == 1
     (line,) = run("records", "access", "bafkreione", "--json").out.splitlines()
     assert [one["since"] for one in json.loads(line)["left_out"]] == ["2025-06-15T15:06:40Z"]
+
+
+def test_who_may_have_kept_its_earlier_place_is_named_with_from_when_and_until(run: Run, twin: Twin) -> None:
+    policy = PolicyView(
+        POLICY, PolicyStatus.REVOKED, WHO.address, WHO.address, ("laboratory",), ("TREAT",), 1, 9_999_999_999, 2, 3, "",
+        grantee_name="doctor",
+    )  # fmt: skip
+    keeper = Keeper(policy, 1_750_000_000, 1_760_000_000)
+    found = RecordAccess("bafkreione", WHO.address, "laboratory", 2025, (), (), (MOVED,), (keeper,))
+    twin.auditing = SimpleNamespace(access=lambda *_, **__: found)  # type: ignore[attr-defined]
+    outcome = run("records", "access", "bafkreione")
+    shown = " ".join((outcome.out + outcome.err).split())
+    assert outcome.code == 0, outcome.err
+    assert "Who may have kept where it lay before it was moved" in shown
+    assert "whether they kept them, nobody can tell" in shown
+    assert [one for one in ("0xaaaaaaaa", "15 Jun 2025", "9 Oct 2025") if one not in shown] == [], shown
+    (line,) = run("records", "access", "bafkreione", "--json").out.splitlines()
+    assert json.loads(line)["may_have_kept"] == [
+        {"who": WHO.address, "policy_id": POLICY, "from": "2025-06-15T15:06:40Z", "until": "2025-10-09T08:53:20Z"}
+    ]
 
 
 def test_only_a_registrar_suspends(run: Run, leaked: Path) -> None:

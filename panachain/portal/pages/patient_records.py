@@ -28,10 +28,11 @@ from panachain.portal.paging import Part, part_of
 from panachain.portal.refusals import said
 from panachain.portal.rendering import confirm, confirmed, render, to, to_opened
 from panachain.sdk.access import unread, who_reads
+from panachain.sdk.auditing import Keeper
 from panachain.sdk.patient import Patient
 from panachain.sdk.readings import Reading
 from panachain.sdk.results.choices import RecategorizeReport
-from panachain.sdk.results.listings import LeftOut, Listing
+from panachain.sdk.results.listings import LeftOut, Listing, unasked
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.records import LeftBehind, OpenedRecord, ResourceHistory, WithdrawnRecord
 
@@ -127,6 +128,18 @@ class Openings:
     left_out: Sequence[LeftOut]
     at: int
     """When they were asked, Unix seconds."""
+    keepers: Sequence[Keeper] = ()
+    """Who may have kept the place in which it lay before it was moved."""
+
+    @property
+    def lacking(self) -> tuple[LeftOut, ...]:
+        """What may still be told by who asks again."""
+        return unasked(self.left_out)
+
+    @property
+    def told_from(self) -> int:
+        """From when on all openings are told of what was moved and whose earlier place is gone; 0 where none is."""
+        return max((one.since for one in self.left_out), default=0)
 
 
 @dataclass(frozen=True)
@@ -305,7 +318,8 @@ async def who_read(seat: Sitting, form: Filled) -> Response:
     def work(patient: Patient, progress: JobProgress) -> Openings:
         progress.stage(_("The proxies are asked what they signed"))
         log = patient.log(records=[record_id], progress=progress)
-        found = Openings(list(log)[::-1], log.left_out, int(patient.network.clock()))
+        keepers = patient.auditing.keepers(record_id)
+        found = Openings(list(log)[::-1], log.left_out, int(patient.network.clock()), keepers)
         seat.put(_openings_key(record_id), found)
         return found
 

@@ -216,6 +216,62 @@ class TestARecordThatMoved:
         every = world.patient.log()
         assert (len(list(every)), every.left_out) == (2, ())
 
+    @pytest.mark.parametrize("deleted", [False, True])
+    def test_names_who_may_have_kept_its_earlier_place(self, world: World, *, deleted: bool) -> None:
+        # Over before there was a record.
+        early = grant(world, "nurse")
+        world.patient.revoke(early.policy_id)
+        world.advance(60)
+        # Of other lanes.
+        grant(world, "nurse", ("vitals",))
+        record = self.moved(world, deleted=deleted)
+        (kept,) = world.patient.auditing.access(record).keepers
+        (before,) = [one for one in world.patient.policies() if one.grantee == world.clinician.address]
+        assert (kept.policy.policy_id, kept.policy.grantee) == (before.policy_id, world.clinician.address)
+        (info,) = [one.info for one in world.patient.records()]
+        # As long as the proxies served, and not before there was a record.
+        times = world.network.mainchain.policies.allowed_times(before.policy_id)
+        assert (kept.since, kept.until) == (max(times.start, info.stored_at), times.stop)
+        # A grant has all generations of a lane: with a copy of the earlier place it opens that, too, from its begin on.
+        later = grant(world, "nurse")
+        access = world.patient.auditing.access(record)
+        assert world.patient.auditing.keepers(record) == access.keepers
+        assert [(one.policy.policy_id, one.since) for one in access.keepers[1:]] == [(later.policy_id, later.starts_at)]
+        told, _ = access.to_json()["may_have_kept"]  # type: ignore[misc]
+        assert told == {
+            "who": world.clinician.address,
+            "policy_id": before.policy_id,
+            "from": iso(kept.since),
+            "until": iso(kept.until),
+        }
+
+    def test_names_nobody_where_nothing_was_moved(self, world: World) -> None:
+        upload(world)
+        grant(world)
+        (record,) = world.patient.records()
+        assert world.patient.auditing.keepers(record.info.header_cid) == ()
+        with pytest.raises(UnknownActorError):
+            world.patient.auditing.keepers("bafkreigone")
+
+    def test_names_those_of_the_category_that_it_left_and_not_those_of_its_own(self, world: World) -> None:
+        upload(world)
+        before, other = grant(world), grant(world, "nurse", ("vitals",))
+        world.patient.choices.recategorize(
+            [one.info.header_cid for one in world.patient.records()], "vitals", confirm=True
+        )
+        world.hospital.rewrap()
+        (record,) = again(world).records()
+        auditing = again(world).auditing
+        access = auditing.access(record.info.header_cid)
+        assert [one.policy_id for one in access.policies] == [other.policy_id]
+        assert [one.policy.policy_id for one in access.keepers] == [before.policy_id]
+        # Moved once more, in its own category: both places are earlier ones.
+        world.patient.revoke(other.policy_id, rotate=True)
+        world.hospital.rewrap()
+        (record,) = again(world).records()
+        keepers = again(world).auditing.keepers(record.info.header_cid)
+        assert {one.policy.policy_id for one in keepers} == {before.policy_id, other.policy_id}
+
     def test_whose_earlier_place_may_come_back_is_asked_for_again(self, world: World) -> None:
         record = self.moved(world, deleted=False)
         store = world.network.store

@@ -154,3 +154,18 @@ def test_five_thousand_records_are_shown_in_parts(portal: Portal) -> None:
 def _something_there(world: Any) -> None:
     if not list(world.patient.records()):
         upload(world)
+
+
+def test_of_a_record_that_moved_who_may_have_kept_it_is_named(portal: Portal, client: Client) -> None:
+    upload(portal.world)
+    made = grant(portal.world)
+    portal.world.patient.revoke(made.policy_id, rotate=True)
+    portal.world.hospital.rewrap()
+    the_list(client)
+    record = next(one for one in portal.world.patient.records() if one.info.category is Category.LABORATORY)
+    page = client.finish(client.submit("/records/who", record=record.info.header_cid))
+    text = text_of(page)
+    assert "Openings of where it lies now are told here from this time on" in text
+    assert "Who may have kept where it lay before it was moved" in text
+    assert "whether they kept it, nobody can tell" in text
+    assert f'href="/grants/{made.policy_id}"' in page
