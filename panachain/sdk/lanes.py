@@ -7,7 +7,7 @@ records, nor the others from new lanes (security rule 22). Follows design sectio
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,7 +28,17 @@ from panachain.model.transactions import PairingEvent
 from panachain.records import rewrap
 from panachain.records.findings import LEFT_OUT, Findings, Strict
 from panachain.records.header import SLOTS, Header, seal_envelope, wrap_at
-from panachain.records.locate import HospitalHeads, Named, Sought, locate_all, open_manifests, remaining, stored_last
+from panachain.records.locate import (
+    HospitalHeads,
+    LaneRows,
+    Named,
+    Sought,
+    locate_all,
+    locate_beside,
+    open_manifests,
+    remaining,
+    stored_last,
+)
 from panachain.records.pairing import FIRST, Pairing, hospital_lane, make_pairing, open_pairing, seal_pairing
 from panachain.records.statements import Statement
 from panachain.sdk.kept_headers import KeptHeaders
@@ -78,8 +88,11 @@ class OwnHeaders:
 class OwnLanes:
     """The lanes of one patient."""
 
-    def __init__(self, network: Network, seed: Seed, address: Address) -> None:
-        """Take the patient's seed and account."""
+    def __init__(
+        self, network: Network, seed: Seed, address: Address, *, granted: Callable[[], Iterable[Scope]] = tuple
+    ) -> None:
+        """Take the patient's seed and account, and what returns the scopes that somebody was granted."""
+        self._granted = granted
         self._network = network
         self._seed = seed
         self._address = address
@@ -622,9 +635,18 @@ class OwnLanes:
         named = Named()
         found = locate_all(store, heads, manifests, lanes, patient=self._address, findings=findings, named=named)
         _check_nothing_vanished(heads.hospital, [one for mine in found for one in mine], findings)
+        # What others are shown is shown to the patient: whoever has one of these lanes finds records by it alone.
+        beside = [
+            Sought(scope, number, self._seed.locator_key(scope, number))
+            for scope in dict.fromkeys([Scope.all(), Scope.emergency(), *self._granted()])
+            if scope not in scopes
+            for number in generations.of(scope)
+        ]
+        hidden = locate_beside(store, heads, manifests, beside, named=named, patient=self._address, findings=findings)
+        _tell_hidden(heads.hospital, hidden, [one for mine in found for one in mine], named, findings)
         headers: list[Header] = []
         keys: dict[str, bytes] = {}
-        for lane, mine in zip(lanes, found, strict=True):
+        for lane, mine in zip([*lanes, *beside], [*found, *(one.opened for one in hidden)], strict=True):
             if not mine:
                 continue
             secret, messages = self._seed.lane(lane.scope, lane.generation), dict[str, bytes]()
@@ -673,6 +695,41 @@ def no_record(record_id: str, findings: Findings) -> UnknownActorError:
     unread = "; ".join(map(str, findings.omissions))
     told = f", of which not all could be read: {unread}" if unread else ""
     return UnknownActorError(f"no record {record_id} is in this patient's lanes{told}", hint="panachain records list")
+
+
+def _tell_hidden(
+    hospital: Address, beside: Sequence[LaneRows], headers: Sequence[Header], named: Named, findings: Findings
+) -> None:
+    """Tell which records a hospital shows to others and not to the patient, and the other way round.
+
+    Args:
+        hospital: whose manifests were searched.
+        beside: what they have in lanes that others can have.
+        headers: of the lanes of the categories.
+        named: what the manifests have in those.
+        findings: is told of each lane.
+    """
+    in_scope: dict[Scope, set[str]] = defaultdict(set)
+    for rows in beside:
+        in_scope[rows.lane.scope].update(map(str, rows.named))
+        for one in rows.opened:
+            error = IntegrityError(
+                f"it lies in lane {rows.lane.scope.text}, and not in that of its category, {one.info.category.value}:"
+                " its hospital showed it to others only"
+            )
+            findings.notice(hospital, f"record {one.info.header_cid}", error)
+    # What couldn't be read may be where they are named.
+    lacking: dict[Scope, list[str]] = defaultdict(list)
+    for one in headers if named.complete else ():
+        for scope in path_of(one.info.category, one.info.year):
+            if scope in in_scope and one.info.header_cid not in in_scope[scope]:
+                lacking[scope].append(one.info.header_cid)
+    for scope, cids in lacking.items():
+        error = IntegrityError(
+            f"{len(cids)} records, such as {min(cids)}, aren't in it: whoever was granted it doesn't find them",
+            hint="ask the hospital what became of them",
+        )
+        findings.notice(hospital, f"lane {scope.text}", error)
 
 
 def _check_nothing_vanished(hospital: Address, headers: Sequence[Header], findings: Findings) -> None:
