@@ -257,6 +257,33 @@ class OwnLanes:
         receipt = self._network.sidechain.identities.pair(sender, hospital.address, cid.digest)
         return pairing, cid, receipt
 
+    def _pair_again(
+        self,
+        hospital: Actor,
+        generations: Generations,
+        orders: Sequence[CID] | None = None,
+        choices: Choices | None = None,
+        also: Sequence[rewrap.Reseal] = (),
+    ) -> tuple[Pairing, CID, Receipt]:
+        """Pair with a hospital that is paired, as `pair` does: whoever takes the assent back meanwhile means this, too.
+
+        Raises:
+            IntegrityError: somebody did, on another device of the patient's; the hospital is unpaired again.
+        """
+        identities = self._network.sidechain.identities
+        both = {"patient": self._address, "hospital": hospital.address}
+        meanwhile = IntegrityError(
+            f"the patient unpaired hospital {hospital.address} on another device meanwhile: it stays unpaired"
+        )
+        before = identities.times_unpaired(**both)
+        if not any(event.paired for event in identities.paired(**both)):
+            raise meanwhile
+        made = self.pair(hospital, generations, orders, choices, also=also)
+        if identities.times_unpaired(**both) > before:
+            self.unpair(hospital)
+            raise meanwhile
+        return made
+
     def _told(self, hospital: Actor, findings: Findings | None) -> list[Pairing]:
         """Return the newest pairing with a hospital and the one that it displaced, as far as they can be read.
 
@@ -324,7 +351,7 @@ class OwnLanes:
         Raises:
             TooLargeError: an order is about more resources than one can name.
         """
-        _, _, receipt = self.pair(hospital, self.generations(), also=orders)
+        _, _, receipt = self._pair_again(hospital, self.generations(), also=orders)
         return receipt
 
     def unpair(self, hospital: Actor) -> Receipt:
@@ -355,7 +382,7 @@ class OwnLanes:
             if event.paired:
                 with findings.alone(hospital.address):
                     if orders := self.orders(hospital, generations, findings):
-                        self.pair(hospital, generations, orders, choices)
+                        self._pair_again(hospital, generations, orders, choices)
                         told[hospital.address] = None
         return list(told)
 
@@ -383,7 +410,7 @@ class OwnLanes:
                 if event.paired and not self._knows(event, generations, choices):
                     # One whose key is none, or isn't proven, keeps the others from nothing.
                     with findings.alone(hospital.address, "the new lanes and choices"):
-                        self.pair(hospital, generations, choices=choices)
+                        self._pair_again(hospital, generations, choices=choices)
                         told[hospital.address] = None
             if len(told) == before:
                 break

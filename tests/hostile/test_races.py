@@ -152,7 +152,8 @@ class TestWhatAnswersARefusedRequest:
     def asked(self, world: World) -> int:
         until = world.now + 50_000
         made = world.clinician.request(world.patient.address, SCOPE, Purpose.TREAT, until=until)
-        return made.request_id
+        number: int = made.request_id
+        return number
 
     def test_that_a_relay_kept_is_never_served(self, world: World, asked: int) -> None:
         made, signature = kept_by_relay(world, lambda patient: patient.approve(asked))
@@ -310,6 +311,25 @@ class TestTwoDevicesAtOnce:
             here.revoke(policy_id, rotate=True)
         assert world.hospital.pairing(here.whoami()).choices.closed == {"HIV"}
         assert again(world)._lanes.choices().closed == {"HIV"}
+
+    def test_a_hospital_that_was_unpaired_meanwhile_stays_so(self, world: World, elsewhere: Patient) -> None:
+        """Whoever tells new lanes means nobody to whom the patient's assent was taken back a moment ago."""
+        here, policy_id = again(world), grant(world)
+        identities = here.network.sidechain.identities
+        pair = identities.pair
+
+        def meanwhile(*args: Any) -> Any:
+            if not asked:
+                elsewhere.unpair(world.hospital.address)
+            asked.append(args)
+            return pair(*args)
+
+        asked: list[Any] = []
+        with patch.object(identities, "pair", meanwhile):
+            here.revoke(policy_id, rotate=True)
+        assert asked
+        (event,) = identities.paired(patient=here.address, hospital=world.hospital.address)
+        assert not event.paired
 
     def test_where_the_store_lost_what_was_displaced_the_rest_goes_on(self, world: World) -> None:
         again(world).revoke(grant(world), rotate=True)
