@@ -288,6 +288,7 @@ class TestTwoDevicesAtOnce:
             for one in own.headers
         )
 
+    @pytest.mark.deep
     def test_grants_that_were_made_anew_meanwhile_come_to_the_newest_lanes(
         self, world: World, elsewhere: Patient
     ) -> None:
@@ -331,6 +332,7 @@ class TestTwoDevicesAtOnce:
         (event,) = identities.paired(patient=here.address, hospital=world.hospital.address)
         assert not event.paired
 
+    @pytest.mark.deep
     def test_where_the_store_lost_what_was_displaced_the_rest_goes_on(self, world: World) -> None:
         again(world).revoke(grant(world), rotate=True)
         again(world).revoke(grant(world), rotate=True)
