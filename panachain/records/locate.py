@@ -244,6 +244,54 @@ def locate_all(
     return [[one for one in opened if one.info.header_cid not in gone] for opened in found]
 
 
+def locate_beside(
+    store: BlobStore,
+    heads: HospitalHeads,
+    manifests: Sequence[Manifest | None],
+    lanes: Sequence[Lane],
+    *,
+    named: Named,
+    patient: Address,
+    findings: Findings,
+) -> list[LaneRows]:
+    """Return what is in further lanes, and those records opened that aren't in the lanes which were searched.
+
+    A hospital may put a record where some find it and others don't. A record that was found already isn't fetched
+    again, so that where nothing is hidden this costs a look at the manifests.
+
+    Args:
+        store: where the blocks are fetched.
+        heads: the hospital, as the chain tells it.
+        manifests: from `open_manifests`; what of them can't be read was told.
+        lanes: which further ones.
+        named: what the manifests have in the lanes that were searched, from `locate_all`.
+        patient: whose lanes they are.
+        findings: is told what had to be left out.
+    """
+    known = {cid for rows in named.lanes for cid in rows.named}
+    found: list[LaneRows] = []
+    with Signatures() as signatures:
+        walks = [_Walk(heads, lane, signatures) for lane in lanes]
+        _search(walks, manifests, heads.hospital, Findings())
+        for walk in walks:
+            there = walk.rows
+            walk.forget(known)
+            opened = []
+            for cid, result in _opened(store, walk, patient, signatures):
+                known.add(cid)
+                if isinstance(result, header.Header):
+                    opened.append(result)
+                elif cid not in named.replaced:
+                    findings.left_out(heads.hospital, f"record {cid}", result)
+            found.append(LaneRows(walk.lane, there, opened))
+    gone = named.replaced | {cid for rows in found for one in rows.opened for cid in one.replaces}
+    names = {str(cid) for cid in gone}
+    return [
+        LaneRows(rows.lane, rows.named, [one for one in rows.opened if one.info.header_cid not in names])
+        for rows in found
+    ]
+
+
 def stored_last(heads: HospitalHeads, manifests: Sequence[Manifest | None], lane: Lane, record: CID) -> int | None:
     """Return the sequence of the storage transaction by which a header of a lane was there at the latest, or None.
 
@@ -297,6 +345,10 @@ class _Walk:
     def rows(self) -> list[CID]:
         """The headers that were found, oldest first."""
         return list(self._rows)
+
+    def forget(self, known: Container[CID]) -> None:
+        """Forget the headers that are known."""
+        self._rows = {cid: first for cid, first in self._rows.items() if cid not in known}
 
     def follow(self, manifest: Manifest, everything: Container[bytes]) -> tuple[int, int] | None:
         """Take the records of one manifest; return the first and last of the numbers that are left out, or None.

@@ -204,6 +204,7 @@ class OwnEmergencies:
         grants: Grants,
         policies: OwnPolicies,
         revoke: Callable[[PolicyId], RevocationReport],
+        fall: Callable[[], None],
         names: Names,
     ) -> None:
         """Take the patient's parts that grant and take back."""
@@ -212,6 +213,7 @@ class OwnEmergencies:
         self._grants = grants
         self._policies = policies
         self._revoke = revoke
+        self._fall = fall
         self._names = names
         self._views = _Views(network, seed.sealing(), names)
 
@@ -286,6 +288,8 @@ class OwnEmergencies:
         `left_out` of the list is as that of `policies`: what it names is still in force, and `Patient.revoke` takes it.
         """
         active = self._active()
+        # What isn't finished has no place in that list, and may be with a relay.
+        self._fall()
         return Listing([self._revoke(own.policy_id) for own in active], active.left_out)
 
     def all(self) -> list[EmergencyView]:

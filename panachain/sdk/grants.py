@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -250,28 +250,41 @@ class Grants:
         unfinished, _ = self._unfinished()
         return [_waiting_view(pending) for pending, state in unfinished if pending.due and state in _OFF_CHAIN]
 
-    def heirs(self, *, policy_id: PolicyId | None = None, request: int | None = None) -> dict[PolicyId, int]:
-        """Return the unfinished grants that replace a policy, and those that replace these, or that answer a request.
+    def heirs(
+        self, *, policy_id: PolicyId | None = None, request: int | None = None, emergencies: bool = False
+    ) -> list[PendingGrant]:
+        """Return the unfinished grants that replace a policy, that answer a request, or that are for emergencies.
 
-        A relay may have any of them and bring it on chain later, whatever it said: so whoever takes the policy back, or
-        refuses the request, means them too. Waits for no grant that is under way.
+        And those that replace these. A relay may have any of them and bring it on chain later, whatever it said: so
+        whoever takes the policy back, refuses the request or vetoes means them too. Waits for no grant that is under
+        way.
 
         Args:
             policy_id: the policy.
             request: the request's number.
-
-        Returns:
-            The policies' numbers, by their IDs.
+            emergencies: whether those for emergencies are meant.
         """
-        pending = [one for one in self._journal.look()[0] if not one.served]
-        found = {one.policy_id: one.index for one in pending if request is not None and one.request == request}
-        named = {policy_id, *found} - {None}
+        found: list[PendingGrant] = []
+        named = {policy_id} - {None}
         # Each is later than what it replaces.
-        for one in pending:
-            if one.replaces in named:
-                found[one.policy_id] = one.index
+        for one in self._journal.look()[0]:
+            meant = (request is not None and one.request == request) or (emergencies and one.terms.is_for_emergencies)
+            if not one.served and (meant or one.replaces in named):
+                found.append(one)
                 named.add(one.policy_id)
         return found
+
+    def unseen(self, policy_ids: Collection[PolicyId]) -> list[PendingGrant]:
+        """Return the unfinished grants of some policies that the chain doesn't know, and of which nobody has a share.
+
+        Nobody can read by them, and there is nothing to revoke yet.
+
+        Args:
+            policy_ids: which.
+        """
+        found = [one for one in self._journal.look()[0] if one.policy_id in policy_ids and not one.held]
+        known = self._network.mainchain.policies.policies_of([one.policy_id for one in found])
+        return [one for one in found if one.policy_id not in known]
 
     def withdraw(self, policy_id: PolicyId) -> bool:
         """Forget a grant that waits, and tell whether there was one: nobody has heard of it yet.
@@ -381,8 +394,7 @@ class Grants:
         elif pending.request is not None and self._requests.is_refused(pending.request):
             why = f"request {pending.request}, which it was to answer, was refused or withdrawn"
         if why:
-            self._policies.revoke(pending.index, terms=pending.terms)
-            self._end(pending, advance(state, State.ENDED))
+            self._policies.fall(pending.index, terms=None if state in _OFF_CHAIN else pending.terms)
             raise PolicyRevokedError(f"{why}: so policy {pending.policy_id} is taken back, too")
 
     def _send(self, pending: PendingGrant, state: State) -> tuple[PendingGrant, str, int]:
@@ -460,9 +472,11 @@ class Grants:
         left = []
         for pending in found:
             state = pending.state(known.get(pending.policy_id), now)
-            if not is_end(state) and self._policies.is_taken_back(pending.policy_id):
-                # Whether or not the chain shows it yet: nobody gets a share any more.
-                state = advance(state, State.ENDED)
+            if self._policies.is_taken_back(pending.policy_id):
+                # Whether or not the chain shows its revocation yet: nobody gets a share any more.
+                if state in _OFF_CHAIN:
+                    continue
+                state = state if is_end(state) else advance(state, State.ENDED)
             if is_end(state):
                 self._end(pending, state)
             else:
@@ -472,8 +486,9 @@ class Grants:
     def _end(self, pending: PendingGrant, state: State) -> None:
         """Forget a grant that has come to an end."""
         if state is State.LAPSED:
-            # Nobody needs the terms of a policy that never came on chain.
+            # Nobody needs the terms of a policy that never came on chain, nor its revocation.
             self._network.store.unpin(CID(RAW, pending.grant.terms))
+            self._policies.let_go(pending.policy_id, pending.index)
         elif state is State.DISPLACED:
             _LOG.warning("another device of this patient's used the key of policy %s: grant again", pending.policy_id)
         self._journal.forget(pending)

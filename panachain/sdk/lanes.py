@@ -7,7 +7,7 @@ records, nor the others from new lanes (security rule 22). Follows design sectio
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,7 +28,17 @@ from panachain.model.transactions import PairingEvent
 from panachain.records import rewrap
 from panachain.records.findings import LEFT_OUT, Findings, Strict
 from panachain.records.header import SLOTS, Header, seal_envelope, wrap_at
-from panachain.records.locate import HospitalHeads, Named, Sought, locate_all, open_manifests, remaining, stored_last
+from panachain.records.locate import (
+    HospitalHeads,
+    LaneRows,
+    Named,
+    Sought,
+    locate_all,
+    locate_beside,
+    open_manifests,
+    remaining,
+    stored_last,
+)
 from panachain.records.pairing import FIRST, Pairing, hospital_lane, make_pairing, open_pairing, seal_pairing
 from panachain.records.statements import Statement
 from panachain.sdk.kept_headers import KeptHeaders
@@ -79,8 +89,11 @@ class OwnHeaders:
 class OwnLanes:
     """The lanes of one patient."""
 
-    def __init__(self, network: Network, seed: Seed, address: Address) -> None:
-        """Take the patient's seed and account."""
+    def __init__(
+        self, network: Network, seed: Seed, address: Address, *, granted: Callable[[], Iterable[Scope]] = tuple
+    ) -> None:
+        """Take the patient's seed and account, and what returns the scopes that somebody was granted."""
+        self._granted = granted
         self._network = network
         self._seed = seed
         self._address = address
@@ -245,6 +258,33 @@ class OwnLanes:
         receipt = self._network.sidechain.identities.pair(sender, hospital.address, cid.digest)
         return pairing, cid, receipt
 
+    def _pair_again(
+        self,
+        hospital: Actor,
+        generations: Generations,
+        orders: Sequence[CID] | None = None,
+        choices: Choices | None = None,
+        also: Sequence[rewrap.Reseal] = (),
+    ) -> tuple[Pairing, CID, Receipt]:
+        """Pair with a hospital that is paired, as `pair` does: whoever takes the assent back meanwhile means this, too.
+
+        Raises:
+            IntegrityError: somebody did, on another device of the patient's; the hospital is unpaired again.
+        """
+        identities = self._network.sidechain.identities
+        both = {"patient": self._address, "hospital": hospital.address}
+        meanwhile = IntegrityError(
+            f"the patient unpaired hospital {hospital.address} on another device meanwhile: it stays unpaired"
+        )
+        before = identities.times_unpaired(**both)
+        if not any(event.paired for event in identities.paired(**both)):
+            raise meanwhile
+        made = self.pair(hospital, generations, orders, choices, also=also)
+        if identities.times_unpaired(**both) > before:
+            self.unpair(hospital)
+            raise meanwhile
+        return made
+
     def _told(self, hospital: Actor, findings: Findings | None) -> list[Pairing]:
         """Return the newest pairing with a hospital and the one that it displaced, as far as they can be read.
 
@@ -312,7 +352,7 @@ class OwnLanes:
         Raises:
             TooLargeError: an order is about more resources than one can name.
         """
-        _, _, receipt = self.pair(hospital, self.generations(), also=orders)
+        _, _, receipt = self._pair_again(hospital, self.generations(), also=orders)
         return receipt
 
     def unpair(self, hospital: Actor) -> Receipt:
@@ -343,7 +383,7 @@ class OwnLanes:
             if event.paired:
                 with findings.alone(hospital.address):
                     if orders := self.orders(hospital, generations, findings):
-                        self.pair(hospital, generations, orders, choices)
+                        self._pair_again(hospital, generations, orders, choices)
                         told[hospital.address] = None
         return list(told)
 
@@ -371,7 +411,7 @@ class OwnLanes:
                 if event.paired and not self._knows(event, generations, choices):
                     # One whose key is none, or isn't proven, keeps the others from nothing.
                     with findings.alone(hospital.address, "the new lanes and choices"):
-                        self.pair(hospital, generations, choices=choices)
+                        self._pair_again(hospital, generations, choices=choices)
                         told[hospital.address] = None
             if len(told) == before:
                 break
@@ -656,9 +696,18 @@ class OwnLanes:
         named = Named()
         found = locate_all(store, heads, manifests, lanes, patient=self._address, findings=findings, named=named)
         _check_nothing_vanished(heads.hospital, [one for mine in found for one in mine], findings)
+        # What others are shown is shown to the patient: whoever has one of these lanes finds records by it alone.
+        beside = [
+            Sought(scope, number, self._seed.locator_key(scope, number))
+            for scope in dict.fromkeys([Scope.all(), Scope.emergency(), *self._granted()])
+            if scope not in scopes
+            for number in generations.of(scope)
+        ]
+        hidden = locate_beside(store, heads, manifests, beside, named=named, patient=self._address, findings=findings)
+        _tell_hidden(heads.hospital, hidden, [one for mine in found for one in mine], named, findings)
         headers: list[Header] = []
         keys: dict[str, bytes] = {}
-        for lane, mine in zip(lanes, found, strict=True):
+        for lane, mine in zip([*lanes, *beside], [*found, *(one.opened for one in hidden)], strict=True):
             if not mine:
                 continue
             secret, messages = self._seed.lane(lane.scope, lane.generation), dict[str, bytes]()
@@ -707,6 +756,41 @@ def no_record(record_id: str, findings: Findings) -> UnknownActorError:
     unread = "; ".join(map(str, findings.omissions))
     told = f", of which not all could be read: {unread}" if unread else ""
     return UnknownActorError(f"this patient has no record {record_id}{told}", hint="panachain records list")
+
+
+def _tell_hidden(
+    hospital: Address, beside: Sequence[LaneRows], headers: Sequence[Header], named: Named, findings: Findings
+) -> None:
+    """Tell which records a hospital shows to others and not to the patient, and the other way round.
+
+    Args:
+        hospital: whose manifests were searched.
+        beside: what they have in lanes that others can have.
+        headers: of the lanes of the categories.
+        named: what the manifests have in those.
+        findings: is told of each lane.
+    """
+    in_scope: dict[Scope, set[str]] = defaultdict(set)
+    for rows in beside:
+        in_scope[rows.lane.scope].update(map(str, rows.named))
+        for one in rows.opened:
+            error = IntegrityError(
+                f"it lies in lane {rows.lane.scope.text}, and not in that of its category, {one.info.category.value}:"
+                " its hospital showed it to others only"
+            )
+            findings.notice(hospital, f"record {one.info.header_cid}", error)
+    # What couldn't be read may be where they are named.
+    lacking: dict[Scope, list[str]] = defaultdict(list)
+    for one in headers if named.complete else ():
+        for scope in path_of(one.info.category, one.info.year):
+            if scope in in_scope and one.info.header_cid not in in_scope[scope]:
+                lacking[scope].append(one.info.header_cid)
+    for scope, cids in lacking.items():
+        error = IntegrityError(
+            f"{len(cids)} records, such as {min(cids)}, aren't in it: whoever was granted it doesn't find them",
+            hint="ask the hospital what became of them",
+        )
+        findings.notice(hospital, f"lane {scope.text}", error)
 
 
 def _check_nothing_vanished(hospital: Address, headers: Sequence[Header], findings: Findings) -> None:

@@ -57,7 +57,8 @@ class PatientParts(ActorSession):
     def _lanes(self) -> OwnLanes:
         from panachain.sdk.lanes import OwnLanes
 
-        return OwnLanes(self.network, self._seed, self.address)
+        # Those of terms that no store has are looked through where others cover them.
+        return OwnLanes(self.network, self._seed, self.address, granted=lambda: self._policies.scopes())
 
     @cached_property
     def _kept_headers(self) -> KeptHeaders:

@@ -23,7 +23,7 @@ from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import SEALED, OnChainPolicy, PolicyStatus, Terms
 from panachain.model.progress import Progress
-from panachain.model.scope import Generations
+from panachain.model.scope import Generations, Scope
 from panachain.model.transactions import Revocation
 from panachain.records.findings import UNREADABLE
 from panachain.sdk.deletion_receipts import DeletionReceipts
@@ -136,6 +136,10 @@ class OwnPolicies:
                 why = f"its terms can't be read: {exc}"
                 left_out.append(LeftOut("policy", policy.policy_id, why, over=has_ended(policy)))
         return Listing(found, left_out)
+
+    def scopes(self) -> list[Scope]:
+        """Return what was ever granted to somebody, each once, as far as terms can be read."""
+        return list(dict.fromkeys(lane.scope for own in self.readable() for lane in own.terms.lanes))
 
     def _on_chain(self) -> list[tuple[int, OnChainPolicy]]:
         """Return number and state of each policy, oldest first, all as of one block."""
@@ -265,6 +269,24 @@ class OwnPolicies:
             if taken.proven:
                 self._orders.prove(policy_id)
         return taken
+
+    def fall(self, index: int, *, terms: Terms | None) -> None:
+        """Take back a policy that nobody wants any more before it was finished.
+
+        Args:
+            index: its number.
+            terms: its terms; None where the chain doesn't know it. Then it is only written down that nobody gets a
+                share, and it is revoked if a relay brings it after all.
+        """
+        if terms is not None:
+            self.revoke(index, terms=terms)
+        else:
+            self._orders.begin(self._id(index), index)
+
+    def let_go(self, policy_id: PolicyId, index: int) -> None:
+        """Forget the revocation of a policy that was never granted, and can't be any more."""
+        if self.is_taken_back(policy_id):
+            self._orders.withdraw(policy_id, index)
 
     def is_taken_back(self, policy_id: PolicyId) -> bool:
         """Tell whether this machine was asked to revoke a policy, whether or not the chain shows it yet.

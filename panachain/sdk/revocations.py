@@ -20,6 +20,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Final
 
+from panachain.consent.pending import PendingGrant
 from panachain.consent.revocation_file import RevocationFile, write_file
 from panachain.errors import (
     ConfigurationError,
@@ -123,20 +124,33 @@ class Revocations:
         for work in self._fall(lambda: self._grants.heirs(request=request_id)):
             work.result(AGAIN + 3 * LOOKING)
 
-    def _fall(self, heirs: Callable[[], Mapping[PolicyId, int]]) -> list[Background[object]]:
-        """Begin to revoke unfinished grants, each written down first, and return what goes on beside."""
+    def veto(self) -> None:
+        """Take back the grants for emergencies that aren't finished; those that are have a name, and `revoke`."""
+        for work in self._fall(lambda: self._grants.heirs(emergencies=True)):
+            work.result(AGAIN + 3 * LOOKING)
+
+    def _fall(self, heirs: Callable[[], Sequence[PendingGrant]]) -> list[Background[object]]:
+        """Write down that unfinished grants are revoked, begin with those that somebody saw, and return what goes on.
+
+        Nobody can read by the others: each is revoked once the chain shows it, and forgotten once it can't come there.
+        """
         try:
             falling = heirs()
         except PanaChainError as exc:
-            # What can't be read keeps no revocation at home, and nobody finishes it either.
+            # It keeps no revocation at home, and nobody finishes what can't be read either.
             _LOG.warning("grants that aren't finished can't be looked at: %s", exc)
             return []
-        for policy_id, index in falling.items():
+        unseen: set[PolicyId] = set()
+        for one in falling:
+            # A full disk keeps nothing at home.
             with suppress(ConfigurationError, DiskError):
-                self._orders.begin(policy_id, index)
+                self._orders.begin(one.policy_id, one.index)
+        with suppress(PanaChainError):
+            unseen = {one.policy_id for one in self._grants.unseen([one.policy_id for one in falling])}
         return [
-            Background(lambda index=index: self._policies.revoke(index, seconds=AGAIN))  # type: ignore[misc]
-            for index in falling.values()
+            Background(lambda index=one.index: self._policies.revoke(index, seconds=AGAIN))  # type: ignore[misc]
+            for one in falling
+            if one.policy_id not in unseen
         ]
 
     def sign(self, policy_id: PolicyId) -> bytes:
@@ -156,6 +170,9 @@ class Revocations:
             ConfigurationError: the file that says what was sent is damaged.
         """
         left = {name: one for name, one in self._orders.all().items() if not one.proven and not one.withdrawn}
+        with suppress(PanaChainError):
+            for unseen in self._grants.unseen(left) if left else ():
+                del left[unseen.policy_id]
         again = {
             name: Background(lambda index=order.index: self._policies.revoke(index, seconds=AGAIN))  # type: ignore[misc]
             for name, order in left.items()

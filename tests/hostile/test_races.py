@@ -25,6 +25,7 @@ from panachain.model.scope import Generations, Purpose, Scope
 from panachain.records.findings import Findings
 from panachain.sdk.patient import Patient
 from panachain.sdk.relay import LocalRelay
+from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.taking_back import Background
 from tests.twin.test_interruptions import active, again
 from tests.twin.world import World, resource, running_world, seed_of
@@ -46,7 +47,7 @@ def elsewhere(world: World, tmp_path: Path) -> Patient:
 
 
 def grant(world: World, grantee: str = "clinician", scope: Sequence[str] = SCOPE) -> PolicyId:
-    made = again(world).grant(world.sessions[grantee].address, scope, until=world.now + 100_000)
+    made: PolicyView = again(world).grant(world.sessions[grantee].address, scope, until=world.now + 100_000)
     return made.policy_id
 
 
@@ -76,6 +77,7 @@ def bring(world: World, made: Any, signature: bytes) -> None:
 def settle(world: World) -> None:
     """Let the patient's program do all that it does by itself."""
     again(world)._grants.go_on()
+    again(world)._revocations.go_on()
     with suppress(PanaChainError):
         again(world).settle()
 
@@ -107,10 +109,26 @@ class TestWhatReplacesARevokedPolicy:
         first, signature = kept_by_relay(world, lambda patient: patient.reissue(old))
         bring(world, first, signature)
         second, _ = kept_by_relay(world, lambda patient: patient.reissue(first.owner))
-        assert set(again(world)._grants.heirs(policy_id=old)) == {first.owner, second.owner}
+        heirs = again(world)._grants.heirs(policy_id=old)
+        assert [one.policy_id for one in heirs] == [first.owner, second.owner]
         again(world).revoke(old)
         assert active(world, "clinician") == []
-        assert all(_revoked(world, one) for one in (old, first.owner, second.owner))
+        assert _revoked(world, old)
+        assert _revoked(world, first.owner)
+
+    def test_costs_nothing_where_no_relay_brings_it(self, world: World) -> None:
+        """Relays that take tokens bring no revocation of what was never granted: nobody tries for ever."""
+        old = grant(world)
+        made, _ = kept_by_relay(world, lambda patient: patient.reissue(old))
+        again(world).revoke(old)
+        with patch.object(LocalRelay, "revoke", side_effect=AssertionError("there is nothing to revoke")):
+            assert again(world)._revocations.go_on() == []
+            settle(world)
+            world.advance(2 * 3600)
+            settle(world)
+            assert again(world)._revocations.go_on() == []
+        assert again(world)._grants._journal.read() == []
+        assert again(world)._orders.of(made.owner).withdrawn
 
     def test_on_another_device_is_taken_back(self, world: World, elsewhere: Patient) -> None:
         old = grant(world)
@@ -134,7 +152,8 @@ class TestWhatAnswersARefusedRequest:
     def asked(self, world: World) -> int:
         until = world.now + 50_000
         made = world.clinician.request(world.patient.address, SCOPE, Purpose.TREAT, until=until)
-        return made.request_id
+        number: int = made.request_id
+        return number
 
     def test_that_a_relay_kept_is_never_served(self, world: World, asked: int) -> None:
         made, signature = kept_by_relay(world, lambda patient: patient.approve(asked))
@@ -213,7 +232,8 @@ class TestReceiptsOfProxiesThatHeldNothing:
 
 def lanes_of(world: World) -> Generations:
     """Return which lanes the hospital was told last."""
-    return world.hospital.pairing(world.patient.whoami()).generations
+    told: Generations = world.hospital.pairing(world.patient.whoami()).generations
+    return told
 
 
 class TestTwoDevicesAtOnce:
@@ -268,6 +288,7 @@ class TestTwoDevicesAtOnce:
             for one in own.headers
         )
 
+    @pytest.mark.deep
     def test_grants_that_were_made_anew_meanwhile_come_to_the_newest_lanes(
         self, world: World, elsewhere: Patient
     ) -> None:
@@ -292,6 +313,26 @@ class TestTwoDevicesAtOnce:
         assert world.hospital.pairing(here.whoami()).choices.closed == {"HIV"}
         assert again(world)._lanes.choices().closed == {"HIV"}
 
+    def test_a_hospital_that_was_unpaired_meanwhile_stays_so(self, world: World, elsewhere: Patient) -> None:
+        """Whoever tells new lanes means nobody to whom the patient's assent was taken back a moment ago."""
+        here, policy_id = again(world), grant(world)
+        identities = here.network.sidechain.identities
+        pair = identities.pair
+
+        def meanwhile(*args: Any) -> Any:
+            if not asked:
+                elsewhere.unpair(world.hospital.address)
+            asked.append(args)
+            return pair(*args)
+
+        asked: list[Any] = []
+        with patch.object(identities, "pair", meanwhile):
+            here.revoke(policy_id, rotate=True)
+        assert asked
+        (event,) = identities.paired(patient=here.address, hospital=world.hospital.address)
+        assert not event.paired
+
+    @pytest.mark.deep
     def test_where_the_store_lost_what_was_displaced_the_rest_goes_on(self, world: World) -> None:
         again(world).revoke(grant(world), rotate=True)
         again(world).revoke(grant(world), rotate=True)
@@ -300,3 +341,16 @@ class TestTwoDevicesAtOnce:
             world.network.store.delete_blocks([CID(RAW, digest)])
         assert again(world).revoke(grant(world), rotate=True).rotated
         assert lanes_of(world).epoch == 3
+
+
+class TestAVetoOfEmergencies:
+    def test_means_what_a_relay_kept_too(self, world: World) -> None:
+        group = world.clinician.create_group()
+        made, signature = kept_by_relay(
+            world, lambda patient: patient.emergency.prepare([group.group], until=world.now + 90 * 86_400)
+        )
+        assert list(again(world).emergency.veto()) == []
+        bring(world, made, signature)
+        settle(world)
+        assert held(world, made.owner) == 0
+        assert list(again(world).emergency.policies()) == []

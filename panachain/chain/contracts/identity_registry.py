@@ -205,6 +205,10 @@ class IdentityRegistry(Adapter):
             for event in self.bound.events("HospitalPaired", where=[patient, hospital])
         ]
 
+    def times_unpaired(self, *, patient: Address, hospital: Address) -> int:
+        """Return how often a patient took their assent to a hospital back."""
+        return sum(1 for _ in self.bound.events("HospitalUnpaired", where=[patient, hospital]))
+
     def _registered(self, where: Sequence[Indexed]) -> list[Actor]:
         found: dict[str, Actor] = {}
         for event in self.bound.events(where=where):

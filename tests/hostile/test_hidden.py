@@ -1,0 +1,103 @@
+"""A hospital that shows readers what it hides from the patient whom it is about, and the other way round.
+
+It has the locator keys of every lane, and may name a record in some of its lanes only. Whatever a reader can find, the
+patient finds, is told that it was hidden, and has moved with the rest. Follows security rule 22 and design section 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from panachain.model.scope import Scope
+from panachain.records.findings import Strict
+from panachain.sdk.opening import Opening
+from tests.hostile.evil_hospital import BUNDLE, EvilHospital
+from tests.twin.world import World, running_world
+from tests.unit.sdk.helpers import again
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with running_world() as running:
+        yield running
+
+
+@pytest.fixture
+def evil(world: World) -> EvilHospital:
+    made = EvilHospital(world)
+    world.patient.pair(made.address)
+    return made
+
+
+def hide(evil: EvilHospital, scope: str) -> str:
+    """Publish a record that is named in one of its lanes alone, beside one that is whole; return its header."""
+    evil.record()
+    rows, following = dict(evil.rows), dict(evil.following)
+    envelope = evil.envelope()
+    evil.add(envelope)
+    (header,) = evil.seal(envelope)
+    evil.rows, evil.following = rows, following
+    evil.name(header, [one for one in envelope.path if one[0] == Scope.parse(scope)])
+    evil.publish()
+    return str(header)
+
+
+def read(opening: Opening) -> list[str]:
+    return [record.info.header_cid for record in opening if record.content == BUNDLE]
+
+
+@pytest.mark.parametrize("scope", ["all", "laboratory/2025"])
+def test_the_patient_finds_what_others_were_shown(world: World, evil: EvilHospital, scope: str) -> None:
+    hidden = hide(evil, scope)
+    name, _, year = scope.partition("/")
+    years = [int(year)] if year else []
+    policy = again(world).grant(world.clinician.address, [name], years=years, until=world.now + 10_000)
+    assert hidden in read(world.clinician.open(policy))
+    opening = again(world).records()
+    found = read(opening)
+    assert (len(found), hidden in found) == (2, True)
+    assert [str(one) for one in opening.notices if hidden in one.what and "showed it to others only" in str(one)]
+    assert opening.omissions == []
+
+
+@pytest.mark.parametrize("scope", ["all", "laboratory/2025"])
+def test_the_patient_is_told_what_others_do_not_find(world: World, evil: EvilHospital, scope: str) -> None:
+    hidden = hide(evil, "laboratory")
+    name, _, year = scope.partition("/")
+    again(world).grant(world.clinician.address, [name], years=[int(year)] if year else [], until=world.now + 10_000)
+    opening = again(world).records()
+    assert hidden in read(opening)
+    (told,) = [str(one) for one in opening.notices if f"lane {scope}" in one.what]
+    assert f"1 records, such as {hidden}, aren't in it" in told
+
+
+def test_a_rotation_asks_for_it_with_the_rest(world: World, evil: EvilHospital) -> None:
+    """Or a revoked reader who colludes with proxies would keep it in reach."""
+    hidden = hide(evil, "all")
+    policy = again(world).grant(world.clinician.address, ["all"], until=world.now + 10_000)
+    again(world).revoke(policy, rotate=True)
+    lanes = world.patient._lanes
+    (event,) = [event for hospital, event in lanes.hospitals() if hospital.address == evil.address]
+    asked = [str(move.header) for order in lanes.standing_orders(event, Strict()) for move in order]
+    assert (len(asked), hidden in asked) == (2, True)
+
+
+def test_where_nothing_is_hidden_nothing_is_said_or_fetched_again(
+    world: World, evil: EvilHospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = evil.record()
+    evil.publish()
+    fetched: list[object] = []
+    get = type(world.network.store).get_block
+
+    def fetch(self: Any, cid: Any) -> Any:
+        fetched.append(cid)
+        return get(self, cid)
+
+    monkeypatch.setattr(type(world.network.store), "get_block", fetch)
+    opening = again(world).records()
+    assert read(opening) == [str(header)]
+    assert (opening.notices, fetched.count(header)) == ([], 1)
