@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Final
 from panachain.cli.words import moment
 from panachain.errors import DiskError, UsageError
 from panachain.model.records import RecordInfo
-from panachain.plain import json_line
 from panachain.private_files import is_exchangeable, others_may_write
 
 if TYPE_CHECKING:
@@ -173,10 +172,13 @@ def new_folder(folder: Path) -> Iterator[OutputFolder]:
             "withdrawn": output.withdrawn,
             "history": output.history,
         }
-        write_new(staging / INDEX, json_line(index, indent=1).encode() + b"\n")
+        # Imported here: most commands that write a file open nothing.
+        from panachain.records.canonical import indented
+
+        write_new(staging / INDEX, indented(index).encode() + b"\n")
         entry = [{"resource": resource} for resource in output.provenance]
         bundle = {"resourceType": "Bundle", "type": "collection"} | ({"entry": entry} if entry else {})
-        write_new(staging / PROVENANCE, json_line(bundle, indent=1).encode() + b"\n")
+        write_new(staging / PROVENANCE, indented(bundle).encode() + b"\n")
         _write_pages(output)
 
 

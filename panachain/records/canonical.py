@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Final, NoReturn, TypeVar
 import msgspec
 
 from panachain.errors import InputError
+from panachain.plain import json_line
 
 MAX_DEPTH: Final = 200
 """Nesting; FHIR's deepest official example has 17 levels."""
@@ -147,6 +148,15 @@ def _read_quickly(decoder: msgspec.json.Decoder[Any], content: bytes, depth: int
 def write(value: Any) -> bytes:
     """Return a value as JSON without blanks, as `read` returns it beside the value."""
     return _ENCODER.encode(value)
+
+
+def indented(value: object) -> str:
+    """Return what `json_line` returns with an indent of 1: for what is large, in a quarter of its time."""
+    try:
+        return msgspec.json.format(json_line(value).encode(), indent=1).decode()
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        # What msgspec can't read may still be JSON: a lone surrogate, a number that is none.
+        return json_line(value, indent=1)
 
 
 def check_values(content: bytes) -> None:

@@ -100,9 +100,10 @@ def files(chart: Chart) -> Iterator[tuple[str, bytes]]:
                 body = rendering.analyte(chart, section.key, number, inside)
                 made = rendering.page(chart, analyte.title or section.title, body, inside, key=section.key)
                 yield f"{FOLDER}/{section.key}-values-{number}.html", made.encode()
+    framed = rendering.frame(chart, inside, key="document")
     for document in chart.all_documents:
         body = rendering.document(chart, document, inside, failures=failures.get(document.key, ()))
-        made = rendering.page(chart, rendering.document_title(chart, document), body, inside, key="document")
+        made = framed(rendering.document_title(chart, document), body)
         yield f"{FOLDER}/{named[document.key]}.html", made.encode()
 
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, lru_cache
 from hashlib import sha256
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Final, Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from panachain.viewer import documents, kinds, plots
 from panachain.viewer.chart import Chart, Section
@@ -275,6 +276,20 @@ def page(chart: Chart, title: str, body: Markup, links: Links, *, key: str = "")
             day=of_seconds(chart.now).shown(chart.language),
         )
     )
+
+
+def frame(chart: Chart, links: Links, *, key: str = "") -> Callable[[str, Markup], str]:
+    """Return what makes a page of its title and its body, as `page` does: all else is the same, and rendered once."""
+    # Nobody who wrote a record knows them, so they stand where the template puts them and nowhere else.
+    title, body = token_hex(16), token_hex(16)
+    made = page(chart, title, Markup(body), links, key=key)  # noqa: S704  # Hex digits.
+    before, behind = made.split(body)
+    beginning = before.split(title)
+
+    def filled(shown: str, content: Markup) -> str:
+        return f"{str(escape(shown)).join(beginning)}{content}{behind}"
+
+    return filled
 
 
 def _groups(shown: Section, page: int, _: Any) -> Iterator[tuple[str, list[Entry]]]:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panachain.errors import InputError
+from panachain.plain import json_line
 from panachain.records import canonical as module
 from panachain.records.canonical import (
     MAX_DEPTH,
@@ -21,6 +22,7 @@ from panachain.records.canonical import (
     Cutter,
     canonical,
     check_values,
+    indented,
     parse,
     read,
     resources,
@@ -165,6 +167,7 @@ def test_no_recursion_limit_is_needed_to_survive_depth() -> None:
     code = """
 import sys
 from panachain.errors import InputError
+from panachain.plain import json_line
 from panachain.records.canonical import parse, read
 from panachain.records.sources import read_bytes
 sys.setrecursionlimit(10**6)
@@ -187,3 +190,23 @@ def test_canonical_form_sorts_and_keeps_text() -> None:
 def test_resources_of_a_stored_bundle_may_be_as_deep_as_the_source_was() -> None:
     deep = b'{"resourceType":"Basic","a":' + b"[" * (MAX_DEPTH - 1) + b"]" * (MAX_DEPTH - 1) + b"}"
     assert resources(b'{"resourceType":"Bundle","entry":[{"resource":%b}]}' % deep) == [canonical(deep)]
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+        max_leaves=20,
+    )
+)
+@settings(max_examples=100)
+def test_what_is_indented_quickly_is_what_is_indented_slowly(value: Any) -> None:
+    assert indented(value) == json_line(value, indent=1)
+
+
+def test_what_the_quick_reader_refuses_is_indented_all_the_same() -> None:
+    deep: list[Any] = []
+    for _ in range(500):
+        deep = [deep]
+    for value in ("\ud800", float("nan"), 10**400, {"a\x7f": ["\x7f\x00", {}, []]}, {1: None}, deep):
+        assert indented(value) == json_line(value, indent=1)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from importlib.resources import files
+from itertools import product
 
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
+from markupsafe import Markup
 
 import panachain
 from panachain.viewer import rendering
@@ -107,3 +109,14 @@ def test_no_address_of_another_host_is_in_the_package() -> None:
         for path in (folder / name).iterdir():
             assert "://" not in path.read_text(encoding="utf-8"), path.name
     assert panachain.__name__
+
+
+def test_pages_of_one_frame_are_those_that_are_rendered_alone() -> None:
+    chart = of(observation(1), {"resourceType": "Condition", "code": {"text": "{{ title }} <b> %(day)s"}})
+    links = _Links(chart, set(), inside=True)
+    titles = "", "Lab & <title>", "{{ body }} %s %(day)s", "\N{RIGHT-TO-LEFT OVERRIDE}\x00", Markup("<i>")
+    bodies = Markup(), Markup("<p>{{ title }} & %s</p>\n"), rendering.section(chart, "conditions", 1, links)
+    for key in ("", "laboratory", "document"):
+        framed = rendering.frame(chart, links, key=key)
+        for title, body in product(titles, bodies):
+            assert framed(title, body) == rendering.page(chart, title, body, links, key=key)
