@@ -267,27 +267,32 @@ def test_an_envelope_that_is_wrapped_again_opens_by_the_new_pepper_and_stays_clo
     assert opened(world, again, "nurse") == 4
 
 
-def test_dummies_hold_nothing_even_for_who_has_nobodys_secret_key(
+def test_dummies_hold_nothing_whatever_secret_key_or_logarithm_somebody_has(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nobody = umbral.SecretKey.random()
-    monkeypatch.setattr(header, "_nobody", lambda: nobody.public)
+    """Whoever has the logarithms of a capsule's points gets no further than with each secret key: one product."""
+    made, real = list[bytes](), umbral.wrap_nothing
+
+    def noted() -> bytes:
+        made.append(real())
+        return made[-1]
+
+    monkeypatch.setattr(umbral, "wrap_nothing", noted)
     world.upload("hospital", [resource("mental-health", YEAR, 99)])
-    known, messages = truth(world), []
+    known, dummies = truth(world), list[tuple[Any, bytes]]()
     for cid, block in Attacker(world).envelopes.items():
-        for index in range(header.SLOTS):
-            try:
-                messages.append((known[cid], umbral.unwrap(nobody, header.wrap_at(block, index))))
-            except IntegrityError:
-                continue
-    assert len(messages) == 2
+        wraps = [header.wrap_at(block, index) for index in range(header.SLOTS)]
+        dummies += [(known[cid], wrap) for wrap in wraps if wrap in made]
+    assert len(dummies) == len(made) == 2
     path = [Scope.of(Category.MENTAL_HEALTH), Scope.of(Category.MENTAL_HEALTH, YEAR)]
-    for (one, key), message in messages:
-        assert message != key
-        assert message not in [
-            EnvelopeKey(key).masked(hospital_key(PATIENT.pepper(scope, 0), one.info.hospital)) for scope in path
-        ]
-    assert messages[0][1] != messages[1][1]
+    scopes = [*path, Scope.all(), Scope.emergency()]
+    for (one, key), wrap in dummies:
+        for secret in [PATIENT.lane(scope, 0) for scope in scopes] + [umbral.SecretKey.random()]:
+            with pytest.raises(IntegrityError):
+                umbral.unwrap(secret, wrap)
+        peppers = [hospital_key(PATIENT.pepper(scope, 0), one.info.hospital) for scope in path]
+        assert all(part not in wrap for part in (key, *(EnvelopeKey(key).masked(pepper) for pepper in peppers)))
+    assert dummies[0][1][-73:] != dummies[1][1][-73:]
 
 
 def test_terms_tell_the_grantee_the_peppers_of_the_granted_lanes_only(world: World) -> None:
