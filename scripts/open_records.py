@@ -10,4 +10,4 @@ from panachain import connect
 with connect(sys.argv[1], role="practitioner") as practitioner:
     for policy in filter(lambda policy: policy.active, practitioner.inbox()):
         for record in practitioner.open(policy):
-            print(record.info.category.value, record.info.year, record.info.size)
+            print(f"{record.info.category.value} {record.info.year or 'undated'}: {record.info.size} bytes")

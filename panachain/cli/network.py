@@ -20,6 +20,7 @@ from panachain.cli.app import App, LazyGroup, command, current
 from panachain.cli.doctor import Check, fetch, gate_checks, of_calls, ready_problem, relay_problem, store_state
 from panachain.errors import (
     BlockNotFoundError,
+    ChainUnavailableError,
     ConfigurationError,
     IntegrityError,
     PanaChainError,
@@ -583,7 +584,9 @@ def _ask(name: str, question: Callable[[], str], fix: str) -> Check:
     try:
         return Check(name, "ok", question())
     except PanaChainError as exc:
-        return _bad(name, exc, fix)
+        # What isn't reached tells nothing of what the fix is for.
+        unreached = isinstance(exc, ChainUnavailableError) and fix == _PUT_AGAIN
+        return _bad(name, exc, exc.hint if unreached else fix)
     except (KeyError, TypeError, ValueError) as exc:
         return _bad(name, ConfigurationError(f"the answer or the file can't be read: {exc!r}"), fix)
 

@@ -239,9 +239,8 @@ def books() -> None:
     app = current()
     with app.acting(Role.PATIENT) as patient:
         report = patient.books.keep()
-    app.output.one(report, fields=("contacts", "blocked", "cid", "tx"))
-    if not report.tx:
-        app.output.say("They were kept already: nothing was sent.")
+    app.output.one(report, fields=("contacts", "blocked"))
+    app.output.say("The store keeps them." if report.tx else "They were kept already: nothing was sent.")
 
 
 for _command in (shares, test, status, books):

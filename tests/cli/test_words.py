@@ -139,3 +139,17 @@ def test_files_are_named_up_to_a_number() -> None:
 )
 def test_a_reading_is_told_in_words_that_a_patient_knows(reading: dict[str, object], told: str) -> None:
     assert reading_words(reading) == told
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (0, "at once"),
+        (172_800, "after 2 days"),
+        (3_600, "after 1 hour"),
+        (90, "after 90 seconds"),
+        (60, "after 1 minute"),
+    ],
+)
+def test_how_long_somebody_waits_is_told_in_the_largest_unit_that_fits(seconds: int, told: str) -> None:
+    assert words.after(seconds) == told

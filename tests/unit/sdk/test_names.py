@@ -104,6 +104,14 @@ def test_the_registry_is_asked_once_for_all(tmp_path: Path) -> None:
     assert names.of(CARDIOLOGIST) == CARDIOLOGIST
 
 
+def test_an_account_has_its_name_also_without_the_capitals_of_its_checksum(tmp_path: Path) -> None:
+    whole = Address("0x52908400098527886E0F7030069857D2E4169EE7")
+    add_contact(tmp_path, "doctor", whole, Role.PRACTITIONER)
+    names = Names(tmp_path)
+    assert names.of(whole.lower()) == names.of(whole) == "doctor"
+    assert names.of("0x" + "ab" * 20) == "0x" + "ab" * 20
+
+
 class TestBranches:
     """Hospitals with keys of their own under one organisation."""
 
