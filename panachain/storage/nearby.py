@@ -56,7 +56,7 @@ def read_near(index: sqlite3.Connection, cids: Sequence[CID], descriptor: Callab
     return found
 
 
-def named(index: sqlite3.Connection, raws: Sequence[bytes]) -> set[bytes]:
+def named(index: sqlite3.Connection, raws: list[bytes]) -> set[bytes]:
     """Return those of some CIDs that the index of a store names, whatever their size.
 
     Args:
@@ -69,13 +69,13 @@ def named(index: sqlite3.Connection, raws: Sequence[bytes]) -> set[bytes]:
     return {raw for (raw,) in index.execute(_NAMED, _filled(raws))}
 
 
-def _find_all(index: sqlite3.Connection, raws: Sequence[bytes]) -> list[_Place]:
+def _find_all(index: sqlite3.Connection, raws: list[bytes]) -> list[_Place]:
     """Return where the small ones of some blocks lie, in the order of their places."""
     rows: list[_Place] = index.execute(_FIND_ALL, (*_filled(raws), SMALL)).fetchall()
     return sorted(rows)
 
 
-def _filled(raws: Sequence[bytes]) -> list[bytes]:
+def _filled(raws: list[bytes]) -> list[bytes]:
     # One statement for all counts, which SQLite prepares once: it is filled up with a block that was asked for.
     return [*raws, *raws[:1] * (TOGETHER - len(raws))]
 

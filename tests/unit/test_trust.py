@@ -5,13 +5,13 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-import certifi
 import pytest
 
 from panachain import trust
 from panachain.chain.config import NodeConfig
 from panachain.errors import ConfigurationError
 from panachain.trust import Trust
+from tests.unit.service.authority import Authority
 
 
 def test_plain_http_trusts_nobody_and_reads_nothing() -> None:
@@ -43,7 +43,7 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
 
 def test_no_variable_has_the_keys_of_connections_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
-    authority = Path(certifi.where())
+    authority = Authority(tmp_path, "ca").path
     trust._usual.cache_clear()
     node = NodeConfig("https://a", ca_file=authority)
     for context in (Trust().context("https://a"), Trust(authority).context("https://a"), node._tls()):
