@@ -11,7 +11,6 @@ from typing import BinaryIO, Final
 
 from panachain.errors import InputError
 from panachain.model.scope import Category
-from panachain.private_files import read_regular
 from panachain.records import hl7
 from panachain.records.canonical import read
 from panachain.records.encodings import as_utf8
@@ -92,6 +91,9 @@ def server_of(folder: Path) -> str:
     Args:
         folder: of the export; of a file nothing is told.
     """
+    # Imported here: the process that reads beside an upload opens no file, and looks for no server.
+    from panachain.private_files import read_regular
+
     found = set()
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
         try:

@@ -23,9 +23,9 @@ import httpx
 import pytest
 
 from panachain.errors import (
-    ConfigurationError,
     OutOfScopeError,
     PanaChainError,
+    PartlyDoneError,
     PolicyUnknownError,
     ProxiesUnavailableError,
     TransactionError,
@@ -483,7 +483,7 @@ def test_a_damaged_file_is_named(world: World) -> None:
     (path,) = (world.patient.profile.folder / "grants").glob("*.sealed")
     path.write_bytes(path.read_bytes()[:-1])
 
-    with pytest.raises(ConfigurationError, match="can't be read"):
+    with pytest.raises(PartlyDoneError, match="can't be read"):
         again(world).settle()
 
 

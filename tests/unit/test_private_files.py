@@ -326,8 +326,10 @@ def makes_files_openly(path: Path) -> set[str]:
             found |= {called} - ({called} if given[0].startswith(("open_private(", "os.open(")) else set())
         if called == "os.open" and "O_CREAT" in given[1]:
             found |= {called} - ({called} if "O_EXCL" in given[1] and given[2:] == [str(0o600)] else set())
-        if called == "sqlite3.connect" and "private_file(" not in text and given[0] not in (repr(":memory:"), repr("")):
-            found.add(called)
+        if called == "sqlite3.connect" and "private_file(" not in text:
+            # What is opened for reading alone is never made.
+            makes = given[0] not in (repr(":memory:"), repr("")) and not given[0].endswith("?mode=ro'")
+            found |= {called} if makes else set()
     return found
 
 
@@ -342,7 +344,7 @@ def test_what_makes_files_openly_is_found(tmp_path: Path) -> None:
     file = tmp_path / "x.py"
     file.write_text(
         "open(a, 'w')\nopen(a, 'rb')\nos.open(a, os.O_CREAT, 0o644)\nb.mkdir()\nsqlite3.connect(a)\n"
-        "sqlite3.connect(':memory:')\nsqlite3.connect('')\n"
+        "sqlite3.connect(':memory:')\nsqlite3.connect('')\nsqlite3.connect(f'{a}?mode=ro', uri=True)\n"
         "c.mkdir(mode=0o700)\nd.mkdir(0o755)\ne.mkdir(0o700, parents=True)\n"
     )
     assert makes_files_openly(file) == {"open", "os.open", "b.mkdir", "d.mkdir", "e.mkdir", "sqlite3.connect"}

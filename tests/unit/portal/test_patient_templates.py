@@ -258,6 +258,7 @@ def pages(text: str) -> dict[str, dict[str, Any]]:
         "emergency_prepared.html": {"result": view},
         "emergency_vetoed.html": {"result": Listing([bad(REVOKED)], left)},
         "links.html": {
+            "damaged": [text],
             "links": [bad(SHARED)],
             "words": ["all", "gender"],
             "days": (1, 30),

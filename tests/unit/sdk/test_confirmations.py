@@ -42,7 +42,7 @@ def make_deep(world: World, *, mining: bool = True) -> list[float]:
 
 
 def states(world: World) -> list[State]:
-    return [state for _, state in world.patient._grants._unfinished()]
+    return [state for _, state in world.patient._grants._unfinished()[0]]
 
 
 class TestWait:
@@ -106,7 +106,7 @@ class TestWait:
         assert states(world) == [State.ON_CHAIN]
         waiting = [view.policy_id for view in world.patient.policies()]
         make_deep(world)
-        until = world.patient._grants._unfinished()[0][0].grant.expires_at
+        until = world.patient._grants._unfinished()[0][0][0].grant.expires_at
         again(world)
         made = grant(world, until=until)
         assert ([made.policy_id], made.lacking) == (waiting, 0)

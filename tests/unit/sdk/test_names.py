@@ -13,7 +13,7 @@ from panachain.model.policy import PolicyStatus
 from panachain.sdk import names as names_module
 from panachain.sdk.contacts import add_contact
 from panachain.sdk.names import Names, policy_id, policy_of
-from panachain.sdk.profiles import Profile, create_profile
+from panachain.sdk.profiles import Profiles, create_profile
 from panachain.sdk.results.policies import PolicyView
 
 CARDIOLOGIST = Address("0x52908400098527886E0F7030069857D2E4169EE7")
@@ -59,13 +59,14 @@ def test_profiles_are_read_once_a_name_is_looked_for_and_a_damaged_address_book_
     me = create_profile(tmp_path, "me", Role.PATIENT, "passphrase of a test")
     create_profile(tmp_path, "clinic", Role.HOSPITAL, "passphrase of a test")
     read = list[str]()
-    real = names_module.load_profile
+    real = names_module.list_profiles
 
-    def noted(home: Path, name: str) -> Profile:
-        read.append(name)
-        return real(home, name)
+    def noted(home: Path) -> Profiles:
+        found = real(home)
+        read.extend(one.name for one in found)
+        return found
 
-    monkeypatch.setattr(names_module, "load_profile", noted)
+    monkeypatch.setattr(names_module, "list_profiles", noted)
     names = Names(tmp_path, Registry())
     assert read == []
     # Nobody is asked about, and nothing is shown.
