@@ -48,6 +48,7 @@ def test_one_that_is_damaged_is_named_beside_the_others(portal: Portal, client: 
 
 @pytest.mark.parametrize("kind", ["summary", "records"])
 def test_a_link_is_shown_once_with_its_code(portal: Portal, client: Client, kind: str) -> None:
+    before = {one.name for one in Sharing(portal.world.home).shares()}
     text, page = made(portal, client, kind=kind, passcode="yes")
     link = read_link(text)
     assert (link.label, PASSCODE in link.flags) == ("For Lyon", True)
@@ -57,8 +58,8 @@ def test_a_link_is_shown_once_with_its_code(portal: Portal, client: Client, kind
     listed = client.page("/links")
     assert "For Lyon" in listed
     assert text not in listed
-    (share,) = [one for one in Sharing(portal.world.home).shares() if one.label == "For Lyon"][-1:]
-    assert (share.passcode, share.files) == (True, 1)
+    (share,) = [one for one in Sharing(portal.world.home).shares() if one.name not in before]
+    assert (share.label, share.passcode, share.files) == ("For Lyon", True, 1)
     assert not any(text.encode() in path.read_bytes() for path in portal.world.home.rglob("*") if path.is_file())
 
 
