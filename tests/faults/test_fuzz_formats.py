@@ -326,11 +326,17 @@ def header_targets() -> dict[str, Target]:
 
         real = dagcbor.encode
         module = header.dagcbor
+        # What headers share is kept, and would be this mutant's for ever.
+        kept = [one for one in vars(header).values() if hasattr(one, "cache_clear")]
+        for one in kept:
+            one.cache_clear()
         header.dagcbor = SimpleNamespace(encode=encode, decode=dagcbor.decode)  # type: ignore[assignment]
         try:
             return seal()
         finally:
             header.dagcbor = module
+            for one in kept:
+                one.cache_clear()
 
     return {"header": Target(bytes_like(seal()), read), "header, signed": Target(forged, read)}
 
