@@ -234,8 +234,13 @@ def _platform_settings() -> Path:
 
 def _read(path: Path, *, allow_home: bool) -> dict[str, str]:
     """Return the settings in a file, or none when there is no such file."""
-    if not os.path.lexists(path):
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
         return {}
+    except OSError as exc:
+        # It may be there, and say which nodes count.
+        raise ConfigurationError(f"{path} can't be read: {exc.strerror}") from exc
     # Imported here, both: most machines have no such file.
     import tomllib
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+_LAX: Final = "others may write it (chmod go-w; where a disk knows no such rights, a copy elsewhere)"
 _MAKING: Final = threading.Lock()
 """Held while an empty file is made that a library opens by its name."""
 
@@ -191,8 +192,8 @@ def read_trusted(path: Path, most: int, *, owned: bool = False) -> bytes:
     Args:
         path: of the file.
         most: bytes; one more than is taken shows that it is larger.
-        owned: whether it must be the user's own or the system's. Without it a file that a container mounts, of whatever
-            owner, is read as well, unless it lies where anybody could have put it.
+        owned: whether it must be the user's own or the system's. Without it a file that a container mounts is read as
+            well, of whatever owner and group, unless it lies where anybody could have put it.
 
     Raises:
         PermissionError: others may write it, or it is somebody else's.
@@ -204,9 +205,12 @@ def read_trusted(path: Path, most: int, *, owned: bool = False) -> bytes:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "it is no file", str(path))
-        if _is_writable(found):
-            raise PermissionError(errno.EPERM, "others may write it (chmod go-w)", str(path))
-        if found.st_uid not in (0, os.geteuid()) and (owned or others_may_write(path.parent)):
+        # Of what is mounted nobody here knows who a group's members are, and whoever mounts it does.
+        is_mounted = not owned and found.st_uid != os.geteuid()
+        lax = found.st_mode & stat.S_IWOTH if is_mounted else _is_writable(found)
+        if lax:
+            raise PermissionError(errno.EPERM, _LAX, str(path))
+        if found.st_uid not in (0, os.geteuid()) and (owned or path.parent.stat().st_mode & stat.S_IWOTH):
             raise PermissionError(errno.EPERM, "it belongs to another user", str(path))
         return file.read(most)
 

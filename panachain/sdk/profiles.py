@@ -298,6 +298,14 @@ def _is_profile(folder: Path) -> bool:
     return folder.is_symlink() and not folder.exists()
 
 
+def _is_begun(folder: Path) -> bool:
+    """Tell whether this is a key store that no profile was ever written to."""
+    try:
+        return (folder / _SEED).is_file() and not os.path.lexists(folder / _FILE)
+    except OSError:
+        return False
+
+
 def _is_free(folder: Path) -> bool:
     """Tell whether a profile can be made here: nothing is there, or an empty folder."""
     try:
@@ -405,10 +413,12 @@ def choose_profile(home: Path, name: str, roles: Sequence[Role] = (), *, purpose
         return profile
     profiles = list_profiles(home)
     fitting = [one for one in profiles if not roles or one.role in roles]
-    if len(fitting) == 1 and not profiles.damaged:
+    # What an `init` left that was killed never was a profile, so it isn't the one that is meant.
+    unsure = [name for name in profiles.damaged if not _is_begun(home / "profiles" / name)]
+    if len(fitting) == 1 and not unsure:
         return fitting[0]
     if profiles.damaged and len(fitting) < 2:
-        first = profiles.omissions[0]
+        first = Profiles(damaged={name: profiles.damaged[name] for name in unsure or profiles.damaged}).omissions[0]
         told = f"{first}; nothing tells whether it is the one that is meant"
         if fitting:
             raise UsageError(told, hint=f"--profile {fitting[0].name}, if it isn't; else {first.error.hint}")

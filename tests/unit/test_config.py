@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -120,6 +121,17 @@ def test_another_users_file_says_nothing(settings: Path) -> None:
         Config.load({}, {})
 
 
+def test_a_file_that_nothing_tells_of_is_not_passed_over(settings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a service would go on with other nodes than it was told."""
+
+    def refused(path: Path) -> os.stat_result:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "lstat", refused)
+    with pytest.raises(ConfigurationError, match="can't be read: Permission denied"):
+        Config.load({}, {})
+
+
 def test_what_is_no_file_is_not_waited_for(settings: Path) -> None:
     os.mkfifo(settings)
     with pytest.raises(ConfigurationError, match="no file"):
@@ -139,10 +151,15 @@ def test_a_network_file_that_others_may_write_names_no_contracts(tmp_path: Path)
 @pytest.mark.usefixtures("strangers")
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o703])
 def test_another_users_network_file_counts_where_nobody_could_have_put_it(tmp_path: Path, mode: int) -> None:
-    """As a container mounts it, and not as somebody leaves it in a shared folder."""
+    """As a container mounts it, whatever its group, and not as somebody leaves it in a shared folder."""
     file = tmp_path / "network.json"
     file.write_text("{}")
+    file.chmod(0o664)
     assert read_network(file) == b"{}"
+    file.chmod(0o662)
+    with pytest.raises(ConfigurationError, match="others may write it"):
+        read_network(file)
+    file.chmod(0o664)
     tmp_path.chmod(mode)
     with pytest.raises(ConfigurationError, match="belongs to another user"):
         read_network(file)

@@ -328,7 +328,7 @@ def makes_files_openly(path: Path) -> set[str]:
             found |= {called} - ({called} if "O_EXCL" in given[1] and given[2:] == [str(0o600)] else set())
         if called == "sqlite3.connect" and "private_file(" not in text:
             # What is opened for reading alone is never made.
-            makes = given[0] not in (repr(":memory:"), repr("")) and not given[0].endswith("?mode=ro'")
+            makes = given[0] not in (repr(":memory:"), repr("")) and "?mode=ro" not in given[0]
             found |= {called} if makes else set()
     return found
 

@@ -67,6 +67,8 @@ _STALE: Final = 1.0
 """Seconds after which a look for a revocation is made again before a request is answered."""
 _SWEPT: Final = 500
 """Policies that the chain is asked about at once, whether they are over."""
+_MOST_DELETED: Final = 100
+"""Policies whose kfrags one sweep deletes."""
 _APART_WINDOW: Final = 3600
 """Seconds within which all strangers' refusals of one policy share a receipt."""
 _log = logging.getLogger("panachain.proxy")
@@ -473,17 +475,27 @@ class ProxyService:
         """Delete the kfrags of policies that are over, each with its receipt, and return how many there were.
 
         A policy is over when the mainchain's settled block says that it is revoked, or that its window has ended and
-        the clock agrees, with a margin. Whether anybody asks for it doesn't matter.
+        the clock agrees, with a margin. Whether anybody asks for it doesn't matter. At most `_MOST_DELETED` go at
+        once: those who wait for anchors and receipts wait for no more.
+
+        Raises:
+            PanaChainError: one of them can't be deleted; the others are all the same.
         """
         self._check_head()
         count, after = 0, ""
+        failed: PanaChainError | None = None
         # All that are held: the database knows the window as it was at the deposit, and of revocations nothing.
-        while held := self._store.held(after=after, size=_SWEPT):
+        while count < _MOST_DELETED and (held := self._store.held(after=after, size=_SWEPT)):
             for policy in self._chain.settled_of(held):
-                if is_over_for_good(policy, now=self._clock()):
-                    self._delete(policy)
-                    count += 1
+                if count < _MOST_DELETED and is_over_for_good(policy, now=self._clock()):
+                    try:
+                        self._delete(policy)
+                        count += 1
+                    except PanaChainError as exc:
+                        failed = failed or exc
             after = held[-1]
+        if failed is not None:
+            raise failed
         return count
 
     def tell_refusals(self) -> int:

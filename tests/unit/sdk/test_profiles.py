@@ -282,6 +282,14 @@ class TestDamaged:
         path.write_text(json.dumps(json.loads(path.read_text()) | {field: role}))
         assert list(list_profiles(tmp_path).damaged) == ["me"]
 
+    def test_what_was_never_made_is_not_the_one_that_is_meant(self, tmp_path: Path) -> None:
+        """An `init` that was killed left a key store alone, before a profile was there whole or not at all."""
+        create_profile(tmp_path, "me", Role.PATIENT, "passphrase of a test")
+        create_profile(tmp_path, "begun", Role.PATIENT, "passphrase of a test")
+        (tmp_path / "profiles" / "begun" / "profile.json").unlink()
+        assert choose_profile(tmp_path, "").name == "me"
+        assert list(list_profiles(tmp_path).damaged) == ["begun"]
+
     def test_none_is_guessed_beside_one_that_may_be_meant(self, tmp_path: Path) -> None:
         make(tmp_path, "clinic", Role.HOSPITAL)
         make(tmp_path, "bad", Role.HOSPITAL)

@@ -39,7 +39,7 @@ from panachain.errors import (
 from panachain.ethereum import checksum_address
 from panachain.model.actors import Address, Status
 from panachain.model.emergencies import LASTS, TOLERANCE, waiting_account
-from panachain.model.policy import PolicyStatus, Receipt, ReceiptKind
+from panachain.model.policy import OnChainPolicy, PolicyStatus, Receipt, ReceiptKind
 from panachain.model.proxy_requests import ReceiptPart, ReencryptRequest
 from panachain.model.scope import Purpose
 from panachain.model.transactions import Emergency
@@ -727,6 +727,29 @@ class TestEnd:
         assert [kinds(world, one)[-1] for one in (revoked, waiting, running)] == ["deleted", "deposited", "deposited"]
         assert world.stores[0].kfrag(revoked.terms.policy_id, 0) is None
         assert world.services[0].sweep() == 0
+
+    def test_one_that_cannot_be_deleted_keeps_no_other_and_a_sweep_has_an_end(
+        self, world: ProxyWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(service_module, "_MOST_DELETED", 2)
+        revoked = [world.grant() for _ in range(5)]
+        for one in revoked:
+            world.chain.revoke(one.terms.policy_id)
+        first = min(one.terms.policy_id for one in revoked)
+        real = world.services[0]._delete
+
+        def refusing(policy: OnChainPolicy) -> None:
+            if policy.policy_id == first:
+                raise DiskError("no room")
+            real(policy)
+
+        monkeypatch.setattr(world.services[0], "_delete", refusing)
+        for _ in range(2):
+            with pytest.raises(DiskError, match="no room"):
+                world.services[0].sweep()
+        assert sorted(one.terms.policy_id for one in revoked if kinds(world, one)[-1] == "deposited") == [first]
+        monkeypatch.undo()
+        assert world.services[0].sweep() == 1
 
     def test_no_policies_that_last_longer_than_they_said_keep_others_from_being_swept(
         self, world: ProxyWorld, monkeypatch: pytest.MonkeyPatch
