@@ -367,8 +367,7 @@ class Grants:
         # 8. Take back what it replaces, answer the request.
         self._check_wanted(pending, state)
         if not pending.served:
-            self._follow_up(pending)
-            pending = replace(pending, served=True)
+            pending = replace(self._follow_up(pending), served=True)
             state = _moved(state, pending, on_chain)
             if not is_end(state):
                 self._journal.write(pending)
@@ -381,7 +380,8 @@ class Grants:
     def _check_wanted(self, pending: PendingGrant, state: State) -> None:
         """Check that what a grant replaces or answers wasn't taken back or refused meanwhile; else take it back, too.
 
-        It may have been done on another device of the patient's, or while a relay kept this grant.
+        It may have been done on another device of the patient's, by another program on this one, or while a relay kept
+        this grant. Once step 8 has begun, what it replaces is revoked by this very grant.
 
         Raises:
             PolicyRevokedError: somebody did.
@@ -389,7 +389,7 @@ class Grants:
         if pending.served:
             return
         why = ""
-        if pending.replaces is not None and self._policies.is_revoked_elsewhere(pending.replaces):
+        if pending.replaces is not None and not pending.replacing and self._policies.is_revoked(pending.replaces):
             why = f"policy {pending.replaces}, which it was to replace, was revoked"
         elif pending.request is not None and self._requests.is_refused(pending.request):
             why = f"request {pending.request}, which it was to answer, was refused or withdrawn"
@@ -450,12 +450,21 @@ class Grants:
             )
         return pending
 
-    def _follow_up(self, pending: PendingGrant) -> None:
-        """Do step 8; all of it may be done twice."""
+    def _follow_up(self, pending: PendingGrant) -> PendingGrant:
+        """Do step 8, and return the grant as it is written down then; all of it may be done twice.
+
+        Raises:
+            DiskError: it can't be written down that this grant takes back what it replaces; so it doesn't yet.
+        """
         if pending.replaces is not None:
-            self._policies.take_back(self._policies.find(pending.replaces))
+            replaced = self._policies.find(pending.replaces)
+            if not pending.replacing:
+                pending = replace(pending, replacing=True)
+                self._journal.write(pending)
+            self._policies.take_back(replaced)
         if pending.request is not None:
             self._requests.answer(pending.request, pending.terms)
+        return pending
 
     # What is written down, and what the chain says of it
 

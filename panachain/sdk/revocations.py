@@ -93,6 +93,10 @@ class Revocations:
         # A grant that still waits was seen by nobody: taking it back is forgetting it, and costs no gas.
         if self._withdrawn(policy_id, index):
             return RevocationReport(policy_id, tx="", gas=0, receipts=(), needed=0, shares=0)
+        # Before grants that are to replace it are looked for: one that is written down later finds this. A full disk
+        # keeps nothing at home, nor does a damaged file.
+        with suppress(ConfigurationError, DiskError):
+            self._orders.begin(policy_id, index)
         # R1 and R2, and the same for what was to replace it: a relay may bring that on chain whenever it likes.
         falling = self._fall(lambda: self._grants.heirs(policy_id=policy_id))
         taken = self._policies.revoke(index, progress=progress)
@@ -298,6 +302,10 @@ class Revocations:
             # A damaged file keeps nothing at home.
             return None
 
+    def _is_being_revoked(self, policy_id: PolicyId) -> bool:
+        order = self._known(policy_id)
+        return order is not None and not order.withdrawn
+
     def _watch(self, policy_id: PolicyId, signed: Sequence[Receipt]) -> None:
         """Note which proxies served after the revocation, by their own signatures."""
         late = {
@@ -348,7 +356,12 @@ class Revocations:
         """Grant each policy that isn't on the newest lanes anew; one that can't be keeps none of the others back."""
         made: dict[PolicyId, PolicyView] = {}
         failed: dict[PolicyId, PanaChainError] = {}
-        lagging = [own for own in everything if not own.has_ended and own.lags(generations)]
+        # What is being revoked isn't granted anew, whether or not the chain shows that yet.
+        lagging = [
+            own
+            for own in everything
+            if not own.has_ended and own.lags(generations) and not self._is_being_revoked(own.policy_id)
+        ]
         for number, own in enumerate(lagging, start=1):
             proxies = self._still_active(own)
             try:

@@ -17,7 +17,7 @@ import pytest
 
 from panachain.chain.receipts import receipt_hash, sign_head
 from panachain.chain.signing import Account
-from panachain.errors import PanaChainError, PolicyRevokedError, RelaysUnavailableError, TransactionError
+from panachain.errors import DiskError, PanaChainError, PolicyRevokedError, RelaysUnavailableError, TransactionError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import PolicyId
 from panachain.model.policy import PolicyStatus, Receipt, ReceiptKind
@@ -26,6 +26,7 @@ from panachain.records.findings import Findings
 from panachain.sdk.patient import Patient
 from panachain.sdk.relay import LocalRelay
 from panachain.sdk.results.policies import PolicyView
+from panachain.sdk.revocation_orders import RevocationOrders
 from panachain.sdk.taking_back import Background
 from tests.twin.test_interruptions import active, again
 from tests.twin.world import World, resource, running_world, seed_of
@@ -145,6 +146,89 @@ class TestWhatReplacesARevokedPolicy:
         ):
             here.reissue(old)
         assert active(world, "clinician") == []
+
+    @pytest.mark.parametrize("step", ["_sign", "_send"])
+    def test_by_another_program_on_this_machine_is_taken_back(self, world: World, step: str) -> None:
+        """Such as the portal: before the grant is written down, it finds nothing that is to replace the policy."""
+        old, here = grant(world), again(world)
+        do = getattr(here._grants, step)
+
+        def meanwhile(*args: Any, **named: Any) -> Any:
+            if not revoked:
+                revoked.append(again(world).revoke(old))
+            return do(*args, **named)
+
+        revoked: list[Any] = []
+        with patch.object(here._grants, step, meanwhile), pytest.raises(PolicyRevokedError):
+            here.reissue(old)
+        settle(world)
+        assert active(world, "clinician") == []
+        assert revoked[0].final
+
+    def test_is_written_down_before_a_revocation_looks_for_it_or_finds_the_order(self, world: World) -> None:
+        old, patient = grant(world), again(world)
+        heirs = patient._grants.heirs
+
+        def looks(**named: Any) -> Any:
+            assert patient._policies.is_taken_back(old)
+            return heirs(**named)
+
+        with patch.object(patient._grants, "heirs", side_effect=looks) as looked:
+            patient.revoke(old)
+        assert looked.called
+
+
+class TestWhatReplacesAPolicyItself:
+    """What a grant takes back in its last step was revoked by nobody else, whatever this machine still knows of it."""
+
+    @pytest.fixture
+    def interrupted(self, world: World) -> PolicyId:
+        """Return the policy that serves, after a program that ended once it had taken back what it replaces."""
+        old, here = grant(world), again(world)
+        write = here._grants._journal.write
+
+        def ends(pending: Any) -> None:
+            if pending.served:
+                raise DiskError("the disk is full")
+            write(pending)
+
+        with patch.object(here._grants._journal, "write", ends):
+            world.proxies[0].up = False
+            with pytest.raises(DiskError):
+                here.reissue(old)
+        assert _revoked(world, old)
+        (made,) = active(world, "clinician")
+        return made
+
+    def test_serves_where_the_list_of_revocations_was_lost(self, world: World, interrupted: PolicyId) -> None:
+        world.patient.profile.orders.unlink()
+        settle(world)
+        assert active(world, "clinician") == [interrupted]
+
+    def test_serves_where_the_order_could_not_be_written(self, world: World, interrupted: PolicyId) -> None:
+        """A full disk keeps no revocation at home."""
+        orders = RevocationOrders(world.patient.profile.orders)
+        orders._write({})
+        world.proxies[0].up = True
+        again(world).settle()
+        assert active(world, "clinician") == [interrupted]
+        assert again(world)._grants._journal.read() == []
+
+    def test_takes_nothing_back_before_that_is_written_down(self, world: World) -> None:
+        old, here = grant(world), again(world)
+        write = here._grants._journal.write
+
+        def full(pending: Any) -> None:
+            if pending.replacing:
+                raise DiskError("the disk is full")
+            write(pending)
+
+        with patch.object(here._grants._journal, "write", full), pytest.raises(DiskError):
+            here.reissue(old)
+        assert not _revoked(world, old)
+        settle(world)
+        assert _revoked(world, old)
+        assert len(active(world, "clinician")) == 1
 
 
 class TestWhatAnswersARefusedRequest:
