@@ -294,7 +294,7 @@ class Grants:
         if not any(one.policy_id == policy_id and one.due for one in self._journal.look()[0]):
             return False
         with self._journal.exclusive():
-            for pending, state in self._unfinished()[0]:
+            for pending, state in self._states(self._journal.look()[0]):
                 if pending.policy_id == policy_id and state is State.WAITING:
                     self._end(pending, advance(state, State.WITHDRAWN))
                     return True
@@ -472,16 +472,16 @@ class Grants:
         """Return the grants that may yet be finished, oldest first, each with its state, and end the others.
 
         And why some can't be read: they stop none of the others, nor what takes a right away. `finish_all` tells them.
+        Where nobody can tell which of them are taken back, none is finished.
         """
         found, damaged = self._journal.look()
-        if not found:
-            return [], damaged
-        known = self._network.mainchain.policies.policies_of([pending.policy_id for pending in found])
-        now = self._now()
         left = []
-        for pending in found:
-            state = pending.state(known.get(pending.policy_id), now)
-            if self._policies.is_taken_back(pending.policy_id):
+        for pending, state in self._states(found):
+            try:
+                taken_back = self._policies.is_taken_back(pending.policy_id)
+            except ConfigurationError as exc:
+                return [], [*damaged, exc]
+            if taken_back:
                 # Whether or not the chain shows its revocation yet: nobody gets a share any more.
                 if state in _OFF_CHAIN:
                     continue
@@ -491,6 +491,14 @@ class Grants:
             else:
                 left.append((pending, state))
         return left, damaged
+
+    def _states(self, found: Sequence[PendingGrant]) -> list[tuple[PendingGrant, State]]:
+        """Return grants that are written down, each with its state by what the chain says now."""
+        if not found:
+            return []
+        known = self._network.mainchain.policies.policies_of([pending.policy_id for pending in found])
+        now = self._now()
+        return [(pending, pending.state(known.get(pending.policy_id), now)) for pending in found]
 
     def _end(self, pending: PendingGrant, state: State) -> None:
         """Forget a grant that has come to an end."""

@@ -292,7 +292,9 @@ class Revocations:
         except PanaChainError:
             return False
         if withdrawn:
-            self._orders.withdraw(policy_id, index)
+            # It is forgotten, whether or not that can be written down.
+            with suppress(ConfigurationError, DiskError):
+                self._orders.withdraw(policy_id, index)
         return withdrawn
 
     def _known(self, policy_id: PolicyId) -> Order | None:
@@ -338,8 +340,12 @@ class Revocations:
         scopes = [lane.scope for lane in lanes if lane.generation == generations.current(lane.scope)]
         if scopes:
             generations = generations.rotated(dict.fromkeys(scopes))
-        # Renewals that were interrupted at their end; what else proxies lack, `Patient.policies` shows.
-        self._grants.finish_all()
+        # Renewals that were interrupted at their end; what else proxies lack, `Patient.policies` shows. What can't be
+        # finished keeps no lane from being rotated.
+        try:
+            self._grants.finish_all()
+        except PanaChainError as exc:
+            findings.left_out("", "grants that aren't finished", exc)
         # Hospitals first: from here on nothing new goes into the old lanes. R4 is what they are asked for with it.
         told = self._lanes.pair_again(generations, findings)
         # Another device may have rotated at the same time; where no hospital is paired nothing is stated.

@@ -231,6 +231,56 @@ class TestWhatReplacesAPolicyItself:
         assert len(active(world, "clinician")) == 1
 
 
+class TestADamagedListOfRevocations:
+    """Nobody can tell what is taken back: so nothing more is granted, and what takes a right away goes on."""
+
+    @pytest.fixture
+    def lacking(self, world: World) -> PolicyId:
+        """Return a policy whose grant isn't finished; the list is damaged meanwhile."""
+        world.proxies[0].up = False
+        made = grant(world, "nurse")
+        world.proxies[0].up = True
+        world.patient.profile.orders.write_bytes(b"{")
+        return made
+
+    def test_keeps_no_lane_from_being_rotated(self, world: World, lacking: PolicyId) -> None:
+        world.patient.profile.orders.unlink()
+        policy_id = grant(world)
+        world.patient.profile.orders.write_bytes(b"{")
+        report = again(world).revoke(policy_id, rotate=True)
+        assert (report.rotated, world.hospital.address in report.hospitals) == (True, True)
+        assert lanes_of(world).current(Scope.parse("laboratory")) == 1
+        # The other grantee's policy isn't granted anew before the file is away, and the report says so.
+        assert [str(lacking) in one.what for one in report.omissions] == [True]
+        world.patient.profile.orders.unlink()
+        again(world).settle()
+        assert len(active(world, "nurse")) == 1
+        assert lacking not in active(world, "nurse")
+
+    def test_stops_a_rotation_no_more_than_a_folder_that_cannot_be_locked(self, world: World) -> None:
+        policy_id, patient = grant(world), again(world)
+        with patch.object(patient._grants, "finish_all", side_effect=DiskError("no space is left")):
+            report = patient.revoke(policy_id, rotate=True)
+        assert report.rotated
+        assert [one.what for one in report.omissions] == ["grants that aren't finished"]
+
+    def test_is_told_by_settle_and_nothing_is_handed_out(self, world: World, lacking: PolicyId) -> None:
+        assert again(world)._grants.go_on() == []
+        _, failed = again(world)._grants.finish_all()
+        assert ["revoked.json can't be read" in str(one) for one in failed] == [True]
+        assert world.proxies[0].store.kfrag(lacking, 0) is None
+
+    def test_keeps_no_grant_that_waits_from_being_withdrawn(self, world: World) -> None:
+        until = world.now + 90 * 86_400
+        made = again(world).grant(world.clinician.address, SCOPE, until=until, jitter=7 * 86_400)
+        world.patient.profile.orders.write_bytes(b"{")
+        assert again(world).revoke(made.policy_id).stage == "withdrawn before it was sent"
+        world.patient.profile.orders.unlink()
+        world.advance(8 * 86_400)
+        assert again(world).settle() == []
+        assert active(world, "clinician") == []
+
+
 class TestWhatAnswersARefusedRequest:
     @pytest.fixture
     def asked(self, world: World) -> int:
