@@ -403,6 +403,10 @@ class Grants:
             # It has waited for longer than it had to.
             pending = self._sign(pending, jitter=0)
             self._journal.write(pending)
+        elif state is State.WAITING:
+            # The patient wants it at once after all. From here on a relay may have it, whatever it says.
+            pending = replace(pending, due=0)
+            self._journal.write(pending)
         keep(self._network.store, pending.sealed_terms)
         wallet = self._network.wallet(self._profile, self._seed)
         receipt = self._network.relay(wallet).grant(pending.grant, pending.signature)
@@ -483,6 +487,10 @@ class Grants:
                 return [], [*damaged, exc]
             if taken_back:
                 # Whether or not the chain shows its revocation yet: nobody gets a share any more.
+                if state is State.WAITING:
+                    # No relay was given it, so none can bring it.
+                    self._end(pending, advance(state, State.WITHDRAWN))
+                    continue
                 if state in _OFF_CHAIN:
                     continue
                 state = state if is_end(state) else advance(state, State.ENDED)
@@ -503,11 +511,14 @@ class Grants:
     def _end(self, pending: PendingGrant, state: State) -> None:
         """Forget a grant that has come to an end."""
         if state is State.LAPSED:
-            # Nobody needs the terms of a policy that never came on chain, nor its revocation.
+            # Nobody needs the terms of a policy that never came on chain.
             self._network.store.unpin(CID(RAW, pending.grant.terms))
-            self._policies.let_go(pending.policy_id, pending.index)
         elif state is State.DISPLACED:
             _LOG.warning("another device of this patient's used the key of policy %s: grant again", pending.policy_id)
+        if state in (State.LAPSED, State.WITHDRAWN):
+            # The revocation is of something that there never was. A damaged list of them keeps no grant alive.
+            with contextlib.suppress(ConfigurationError):
+                self._policies.let_go(pending.policy_id, pending.index)
         self._journal.forget(pending)
 
     def _now(self) -> int:

@@ -231,6 +231,45 @@ class TestWhatReplacesAPolicyItself:
         assert len(active(world, "clinician")) == 1
 
 
+class TestWhatWaitsToAnswerARefusedRequest:
+    @pytest.fixture
+    def asked(self, world: World) -> int:
+        until = world.now + 90 * 86_400
+        made = world.clinician.request(world.patient.address, SCOPE, Purpose.TREAT, until=until)
+        number: int = made.request_id
+        return number
+
+    @pytest.fixture
+    def waits(self, world: World, asked: int) -> PolicyId:
+        until, week = world.now + 90 * 86_400, 7 * 86_400
+        made = again(world).grant(world.clinician.address, SCOPE, until=until, jitter=week, request=asked)
+        policy_id: PolicyId = made.policy_id
+        return policy_id
+
+    def test_is_forgotten_and_costs_nothing(self, world: World, asked: int, waits: PolicyId) -> None:
+        """No relay has it, and its window ends in a quarter of a year."""
+        again(world).deny(asked)
+        with patch.object(LocalRelay, "revoke", side_effect=AssertionError("there is nothing to revoke")):
+            again(world)._grants.go_on()
+            assert again(world)._revocations.go_on() == []
+        assert again(world)._orders.of(waits).withdrawn
+        assert again(world)._grants._journal.read() == []
+        world.advance(8 * 86_400)
+        settle(world)
+        assert active(world, "clinician") == []
+
+    def test_is_not_forgotten_where_a_relay_may_have_it(self, world: World, asked: int, waits: PolicyId) -> None:
+        """The patient wanted it at once after all, and the relay says that it can't."""
+        made, signature = kept_by_relay(world, lambda patient: patient.approve(asked))
+        assert made.owner == waits
+        again(world).deny(asked)
+        again(world)._grants.go_on()
+        bring(world, made, signature)
+        settle(world)
+        assert active(world, "clinician") == []
+        assert held(world, waits) == 0
+
+
 class TestADamagedListOfRevocations:
     """Nobody can tell what is taken back: so nothing more is granted, and what takes a right away goes on."""
 
