@@ -14,10 +14,10 @@ steps are
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Final
 
 from panachain.consent.pending import PendingGrant
@@ -45,12 +45,14 @@ from panachain.sdk.results.listings import LeftOut, Listing
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.revocations import ELSEWHERE, UNPROVEN, RevocationReport
 from panachain.sdk.revocation_orders import Order, RevocationOrders
-from panachain.sdk.taking_back import LOOKING, Background
+from panachain.sdk.taking_back import LOOKING, Background, results
 from panachain.sdk.times import iso
 
 _LOG: Final = logging.getLogger("panachain.revocations")
 AGAIN: Final = 5.0
 """Seconds that relays and nodes get for a revocation that a command only goes on with."""
+_FALLING: Final = AGAIN + 3 * LOOKING
+"""Seconds that a command waits for all of those together."""
 
 
 class Revocations:
@@ -98,10 +100,8 @@ class Revocations:
         with suppress(ConfigurationError, DiskError):
             self._orders.begin(policy_id, index)
         # R1 and R2, and the same for what was to replace it: a relay may bring that on chain whenever it likes.
-        falling = self._fall(lambda: self._grants.heirs(policy_id=policy_id))
-        taken = self._policies.revoke(index, progress=progress)
-        for work in falling:
-            work.result(AGAIN + 3 * LOOKING)
+        with self._falling(lambda: self._grants.heirs(policy_id=policy_id)):
+            taken = self._policies.revoke(index, progress=progress)
         taken.check_taken(
             policy_id,
             hint="it is written down, and your next command sends it again; panachain revoke --offline -o FILE"
@@ -125,15 +125,26 @@ class Revocations:
 
     def refuse(self, request_id: int) -> None:
         """Take back the grants that were to answer a request which the patient refused after all."""
-        for work in self._fall(lambda: self._grants.heirs(request=request_id)):
-            work.result(AGAIN + 3 * LOOKING)
+        with self._falling(lambda: self._grants.heirs(request=request_id)):
+            pass
 
-    def veto(self) -> None:
-        """Take back the grants for emergencies that aren't finished; those that are have a name, and `revoke`."""
-        for work in self._fall(lambda: self._grants.heirs(emergencies=True)):
-            work.result(AGAIN + 3 * LOOKING)
+    def veto(self) -> AbstractContextManager[None]:
+        """Take back the grants for emergencies that aren't finished, beside what is done meanwhile.
 
-    def _fall(self, heirs: Callable[[], Sequence[PendingGrant]]) -> list[Background[object]]:
+        Those that are finished have a name, and `revoke`.
+        """
+        return self._falling(lambda: self._grants.heirs(emergencies=True))
+
+    @contextmanager
+    def _falling(self, heirs: Callable[[], Sequence[PendingGrant]]) -> Iterator[None]:
+        """Take unfinished grants back beside what is done meanwhile, and wait then for all of them, once."""
+        works = self._fall(heirs)
+        try:
+            yield
+        finally:
+            results(works, _FALLING)
+
+    def _fall(self, heirs: Callable[[], Sequence[PendingGrant]]) -> list[Background[None]]:
         """Write down that unfinished grants are revoked, begin with those that somebody saw, and return what goes on.
 
         Nobody can read by the others: each is revoked once the chain shows it, and forgotten once it can't come there.
@@ -144,18 +155,18 @@ class Revocations:
             # It keeps no revocation at home, and nobody finishes what can't be read either.
             _LOG.warning("grants that aren't finished can't be looked at: %s", exc)
             return []
-        unseen: set[PolicyId] = set()
         for one in falling:
             # A full disk keeps nothing at home.
             with suppress(ConfigurationError, DiskError):
                 self._orders.begin(one.policy_id, one.index)
+        return [Background(partial(self._revoke_if_seen, one)) for one in falling]
+
+    def _revoke_if_seen(self, pending: PendingGrant) -> None:
+        # A chain that can't be read keeps nothing at home.
         with suppress(PanaChainError):
-            unseen = {one.policy_id for one in self._grants.unseen([one.policy_id for one in falling])}
-        return [
-            Background(lambda index=one.index: self._policies.revoke(index, seconds=AGAIN))  # type: ignore[misc]
-            for one in falling
-            if one.policy_id not in unseen
-        ]
+            if self._grants.unseen([pending.policy_id]):
+                return
+        self._policies.revoke(pending.index, seconds=AGAIN)
 
     def sign(self, policy_id: PolicyId) -> bytes:
         """Return a policy's signed revocation as a file's content; nobody is asked, and nothing is sent.
@@ -181,8 +192,8 @@ class Revocations:
             name: Background(lambda index=order.index: self._policies.revoke(index, seconds=AGAIN))  # type: ignore[misc]
             for name, order in left.items()
         }
-        taken = {name: work.result(AGAIN + 3 * LOOKING) for name, work in again.items()}
-        return [name for name, one in taken.items() if one is None or not one.proven]
+        taken = results(tuple(again.values()), _FALLING)
+        return [name for name, one in zip(again, taken, strict=True) if one is None or not one.proven]
 
     def status(self, policy_id: PolicyId) -> RevocationReport:
         """Return how far a revocation has come, by what the proxies and the store say now; nothing is changed.

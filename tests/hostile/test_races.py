@@ -6,6 +6,7 @@ Follows security rules 3, 19 and 41, and ADR 69.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -23,11 +24,12 @@ from panachain.model.actors import PolicyId
 from panachain.model.policy import PolicyStatus, Receipt, ReceiptKind
 from panachain.model.scope import Generations, Purpose, Scope
 from panachain.records.findings import Findings
+from panachain.sdk import revocations
 from panachain.sdk.patient import Patient
 from panachain.sdk.relay import LocalRelay
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.revocation_orders import RevocationOrders
-from panachain.sdk.taking_back import Background
+from panachain.sdk.taking_back import Background, results
 from tests.twin.test_interruptions import active, again
 from tests.twin.world import World, resource, running_world, seed_of
 
@@ -517,6 +519,45 @@ class TestTwoDevicesAtOnce:
 
 
 class TestAVetoOfEmergencies:
+    def test_waits_for_no_relay_that_stalls_what_it_kept(self, world: World) -> None:
+        """What is in force is revoked before anybody waits for what isn't finished."""
+        first, second = (world.clinician.create_group().group for _ in range(2))
+        until = world.now + 90 * 86_400
+        again(world).emergency.prepare([first], until=until)
+        made, signature = kept_by_relay(world, lambda patient: patient.emergency.prepare([second], until=until))
+        here = again(world)
+        revoke, go_on = here._policies.revoke, threading.Event()
+
+        def stalls(index: int, **named: Any) -> Any:
+            if here._policies._id(index) == made.owner:
+                assert go_on.wait(60)
+            return revoke(index, **named)
+
+        def in_force(policy_id: PolicyId) -> Any:
+            try:
+                return revoke_one(policy_id)
+            finally:
+                done.append("revoked")
+                go_on.set()
+
+        def waits(works: Any, seconds: float) -> Any:
+            done.extend(["waited"] * len(works))
+            return results(works, seconds)
+
+        done: list[str] = []
+        with patch.object(here._policies, "revoke", stalls), patch.object(revocations, "results", waits):
+            emergency = here.emergency
+            # On chain, so that somebody may have seen it; no list of what is in force has it yet.
+            active = emergency._active()
+            bring(world, made, signature)
+            revoke_one = emergency._revoke
+            with patch.object(emergency, "_active", return_value=active), patch.object(emergency, "_revoke", in_force):
+                (report,) = emergency.veto()
+        assert report.proven
+        assert done == ["revoked", "waited"]
+        assert _revoked(world, made.owner)
+        assert list(again(world).emergency.policies()) == []
+
     def test_means_what_a_relay_kept_too(self, world: World) -> None:
         group = world.clinician.create_group()
         made, signature = kept_by_relay(
