@@ -46,6 +46,8 @@ class PendingGrant:
     """When it may be sent, Unix seconds; 0 for at once."""
     served: bool = False
     """Whether the patient has their answer, and only shares are left: the same call then asks for another policy."""
+    replacing: bool = False
+    """Whether taking back what it replaces has begun, so that a revocation of that one may be this grant's own."""
 
     @classmethod
     def of(cls, offer: Offer, prepared: PreparedGrant, *, due: int) -> PendingGrant:
@@ -130,6 +132,7 @@ def seal_pending(pending: PendingGrant, seed: Seed) -> bytes:
         "request": pending.request,
         "due": pending.due,
         "served": pending.served,
+        "replacing": pending.replacing,
     }
     return stream.seal(padding.pad(dagcbor.encode(fields)), _key(seed), labels.PENDING_GRANT)
 
@@ -180,4 +183,6 @@ def _from_fields(fields: Mapping[str, Any], seed: Seed) -> PendingGrant:
         request=fields["request"],
         due=fields["due"],
         served=fields["served"],
+        # Files of before lack it: what it was to replace was then revoked by whoever revoked it.
+        replacing=fields.get("replacing", False),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -204,7 +205,7 @@ class OwnEmergencies:
         grants: Grants,
         policies: OwnPolicies,
         revoke: Callable[[PolicyId], RevocationReport],
-        fall: Callable[[], None],
+        falling: Callable[[], AbstractContextManager[None]],
         names: Names,
     ) -> None:
         """Take the patient's parts that grant and take back."""
@@ -213,7 +214,7 @@ class OwnEmergencies:
         self._grants = grants
         self._policies = policies
         self._revoke = revoke
-        self._fall = fall
+        self._falling = falling
         self._names = names
         self._views = _Views(network, seed.sealing(), names)
 
@@ -289,8 +290,9 @@ class OwnEmergencies:
         """
         active = self._active()
         # What isn't finished has no place in that list, and may be with a relay.
-        self._fall()
-        return Listing([self._revoke(own.policy_id) for own in active], active.left_out)
+        # What is in force doesn't wait for it.
+        with self._falling():
+            return Listing([self._revoke(own.policy_id) for own in active], active.left_out)
 
     def all(self) -> list[EmergencyView]:
         """Return every emergency that anybody asked for with this patient, oldest first, co-signed or not."""

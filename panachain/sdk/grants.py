@@ -294,7 +294,7 @@ class Grants:
         if not any(one.policy_id == policy_id and one.due for one in self._journal.look()[0]):
             return False
         with self._journal.exclusive():
-            for pending, state in self._unfinished()[0]:
+            for pending, state in self._states(self._journal.look()[0]):
                 if pending.policy_id == policy_id and state is State.WAITING:
                     self._end(pending, advance(state, State.WITHDRAWN))
                     return True
@@ -367,8 +367,7 @@ class Grants:
         # 8. Take back what it replaces, answer the request.
         self._check_wanted(pending, state)
         if not pending.served:
-            self._follow_up(pending)
-            pending = replace(pending, served=True)
+            pending = replace(self._follow_up(pending), served=True)
             state = _moved(state, pending, on_chain)
             if not is_end(state):
                 self._journal.write(pending)
@@ -381,7 +380,8 @@ class Grants:
     def _check_wanted(self, pending: PendingGrant, state: State) -> None:
         """Check that what a grant replaces or answers wasn't taken back or refused meanwhile; else take it back, too.
 
-        It may have been done on another device of the patient's, or while a relay kept this grant.
+        It may have been done on another device of the patient's, by another program on this one, or while a relay kept
+        this grant. Once step 8 has begun, what it replaces is revoked by this very grant.
 
         Raises:
             PolicyRevokedError: somebody did.
@@ -389,7 +389,7 @@ class Grants:
         if pending.served:
             return
         why = ""
-        if pending.replaces is not None and self._policies.is_revoked_elsewhere(pending.replaces):
+        if pending.replaces is not None and not pending.replacing and self._policies.is_revoked(pending.replaces):
             why = f"policy {pending.replaces}, which it was to replace, was revoked"
         elif pending.request is not None and self._requests.is_refused(pending.request):
             why = f"request {pending.request}, which it was to answer, was refused or withdrawn"
@@ -402,6 +402,10 @@ class Grants:
         if state is State.OVERDUE:
             # It has waited for longer than it had to.
             pending = self._sign(pending, jitter=0)
+            self._journal.write(pending)
+        elif state is State.WAITING:
+            # The patient wants it at once after all. From here on a relay may have it, whatever it says.
+            pending = replace(pending, due=0)
             self._journal.write(pending)
         keep(self._network.store, pending.sealed_terms)
         wallet = self._network.wallet(self._profile, self._seed)
@@ -450,12 +454,21 @@ class Grants:
             )
         return pending
 
-    def _follow_up(self, pending: PendingGrant) -> None:
-        """Do step 8; all of it may be done twice."""
+    def _follow_up(self, pending: PendingGrant) -> PendingGrant:
+        """Do step 8, and return the grant as it is written down then; all of it may be done twice.
+
+        Raises:
+            DiskError: it can't be written down that this grant takes back what it replaces; so it doesn't yet.
+        """
         if pending.replaces is not None:
-            self._policies.take_back(self._policies.find(pending.replaces))
+            replaced = self._policies.find(pending.replaces)
+            if not pending.replacing:
+                pending = replace(pending, replacing=True)
+                self._journal.write(pending)
+            self._policies.take_back(replaced)
         if pending.request is not None:
             self._requests.answer(pending.request, pending.terms)
+        return pending
 
     # What is written down, and what the chain says of it
 
@@ -463,17 +476,21 @@ class Grants:
         """Return the grants that may yet be finished, oldest first, each with its state, and end the others.
 
         And why some can't be read: they stop none of the others, nor what takes a right away. `finish_all` tells them.
+        Where nobody can tell which of them are taken back, none is finished.
         """
         found, damaged = self._journal.look()
-        if not found:
-            return [], damaged
-        known = self._network.mainchain.policies.policies_of([pending.policy_id for pending in found])
-        now = self._now()
         left = []
-        for pending in found:
-            state = pending.state(known.get(pending.policy_id), now)
-            if self._policies.is_taken_back(pending.policy_id):
+        for pending, state in self._states(found):
+            try:
+                taken_back = self._policies.is_taken_back(pending.policy_id)
+            except ConfigurationError as exc:
+                return [], [*damaged, exc]
+            if taken_back:
                 # Whether or not the chain shows its revocation yet: nobody gets a share any more.
+                if state is State.WAITING:
+                    # No relay was given it, so none can bring it.
+                    self._end(pending, advance(state, State.WITHDRAWN))
+                    continue
                 if state in _OFF_CHAIN:
                     continue
                 state = state if is_end(state) else advance(state, State.ENDED)
@@ -483,14 +500,25 @@ class Grants:
                 left.append((pending, state))
         return left, damaged
 
+    def _states(self, found: Sequence[PendingGrant]) -> list[tuple[PendingGrant, State]]:
+        """Return grants that are written down, each with its state by what the chain says now."""
+        if not found:
+            return []
+        known = self._network.mainchain.policies.policies_of([pending.policy_id for pending in found])
+        now = self._now()
+        return [(pending, pending.state(known.get(pending.policy_id), now)) for pending in found]
+
     def _end(self, pending: PendingGrant, state: State) -> None:
         """Forget a grant that has come to an end."""
         if state is State.LAPSED:
-            # Nobody needs the terms of a policy that never came on chain, nor its revocation.
+            # Nobody needs the terms of a policy that never came on chain.
             self._network.store.unpin(CID(RAW, pending.grant.terms))
-            self._policies.let_go(pending.policy_id, pending.index)
         elif state is State.DISPLACED:
             _LOG.warning("another device of this patient's used the key of policy %s: grant again", pending.policy_id)
+        if state in (State.LAPSED, State.WITHDRAWN):
+            # The revocation is of something that there never was. A damaged list of them keeps no grant alive.
+            with contextlib.suppress(ConfigurationError):
+                self._policies.let_go(pending.policy_id, pending.index)
         self._journal.forget(pending)
 
     def _now(self) -> int:

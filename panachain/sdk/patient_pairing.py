@@ -69,7 +69,7 @@ class PatientPairing(PatientParts):
             grants=self._grants,
             policies=self._policies,
             revoke=lambda policy_id: self._revocations.revoke(policy_id, rotate=False, progress=None),
-            fall=lambda: self._revocations.veto(),
+            falling=lambda: self._revocations.veto(),
             names=self._names,
         )
 

@@ -297,14 +297,14 @@ class OwnPolicies:
         order = self._orders.of(policy_id)
         return order is not None and not order.withdrawn
 
-    def is_revoked_elsewhere(self, policy_id: PolicyId) -> bool:
-        """Tell whether the chain shows a policy as revoked, and nothing on this machine did it.
+    def is_revoked(self, policy_id: PolicyId) -> bool:
+        """Tell whether the chain shows a policy as revoked, or this machine was asked to revoke it.
 
         Raises:
-            ConfigurationError: the file that says what this machine did is damaged.
+            ConfigurationError: the chain doesn't, and the file that says what this machine was asked is damaged.
         """
         known = self._network.mainchain.policies.policies_of([policy_id]).get(policy_id)
-        return known is not None and known.status is PolicyStatus.REVOKED and not self.is_taken_back(policy_id)
+        return (known is not None and known.status is PolicyStatus.REVOKED) or self.is_taken_back(policy_id)
 
     def keep(self, index: int, sealed_terms: bytes) -> None:
         """Keep the sealed terms of a policy that is being made."""

@@ -14,10 +14,10 @@ steps are
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Final
 
 from panachain.consent.pending import PendingGrant
@@ -45,12 +45,14 @@ from panachain.sdk.results.listings import LeftOut, Listing
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.results.revocations import ELSEWHERE, UNPROVEN, RevocationReport
 from panachain.sdk.revocation_orders import Order, RevocationOrders
-from panachain.sdk.taking_back import LOOKING, Background
+from panachain.sdk.taking_back import LOOKING, Background, results
 from panachain.sdk.times import iso
 
 _LOG: Final = logging.getLogger("panachain.revocations")
 AGAIN: Final = 5.0
 """Seconds that relays and nodes get for a revocation that a command only goes on with."""
+_FALLING: Final = AGAIN + 3 * LOOKING
+"""Seconds that a command waits for all of those together."""
 
 
 class Revocations:
@@ -93,11 +95,13 @@ class Revocations:
         # A grant that still waits was seen by nobody: taking it back is forgetting it, and costs no gas.
         if self._withdrawn(policy_id, index):
             return RevocationReport(policy_id, tx="", gas=0, receipts=(), needed=0, shares=0)
+        # Before grants that are to replace it are looked for: one that is written down later finds this. A full disk
+        # keeps nothing at home, nor does a damaged file.
+        with suppress(ConfigurationError, DiskError):
+            self._orders.begin(policy_id, index)
         # R1 and R2, and the same for what was to replace it: a relay may bring that on chain whenever it likes.
-        falling = self._fall(lambda: self._grants.heirs(policy_id=policy_id))
-        taken = self._policies.revoke(index, progress=progress)
-        for work in falling:
-            work.result(AGAIN + 3 * LOOKING)
+        with self._falling(lambda: self._grants.heirs(policy_id=policy_id)):
+            taken = self._policies.revoke(index, progress=progress)
         taken.check_taken(
             policy_id,
             hint="it is written down, and your next command sends it again; panachain revoke --offline -o FILE"
@@ -121,15 +125,26 @@ class Revocations:
 
     def refuse(self, request_id: int) -> None:
         """Take back the grants that were to answer a request which the patient refused after all."""
-        for work in self._fall(lambda: self._grants.heirs(request=request_id)):
-            work.result(AGAIN + 3 * LOOKING)
+        with self._falling(lambda: self._grants.heirs(request=request_id)):
+            pass
 
-    def veto(self) -> None:
-        """Take back the grants for emergencies that aren't finished; those that are have a name, and `revoke`."""
-        for work in self._fall(lambda: self._grants.heirs(emergencies=True)):
-            work.result(AGAIN + 3 * LOOKING)
+    def veto(self) -> AbstractContextManager[None]:
+        """Take back the grants for emergencies that aren't finished, beside what is done meanwhile.
 
-    def _fall(self, heirs: Callable[[], Sequence[PendingGrant]]) -> list[Background[object]]:
+        Those that are finished have a name, and `revoke`.
+        """
+        return self._falling(lambda: self._grants.heirs(emergencies=True))
+
+    @contextmanager
+    def _falling(self, heirs: Callable[[], Sequence[PendingGrant]]) -> Iterator[None]:
+        """Take unfinished grants back beside what is done meanwhile, and wait then for all of them, once."""
+        works = self._fall(heirs)
+        try:
+            yield
+        finally:
+            results(works, _FALLING)
+
+    def _fall(self, heirs: Callable[[], Sequence[PendingGrant]]) -> list[Background[None]]:
         """Write down that unfinished grants are revoked, begin with those that somebody saw, and return what goes on.
 
         Nobody can read by the others: each is revoked once the chain shows it, and forgotten once it can't come there.
@@ -140,18 +155,18 @@ class Revocations:
             # It keeps no revocation at home, and nobody finishes what can't be read either.
             _LOG.warning("grants that aren't finished can't be looked at: %s", exc)
             return []
-        unseen: set[PolicyId] = set()
         for one in falling:
             # A full disk keeps nothing at home.
             with suppress(ConfigurationError, DiskError):
                 self._orders.begin(one.policy_id, one.index)
+        return [Background(partial(self._revoke_if_seen, one)) for one in falling]
+
+    def _revoke_if_seen(self, pending: PendingGrant) -> None:
+        # A chain that can't be read keeps nothing at home.
         with suppress(PanaChainError):
-            unseen = {one.policy_id for one in self._grants.unseen([one.policy_id for one in falling])}
-        return [
-            Background(lambda index=one.index: self._policies.revoke(index, seconds=AGAIN))  # type: ignore[misc]
-            for one in falling
-            if one.policy_id not in unseen
-        ]
+            if self._grants.unseen([pending.policy_id]):
+                return
+        self._policies.revoke(pending.index, seconds=AGAIN)
 
     def sign(self, policy_id: PolicyId) -> bytes:
         """Return a policy's signed revocation as a file's content; nobody is asked, and nothing is sent.
@@ -177,8 +192,8 @@ class Revocations:
             name: Background(lambda index=order.index: self._policies.revoke(index, seconds=AGAIN))  # type: ignore[misc]
             for name, order in left.items()
         }
-        taken = {name: work.result(AGAIN + 3 * LOOKING) for name, work in again.items()}
-        return [name for name, one in taken.items() if one is None or not one.proven]
+        taken = results(tuple(again.values()), _FALLING)
+        return [name for name, one in zip(again, taken, strict=True) if one is None or not one.proven]
 
     def status(self, policy_id: PolicyId) -> RevocationReport:
         """Return how far a revocation has come, by what the proxies and the store say now; nothing is changed.
@@ -288,7 +303,9 @@ class Revocations:
         except PanaChainError:
             return False
         if withdrawn:
-            self._orders.withdraw(policy_id, index)
+            # It is forgotten, whether or not that can be written down.
+            with suppress(ConfigurationError, DiskError):
+                self._orders.withdraw(policy_id, index)
         return withdrawn
 
     def _known(self, policy_id: PolicyId) -> Order | None:
@@ -297,6 +314,10 @@ class Revocations:
         except ConfigurationError:
             # A damaged file keeps nothing at home.
             return None
+
+    def _is_being_revoked(self, policy_id: PolicyId) -> bool:
+        order = self._known(policy_id)
+        return order is not None and not order.withdrawn
 
     def _watch(self, policy_id: PolicyId, signed: Sequence[Receipt]) -> None:
         """Note which proxies served after the revocation, by their own signatures."""
@@ -330,8 +351,12 @@ class Revocations:
         scopes = [lane.scope for lane in lanes if lane.generation == generations.current(lane.scope)]
         if scopes:
             generations = generations.rotated(dict.fromkeys(scopes))
-        # Renewals that were interrupted at their end; what else proxies lack, `Patient.policies` shows.
-        self._grants.finish_all()
+        # Renewals that were interrupted at their end; what else proxies lack, `Patient.policies` shows. What can't be
+        # finished keeps no lane from being rotated.
+        try:
+            self._grants.finish_all()
+        except PanaChainError as exc:
+            findings.left_out("", "grants that aren't finished", exc)
         # Hospitals first: from here on nothing new goes into the old lanes. R4 is what they are asked for with it.
         told = self._lanes.pair_again(generations, findings)
         # Another device may have rotated at the same time; where no hospital is paired nothing is stated.
@@ -348,7 +373,12 @@ class Revocations:
         """Grant each policy that isn't on the newest lanes anew; one that can't be keeps none of the others back."""
         made: dict[PolicyId, PolicyView] = {}
         failed: dict[PolicyId, PanaChainError] = {}
-        lagging = [own for own in everything if not own.has_ended and own.lags(generations)]
+        # What is being revoked isn't granted anew, whether or not the chain shows that yet.
+        lagging = [
+            own
+            for own in everything
+            if not own.has_ended and own.lags(generations) and not self._is_being_revoked(own.policy_id)
+        ]
         for number, own in enumerate(lagging, start=1):
             proxies = self._still_active(own)
             try:

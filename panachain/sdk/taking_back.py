@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
@@ -97,6 +98,12 @@ class Background(Generic[T]):
     def is_over(self) -> bool:
         """Whether it succeeded or failed."""
         return not self._thread.is_alive()
+
+
+def results(works: Collection[Background[T]], seconds: float) -> list[T | None]:
+    """Return what came of each piece of work, None as `Background.result` says; all of them share the same seconds."""
+    until = time.monotonic() + seconds
+    return [work.result(max(until - time.monotonic(), 0)) for work in works]
 
 
 def take_back(

@@ -6,6 +6,7 @@ Follows security rules 3, 19 and 41, and ADR 69.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -17,16 +18,18 @@ import pytest
 
 from panachain.chain.receipts import receipt_hash, sign_head
 from panachain.chain.signing import Account
-from panachain.errors import PanaChainError, PolicyRevokedError, RelaysUnavailableError, TransactionError
+from panachain.errors import DiskError, PanaChainError, PolicyRevokedError, RelaysUnavailableError, TransactionError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import PolicyId
 from panachain.model.policy import PolicyStatus, Receipt, ReceiptKind
 from panachain.model.scope import Generations, Purpose, Scope
 from panachain.records.findings import Findings
+from panachain.sdk import revocations
 from panachain.sdk.patient import Patient
 from panachain.sdk.relay import LocalRelay
 from panachain.sdk.results.policies import PolicyView
-from panachain.sdk.taking_back import Background
+from panachain.sdk.revocation_orders import RevocationOrders
+from panachain.sdk.taking_back import Background, results
 from tests.twin.test_interruptions import active, again
 from tests.twin.world import World, resource, running_world, seed_of
 
@@ -144,6 +147,178 @@ class TestWhatReplacesARevokedPolicy:
             pytest.raises(PolicyRevokedError, match="which it was to replace, was revoked"),
         ):
             here.reissue(old)
+        assert active(world, "clinician") == []
+
+    @pytest.mark.parametrize("step", ["_sign", "_send"])
+    def test_by_another_program_on_this_machine_is_taken_back(self, world: World, step: str) -> None:
+        """Such as the portal: before the grant is written down, it finds nothing that is to replace the policy."""
+        old, here = grant(world), again(world)
+        do = getattr(here._grants, step)
+
+        def meanwhile(*args: Any, **named: Any) -> Any:
+            if not revoked:
+                revoked.append(again(world).revoke(old))
+            return do(*args, **named)
+
+        revoked: list[Any] = []
+        with patch.object(here._grants, step, meanwhile), pytest.raises(PolicyRevokedError):
+            here.reissue(old)
+        settle(world)
+        assert active(world, "clinician") == []
+        assert revoked[0].final
+
+    def test_is_written_down_before_a_revocation_looks_for_it_or_finds_the_order(self, world: World) -> None:
+        old, patient = grant(world), again(world)
+        heirs = patient._grants.heirs
+
+        def looks(**named: Any) -> Any:
+            assert patient._policies.is_taken_back(old)
+            return heirs(**named)
+
+        with patch.object(patient._grants, "heirs", side_effect=looks) as looked:
+            patient.revoke(old)
+        assert looked.called
+
+
+class TestWhatReplacesAPolicyItself:
+    """What a grant takes back in its last step was revoked by nobody else, whatever this machine still knows of it."""
+
+    @pytest.fixture
+    def interrupted(self, world: World) -> PolicyId:
+        """Return the policy that serves, after a program that ended once it had taken back what it replaces."""
+        old, here = grant(world), again(world)
+        write = here._grants._journal.write
+
+        def ends(pending: Any) -> None:
+            if pending.served:
+                raise DiskError("the disk is full")
+            write(pending)
+
+        with patch.object(here._grants._journal, "write", ends):
+            world.proxies[0].up = False
+            with pytest.raises(DiskError):
+                here.reissue(old)
+        assert _revoked(world, old)
+        (made,) = active(world, "clinician")
+        return made
+
+    def test_serves_where_the_list_of_revocations_was_lost(self, world: World, interrupted: PolicyId) -> None:
+        world.patient.profile.orders.unlink()
+        settle(world)
+        assert active(world, "clinician") == [interrupted]
+
+    def test_serves_where_the_order_could_not_be_written(self, world: World, interrupted: PolicyId) -> None:
+        """A full disk keeps no revocation at home."""
+        orders = RevocationOrders(world.patient.profile.orders)
+        orders._write({})
+        world.proxies[0].up = True
+        again(world).settle()
+        assert active(world, "clinician") == [interrupted]
+        assert again(world)._grants._journal.read() == []
+
+    def test_takes_nothing_back_before_that_is_written_down(self, world: World) -> None:
+        old, here = grant(world), again(world)
+        write = here._grants._journal.write
+
+        def full(pending: Any) -> None:
+            if pending.replacing:
+                raise DiskError("the disk is full")
+            write(pending)
+
+        with patch.object(here._grants._journal, "write", full), pytest.raises(DiskError):
+            here.reissue(old)
+        assert not _revoked(world, old)
+        settle(world)
+        assert _revoked(world, old)
+        assert len(active(world, "clinician")) == 1
+
+
+class TestWhatWaitsToAnswerARefusedRequest:
+    @pytest.fixture
+    def asked(self, world: World) -> int:
+        until = world.now + 90 * 86_400
+        made = world.clinician.request(world.patient.address, SCOPE, Purpose.TREAT, until=until)
+        number: int = made.request_id
+        return number
+
+    @pytest.fixture
+    def waits(self, world: World, asked: int) -> PolicyId:
+        until, week = world.now + 90 * 86_400, 7 * 86_400
+        made = again(world).grant(world.clinician.address, SCOPE, until=until, jitter=week, request=asked)
+        policy_id: PolicyId = made.policy_id
+        return policy_id
+
+    def test_is_forgotten_and_costs_nothing(self, world: World, asked: int, waits: PolicyId) -> None:
+        """No relay has it, and its window ends in a quarter of a year."""
+        again(world).deny(asked)
+        with patch.object(LocalRelay, "revoke", side_effect=AssertionError("there is nothing to revoke")):
+            again(world)._grants.go_on()
+            assert again(world)._revocations.go_on() == []
+        assert again(world)._orders.of(waits).withdrawn
+        assert again(world)._grants._journal.read() == []
+        world.advance(8 * 86_400)
+        settle(world)
+        assert active(world, "clinician") == []
+
+    def test_is_not_forgotten_where_a_relay_may_have_it(self, world: World, asked: int, waits: PolicyId) -> None:
+        """The patient wanted it at once after all, and the relay says that it can't."""
+        made, signature = kept_by_relay(world, lambda patient: patient.approve(asked))
+        assert made.owner == waits
+        again(world).deny(asked)
+        again(world)._grants.go_on()
+        bring(world, made, signature)
+        settle(world)
+        assert active(world, "clinician") == []
+        assert held(world, waits) == 0
+
+
+class TestADamagedListOfRevocations:
+    """Nobody can tell what is taken back: so nothing more is granted, and what takes a right away goes on."""
+
+    @pytest.fixture
+    def lacking(self, world: World) -> PolicyId:
+        """Return a policy whose grant isn't finished; the list is damaged meanwhile."""
+        world.proxies[0].up = False
+        made = grant(world, "nurse")
+        world.proxies[0].up = True
+        world.patient.profile.orders.write_bytes(b"{")
+        return made
+
+    def test_keeps_no_lane_from_being_rotated(self, world: World, lacking: PolicyId) -> None:
+        world.patient.profile.orders.unlink()
+        policy_id = grant(world)
+        world.patient.profile.orders.write_bytes(b"{")
+        report = again(world).revoke(policy_id, rotate=True)
+        assert (report.rotated, world.hospital.address in report.hospitals) == (True, True)
+        assert lanes_of(world).current(Scope.parse("laboratory")) == 1
+        # The other grantee's policy isn't granted anew before the file is away, and the report says so.
+        assert [str(lacking) in one.what for one in report.omissions] == [True]
+        world.patient.profile.orders.unlink()
+        again(world).settle()
+        assert len(active(world, "nurse")) == 1
+        assert lacking not in active(world, "nurse")
+
+    def test_stops_a_rotation_no_more_than_a_folder_that_cannot_be_locked(self, world: World) -> None:
+        policy_id, patient = grant(world), again(world)
+        with patch.object(patient._grants, "finish_all", side_effect=DiskError("no space is left")):
+            report = patient.revoke(policy_id, rotate=True)
+        assert report.rotated
+        assert [one.what for one in report.omissions] == ["grants that aren't finished"]
+
+    def test_is_told_by_settle_and_nothing_is_handed_out(self, world: World, lacking: PolicyId) -> None:
+        assert again(world)._grants.go_on() == []
+        _, failed = again(world)._grants.finish_all()
+        assert ["revoked.json can't be read" in str(one) for one in failed] == [True]
+        assert world.proxies[0].store.kfrag(lacking, 0) is None
+
+    def test_keeps_no_grant_that_waits_from_being_withdrawn(self, world: World) -> None:
+        until = world.now + 90 * 86_400
+        made = again(world).grant(world.clinician.address, SCOPE, until=until, jitter=7 * 86_400)
+        world.patient.profile.orders.write_bytes(b"{")
+        assert again(world).revoke(made.policy_id).stage == "withdrawn before it was sent"
+        world.patient.profile.orders.unlink()
+        world.advance(8 * 86_400)
+        assert again(world).settle() == []
         assert active(world, "clinician") == []
 
 
@@ -344,6 +519,45 @@ class TestTwoDevicesAtOnce:
 
 
 class TestAVetoOfEmergencies:
+    def test_waits_for_no_relay_that_stalls_what_it_kept(self, world: World) -> None:
+        """What is in force is revoked before anybody waits for what isn't finished."""
+        first, second = (world.clinician.create_group().group for _ in range(2))
+        until = world.now + 90 * 86_400
+        again(world).emergency.prepare([first], until=until)
+        made, signature = kept_by_relay(world, lambda patient: patient.emergency.prepare([second], until=until))
+        here = again(world)
+        revoke, go_on = here._policies.revoke, threading.Event()
+
+        def stalls(index: int, **named: Any) -> Any:
+            if here._policies._id(index) == made.owner:
+                assert go_on.wait(60)
+            return revoke(index, **named)
+
+        def in_force(policy_id: PolicyId) -> Any:
+            try:
+                return revoke_one(policy_id)
+            finally:
+                done.append("revoked")
+                go_on.set()
+
+        def waits(works: Any, seconds: float) -> Any:
+            done.extend(["waited"] * len(works))
+            return results(works, seconds)
+
+        done: list[str] = []
+        with patch.object(here._policies, "revoke", stalls), patch.object(revocations, "results", waits):
+            emergency = here.emergency
+            # On chain, so that somebody may have seen it; no list of what is in force has it yet.
+            active = emergency._active()
+            bring(world, made, signature)
+            revoke_one = emergency._revoke
+            with patch.object(emergency, "_active", return_value=active), patch.object(emergency, "_revoke", in_force):
+                (report,) = emergency.veto()
+        assert report.proven
+        assert done == ["revoked", "waited"]
+        assert _revoked(world, made.owner)
+        assert list(again(world).emergency.policies()) == []
+
     def test_means_what_a_relay_kept_too(self, world: World) -> None:
         group = world.clinician.create_group()
         made, signature = kept_by_relay(

@@ -43,7 +43,9 @@ def sealed(plain: bytes) -> bytes:
     return stream.seal(padding.pad(plain), subject._key(PATIENT), labels.PENDING_GRANT)
 
 
-def test_comes_back_as_it_was(pending: PendingGrant) -> None:
+@pytest.mark.parametrize("replacing", [False, True])
+def test_comes_back_as_it_was(pending: PendingGrant, replacing: bool) -> None:
+    pending = replace(pending, replacing=replacing)
     assert open_pending(seal_pending(pending, PATIENT), PATIENT) == pending
 
 
@@ -84,6 +86,12 @@ def test_a_field_of_a_wrong_form_is_noticed(pending: PendingGrant, broken: dict[
     content = dagcbor.encode(dagcbor.decode(plain) | broken)
     with pytest.raises(IntegrityError):
         open_pending(sealed(content), PATIENT)
+
+
+def test_a_file_of_before_says_not_that_what_it_replaces_is_being_taken_back(pending: PendingGrant) -> None:
+    fields = dagcbor.decode(unsealed(seal_pending(replace(pending, replacing=True), PATIENT)))
+    assert fields.pop("replacing")
+    assert not open_pending(sealed(dagcbor.encode(fields)), PATIENT).replacing
 
 
 def test_opens_for_its_patient_only(pending: PendingGrant) -> None:

@@ -34,6 +34,21 @@ def test_its_failure_is_kept_and_raised_nowhere(error: Exception) -> None:
     assert str(work.error) in ("down", "unforeseen ZeroDivisionError")
 
 
+def test_pieces_of_work_share_the_seconds_that_somebody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, asked = 100.0, []
+
+    class Hangs:
+        def result(self, seconds: float) -> None:
+            nonlocal now
+            asked.append(seconds)
+            now += min(seconds, 30.0)
+
+    monkeypatch.setattr(subject, "time", SimpleNamespace(monotonic=lambda: now))
+    hanging: Any = [Hangs(), Hangs(), Hangs()]
+    assert subject.results(hanging, 50.0) == [None, None, None]
+    assert asked == [50.0, 20.0, 0.0]
+
+
 def test_proxies_are_told_while_a_relay_hangs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     made, hanging = grant(world), threading.Event()
     monkeypatch.setattr(world.network, "relay", lambda *_: SimpleNamespace(revoke=lambda *_: hanging.wait(60)))
