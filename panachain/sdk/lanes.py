@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Final
 
 from panachain.chain.evm import Receipt
@@ -407,11 +408,11 @@ class OwnLanes:
             # learning the new lanes.
             first, generations, choices = self._tell_all(generations, choices, findings)
             told |= dict.fromkeys(first)
-            asked = generations
+            asked, granted = generations, cache(lambda: tuple(self._granted()))
             for hospital, event in self.hospitals():
                 if event.paired:
                     with findings.alone(hospital.address):
-                        if orders := self.orders(hospital, asked, findings):
+                        if orders := self.orders(hospital, asked, findings, granted):
                             pairing, _, _ = self._pair_again(hospital, generations, orders, choices)
                             generations, choices = pairing.generations, pairing.choices
                             told[hospital.address] = None
@@ -465,17 +466,24 @@ class OwnLanes:
         # By all of its lanes: two devices may have counted the same epoch.
         return pairing.generations.covers(generations) and pairing.choices == choices
 
-    def orders(self, hospital: Actor, generations: Generations, findings: Findings) -> list[CID]:
+    def orders(
+        self,
+        hospital: Actor,
+        generations: Generations,
+        findings: Findings,
+        granted: Callable[[], Iterable[Scope]] | None = None,
+    ) -> list[CID]:
         """Store what a hospital shall move to new lanes, and return the orders' CIDs; none before a rotation.
 
         Args:
             hospital: which one.
             generations: of the lanes.
             findings: is told which of its records can't be moved.
+            granted: the scopes that somebody was granted, of a caller who asks for several hospitals.
         """
         if not generations.epoch:
             return []
-        own = self._headers(hospital, generations, findings)
+        own = self._headers(hospital, generations, findings, (granted or self._granted)())
         emergency = self.in_emergency(own, generations)
         envelopes: dict[str, list[Header]] = defaultdict(list)
         for found in own.headers:
@@ -535,10 +543,12 @@ class OwnLanes:
         """
         findings = findings or Strict()
         generations = self.generations(findings)
+        # Once for all hospitals: it asks the chain.
+        granted = cache(lambda: tuple(self._granted()))
         for hospital, event in self.hospitals():
             own = findings if event.paired else FormerHospital(findings)
             with own.alone(hospital.address):
-                yield self._headers(hospital, generations, own)
+                yield self._headers(hospital, generations, own, granted())
 
     def records(self, opening: Opening, kept: KeptHeaders) -> Iterator[OpenedRecord]:
         """Yield every record in the lanes, opened with the patient's own keys.
@@ -715,7 +725,9 @@ class OwnLanes:
                 count += len(remaining(store, heads, open_manifests(store, heads), lanes))
         return count
 
-    def _headers(self, hospital: Actor, generations: Generations, findings: Findings) -> OwnHeaders:
+    def _headers(
+        self, hospital: Actor, generations: Generations, findings: Findings, granted: Iterable[Scope]
+    ) -> OwnHeaders:
         store, heads = self._network.store, self._network.heads_of(hospital)
         # The lanes of the categories: every record is in exactly one of them, whatever else it is wrapped to.
         scopes = [Scope.of(category) for category in Category]
@@ -731,7 +743,7 @@ class OwnLanes:
         # What others are shown is shown to the patient: whoever has one of these lanes finds records by it alone.
         beside = [
             Sought(scope, number, self._seed.locator_key(scope, number))
-            for scope in dict.fromkeys([Scope.all(), Scope.emergency(), *self._granted()])
+            for scope in dict.fromkeys([Scope.all(), Scope.emergency(), *granted])
             if scope not in scopes
             for number in generations.of(scope)
         ]

@@ -352,8 +352,8 @@ class TestTwoDevicesAtOnce:
         identities, steps = here.network.sidechain.identities, list[str]()
         pair, orders = identities.pair, lanes.orders
 
-        def ordered(*args: Any) -> Any:
-            found = orders(*args)
+        def ordered(*args: Any, **named: Any) -> Any:
+            found = orders(*args, **named)
             steps.extend(["move"] * bool(found))
             return found
 
