@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Final
 
 from panachain.chain.evm import Receipt
@@ -123,7 +124,11 @@ class OwnLanes:
             IntegrityError: the pairing that was made last isn't this patient's own.
             StoreUnavailableError: the store lost it; guessing could open what the patient closed.
         """
-        return self._stated(Strict())[1]
+        return self.stated()[1]
+
+    def stated(self) -> tuple[Generations, Choices]:
+        """Return both, as `generations` and `choices` do, at one reading."""
+        return self._stated(Strict())
 
     def _stated(self, findings: Findings) -> tuple[Generations, Choices]:
         stated, choices, identities = [FIRST], NONE, self._network.sidechain.identities
@@ -202,7 +207,8 @@ class OwnLanes:
 
         What was asked for before stands, so that the hospital knows it at every upload; but orders to re-wrap are of
         one rotation, and those of an earlier one are forgotten. What it was told before of lanes and choices is never
-        taken back: another device may have told it a moment ago.
+        taken back: another device may have told it a moment ago, or between the look at that and the transaction. Then
+        the hospital is told once more, all of it together.
 
         Args:
             hospital: who may publish.
@@ -219,14 +225,9 @@ class OwnLanes:
         if choices is None:
             choices = self.choices()
         hospital = self._network.keys.check(hospital)
+        identities, whose = self._network.sidechain.identities, {"patient": self._address}
+        known = {event.digest for event in identities.ever_paired(hospital.address, **whose)}
         before = self._told(hospital, findings)
-        together = Generations.merged([generations, *(one.generations for one in before)])
-        for one in before:
-            choices = choices.merged(one.choices)
-        if together != generations:
-            # What was to be moved was sealed to other lanes: it is asked for anew, by whoever tells these lanes.
-            generations, orders = together, None
-        standing = self._standing(before, None if orders is not None else generations, findings)
         # All of them before one is stored: one that is too large stops the rest.
         blocks = [
             rewrap.seal_reseal(
@@ -238,24 +239,50 @@ class OwnLanes:
             for one in also
         ]
         asked = [keep(self._network.store, block) for block in blocks]
-        pairing = make_pairing(
-            self._seed,
-            patient=self._address,
-            hospital=hospital.address,
-            generations=generations,
-            last_year=datetime.fromtimestamp(self._network.clock(), UTC).year + _YEARS_AHEAD,
-            orders=list(dict.fromkeys([*standing, *(orders or ()), *asked])),
-            choices=choices,
-        )
-        blob = seal_pairing(
-            pairing,
-            hospital_key=hospital.sealing_key,
-            patient_key=self._seed.sealing().public,
-            signer=self._seed.signer(),
-        )
-        cid = keep(self._network.store, blob)
-        sender = self._network.person(self._seed.account_key())
-        receipt = self._network.sidechain.identities.pair(sender, hospital.address, cid.digest)
+        for _ in range(_ATTEMPTS):
+            together = Generations.merged([generations, *(one.generations for one in before)])
+            for one in before:
+                choices = choices.merged(one.choices)
+            if together != generations:
+                # What was to be moved was sealed to other lanes: it is asked for anew, by whoever tells these lanes.
+                generations, orders = together, None
+            standing = self._standing(before, None if orders is not None else generations, findings)
+            pairing = make_pairing(
+                self._seed,
+                patient=self._address,
+                hospital=hospital.address,
+                generations=generations,
+                last_year=datetime.fromtimestamp(self._network.clock(), UTC).year + _YEARS_AHEAD,
+                orders=list(dict.fromkeys([*standing, *(orders or ()), *asked])),
+                choices=choices,
+            )
+            blob = seal_pairing(
+                pairing,
+                hospital_key=hospital.sealing_key,
+                patient_key=self._seed.sealing().public,
+                signer=self._seed.signer(),
+            )
+            cid = keep(self._network.store, blob)
+            sender = self._network.person(self._seed.account_key())
+            receipt = identities.pair(sender, hospital.address, cid.digest)
+            # What this one displaced without knowing it, or what did so to this one; usually there is nothing to read.
+            known.add(cid.digest)
+            meanwhile = []
+            for event in identities.ever_paired(hospital.address, **whose):
+                if event.digest not in known:
+                    known.add(event.digest)
+                    with suppress(*LEFT_OUT):
+                        meanwhile.append(self.stated_by(event))
+            before = [*before, *meanwhile]
+            if all(
+                generations.covers(one.generations)
+                and choices.merged(one.choices) == choices
+                and set(pairing.orders).issuperset(
+                    self._standing([one], None if orders is not None else generations, findings)
+                )
+                for one in meanwhile
+            ):
+                break
         return pairing, cid, receipt
 
     def _pair_again(
@@ -375,16 +402,23 @@ class OwnLanes:
         """
         if choices is None:
             choices = self.choices()
-        # Everybody first, before anything is read that a hospital published: none of them can keep the others from
-        # learning the new lanes.
-        first, generations, choices = self._tell_all(generations, choices, findings)
-        told = dict.fromkeys(first)
-        for hospital, event in self.hospitals():
-            if event.paired:
-                with findings.alone(hospital.address):
-                    if orders := self.orders(hospital, generations, findings):
-                        self._pair_again(hospital, generations, orders, choices)
-                        told[hospital.address] = None
+        told: dict[Address, None] = {}
+        for _ in range(_ATTEMPTS):
+            # Everybody first, before anything is read that a hospital published: none of them can keep the others from
+            # learning the new lanes.
+            first, generations, choices = self._tell_all(generations, choices, findings)
+            told |= dict.fromkeys(first)
+            asked, granted = generations, cache(lambda: tuple(self._granted()))
+            for hospital, event in self.hospitals():
+                if event.paired:
+                    with findings.alone(hospital.address):
+                        if orders := self.orders(hospital, asked, findings, granted):
+                            pairing, _, _ = self._pair_again(hospital, generations, orders, choices)
+                            generations, choices = pairing.generations, pairing.choices
+                            told[hospital.address] = None
+            if generations == asked:
+                break
+            # Another device told newer lanes meanwhile: everybody learns them, and moves what lies in those before.
         return list(told)
 
     def tell(self, generations: Generations, choices: Choices, findings: Findings) -> list[Address]:
@@ -404,24 +438,23 @@ class OwnLanes:
         """Do what `tell` says, and return lanes and choices with what another device told meanwhile."""
         told: dict[Address, None] = {}
         for _ in range(_ATTEMPTS):
-            before = len(told)
+            anybody = False
             for hospital, event in self.hospitals():
                 # Pairing again is a transaction: it would show everybody on the sidechain that the patient rotated
                 # something.
                 if event.paired and not self._knows(event, generations, choices):
                     # One whose key is none, or isn't proven, keeps the others from nothing.
                     with findings.alone(hospital.address, "the new lanes and choices"):
-                        self._pair_again(hospital, generations, choices=choices)
-                        told[hospital.address] = None
-            if len(told) == before:
+                        pairing, _, _ = self._pair_again(hospital, generations, choices=choices)
+                        generations, choices = pairing.generations, pairing.choices
+                        told[hospital.address], anybody = None, True
+            if not anybody:
                 break
-            # By whom nobody waited for: the last one who tells knows of all others.
+            # By whom nobody waited for. Whether everybody knows it is asked anew even if nothing is new here: another
+            # device may have told somebody less.
             with suppress(*LEFT_OUT):
                 stated, chosen = self._stated(Strict())
-                newer = Generations.merged([generations, stated]), choices.merged(chosen)
-                if newer == (generations, choices):
-                    break
-                generations, choices = newer
+                generations, choices = Generations.merged([generations, stated]), choices.merged(chosen)
         return list(told), generations, choices
 
     def _knows(self, event: PairingEvent, generations: Generations, choices: Choices) -> bool:
@@ -433,17 +466,24 @@ class OwnLanes:
         # By all of its lanes: two devices may have counted the same epoch.
         return pairing.generations.covers(generations) and pairing.choices == choices
 
-    def orders(self, hospital: Actor, generations: Generations, findings: Findings) -> list[CID]:
+    def orders(
+        self,
+        hospital: Actor,
+        generations: Generations,
+        findings: Findings,
+        granted: Callable[[], Iterable[Scope]] | None = None,
+    ) -> list[CID]:
         """Store what a hospital shall move to new lanes, and return the orders' CIDs; none before a rotation.
 
         Args:
             hospital: which one.
             generations: of the lanes.
             findings: is told which of its records can't be moved.
+            granted: the scopes that somebody was granted, of a caller who asks for several hospitals.
         """
         if not generations.epoch:
             return []
-        own = self._headers(hospital, generations, findings)
+        own = self._headers(hospital, generations, findings, (granted or self._granted)())
         emergency = self.in_emergency(own, generations)
         envelopes: dict[str, list[Header]] = defaultdict(list)
         for found in own.headers:
@@ -503,10 +543,12 @@ class OwnLanes:
         """
         findings = findings or Strict()
         generations = self.generations(findings)
+        # Once for all hospitals: it asks the chain.
+        granted = cache(lambda: tuple(self._granted()))
         for hospital, event in self.hospitals():
             own = findings if event.paired else FormerHospital(findings)
             with own.alone(hospital.address):
-                yield self._headers(hospital, generations, own)
+                yield self._headers(hospital, generations, own, granted())
 
     def records(self, opening: Opening, kept: KeptHeaders) -> Iterator[OpenedRecord]:
         """Yield every record in the lanes, opened with the patient's own keys.
@@ -683,7 +725,9 @@ class OwnLanes:
                 count += len(remaining(store, heads, open_manifests(store, heads), lanes))
         return count
 
-    def _headers(self, hospital: Actor, generations: Generations, findings: Findings) -> OwnHeaders:
+    def _headers(
+        self, hospital: Actor, generations: Generations, findings: Findings, granted: Iterable[Scope]
+    ) -> OwnHeaders:
         store, heads = self._network.store, self._network.heads_of(hospital)
         # The lanes of the categories: every record is in exactly one of them, whatever else it is wrapped to.
         scopes = [Scope.of(category) for category in Category]
@@ -699,7 +743,7 @@ class OwnLanes:
         # What others are shown is shown to the patient: whoever has one of these lanes finds records by it alone.
         beside = [
             Sought(scope, number, self._seed.locator_key(scope, number))
-            for scope in dict.fromkeys([Scope.all(), Scope.emergency(), *self._granted()])
+            for scope in dict.fromkeys([Scope.all(), Scope.emergency(), *granted])
             if scope not in scopes
             for number in generations.of(scope)
         ]

@@ -148,8 +148,10 @@ class PatientPairing(PatientParts):
         before = self._lanes.choices()
         choices = changed(before, close=close, emergency=emergency)
         pairing, cid, receipt = self._lanes.pair(who, generations, orders, choices, findings)
-        if choices != before:
-            self._lanes.tell(generations, choices, findings)
+        # To whom it is new, another device's rotation of a moment ago wasn't told.
+        newest, chosen = self._lanes.stated()
+        if choices != before or chosen != pairing.choices or not pairing.generations.covers(newest):
+            self._lanes.tell(newest, chosen, findings)
         return PairingReport(
             who.address,
             str(cid),

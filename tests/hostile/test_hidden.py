@@ -15,7 +15,7 @@ from panachain.model.scope import Scope
 from panachain.records.findings import Strict
 from panachain.sdk.opening import Opening
 from tests.hostile.evil_hospital import BUNDLE, EvilHospital
-from tests.twin.world import World, running_world
+from tests.twin.world import World, resource, running_world
 from tests.unit.sdk.helpers import again
 
 
@@ -101,3 +101,26 @@ def test_where_nothing_is_hidden_nothing_is_said_or_fetched_again(
     opening = again(world).records()
     assert read(opening) == [str(header)]
     assert (opening.notices, fetched.count(header)) == ([], 1)
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+def test_what_was_granted_is_asked_once_for_all_hospitals(
+    world: World, monkeypatch: pytest.MonkeyPatch, rotated: bool
+) -> None:
+    """The mainchain is asked for it, and a patient may have many of them."""
+    for number, hospital in enumerate(("hospital", "clinic")):
+        world.upload(hospital, [resource("laboratory", 2025, number)])
+    policy = again(world).grant(world.clinician.address, ["laboratory"], until=world.now + 10_000)
+    patient = again(world)
+    scopes, asked = type(patient._policies).scopes, list[int]()
+
+    def count(self: Any) -> Any:
+        asked.append(1)
+        return scopes(self)
+
+    monkeypatch.setattr(type(patient._policies), "scopes", count)
+    if rotated:
+        assert patient.revoke(policy, rotate=True).rotated
+    else:
+        assert len(list(patient.records())) == 2
+    assert len(asked) == 1

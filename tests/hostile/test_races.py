@@ -30,6 +30,7 @@ from panachain.sdk.relay import LocalRelay
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.revocation_orders import RevocationOrders
 from panachain.sdk.taking_back import Background, results
+from tests.hostile.evil_hospital import EvilHospital
 from tests.twin.test_interruptions import active, again
 from tests.twin.world import World, resource, running_world, seed_of
 
@@ -506,6 +507,73 @@ class TestTwoDevicesAtOnce:
         assert asked
         (event,) = identities.paired(patient=here.address, hospital=world.hospital.address)
         assert not event.paired
+
+    @pytest.mark.parametrize("call", ["ask", "pair", "a new one", "move"])
+    def test_what_is_told_between_a_look_and_its_transaction_is_told_again(
+        self, world: World, elsewhere: Patient, call: str
+    ) -> None:
+        """Two devices are enough, if the one's rotation comes before the other's pairing, and after its last look."""
+        here, lost = again(world), grant(world)
+        other = grant(world, "nurse", ["vitals"])
+        lanes, new = here._lanes, EvilHospital(world)
+        calls: dict[str, Callable[[], object]] = {
+            "ask": lambda: lanes.ask(world.hospital.whoami(), []),
+            "pair": lambda: here.pair(world.hospital.address),
+            "a new one": lambda: here.pair(new.address),
+            "move": lambda: here.revoke(other, rotate=True),
+        }
+        if call == "move":
+            world.upload("hospital", [resource("vitals", 2024, 2)])
+        identities, steps = here.network.sidechain.identities, list[str]()
+        pair, orders = identities.pair, lanes.orders
+
+        def ordered(*args: Any, **named: Any) -> Any:
+            found = orders(*args, **named)
+            steps.extend(["move"] * bool(found))
+            return found
+
+        def meanwhile(*args: Any) -> Any:
+            # The first pairings of a rotation tell the lanes, and the next one what is to be moved there.
+            if "done" not in steps and (call != "move" or "move" in steps):
+                steps.append("done")
+                elsewhere.revoke(lost, rotate=True)
+            return pair(*args)
+
+        with patch.object(identities, "pair", meanwhile), patch.object(lanes, "orders", ordered):
+            calls[call]()
+        assert "done" in steps
+        told = {actor.address: lanes.stated_by(event).generations for actor, event in again(world)._lanes.hospitals()}
+        everything = again(world)._lanes.generations()
+        assert everything.current(Scope.parse("laboratory")) > 0
+        whom = new.address if call == "a new one" else world.hospital.address
+        assert told[whom].covers(everything)
+        assert all(one.covers(everything) for one in told.values())
+        # What lay in the lanes of before is moved, whichever device asked for it.
+        again(world, "hospital").rewrap()
+        now = again(world)._lanes.generations()
+        (own,) = [one for one in again(world)._lanes.headers() if one.heads.hospital == world.hospital.address]
+        assert all(now.current(Scope.of(one.info.category)) <= one.epoch for one in own.headers)
+
+    def test_who_tells_looks_again_at_whom_it_told(self, world: World, elsewhere: Patient) -> None:
+        """Another device that stops between its transaction and its look leaves less than was told."""
+        # A lane in which nothing lies to be moved.
+        here, policy_id = again(world), grant(world, "nurse", ["vitals"])
+        stale, stated = elsewhere._lanes, here._lanes._stated
+        old = stale.generations()
+
+        def meanwhile(findings: Any) -> Any:
+            if lanes_of(world).epoch and not done:
+                done.append(True)
+                with patch.object(stale, "_told", return_value=[]):
+                    stale.pair(world.hospital.whoami(), old, [])
+                assert lanes_of(world).epoch == 0
+            return stated(findings)
+
+        done: list[bool] = []
+        with patch.object(here._lanes, "_stated", meanwhile):
+            here.revoke(policy_id, rotate=True)
+        assert done
+        assert lanes_of(world).current(Scope.parse("vitals")) == 1
 
     @pytest.mark.deep
     def test_where_the_store_lost_what_was_displaced_the_rest_goes_on(self, world: World) -> None:

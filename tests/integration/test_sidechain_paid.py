@@ -71,8 +71,10 @@ def test_the_chain_takes_nothing_for_nothing(world: World, side: Rpc) -> None:
 def test_a_refusal_is_told_as_the_contract_says_it(world: World) -> None:
     asked = world.clinician.request("patient", ["laboratory"], purpose="TREAT", until=timedelta(days=1))
     world.patient.deny(asked.request_id)
+    # The patient's program says so by itself.
+    sender = world.network.person(world.patient._seed.account_key())
     with chain_refuses("RequestNotOpen"):
-        world.patient.deny(asked.request_id)
+        world.network.sidechain.requests.deny(sender, asked.request_id)
 
 
 class TestForwarded:
