@@ -257,7 +257,7 @@ class Asked:
         return self._closed.is_set()
 
     def ask(self, *question: bytes) -> list[bytes] | None:
-        """Return the parts of the answer, or None if there is none.
+        """Return the parts of the answer, or None if there is none, or no memory for it.
 
         Raises:
             OSError, MemoryError: this machine has no process left.
@@ -270,10 +270,18 @@ class Asked:
                 atexit.register(self.close)
             if (process := self.process) is None:
                 return None
-            # It may be closed while the process begins; whoever closes it later kills what it finds here.
-            answer = None if self._closed.is_set() else self._exchange(process, question)
-            if answer is None:
-                self._end()
+            answer = None
+            try:
+                # It may be closed while the process begins; whoever closes it later kills what it finds here.
+                if not self._closed.is_set():
+                    answer = self._exchange(process, question)
+            except MemoryError:
+                # The answer had no room: another matter than a machine that has no process left.
+                return None
+            finally:
+                # Also whoever is interrupted: what it says later is no answer to the next question.
+                if answer is None:
+                    self._end()
             return answer
 
     def end(self) -> None:
@@ -294,10 +302,11 @@ class Asked:
                 self._lock.release()
 
     def _end(self) -> None:
-        if self.process is not None:
-            end(self.process)
-            close(self.process)
-            self.process = None
+        # Nobody asks it any more, also if whoever ends it is interrupted.
+        process, self.process = self.process, None
+        if process is not None:
+            end(process)
+            close(process)
             atexit.unregister(self.close)
 
     def _has_more(self, process: subprocess.Popen[bytes]) -> bool:

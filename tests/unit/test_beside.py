@@ -237,6 +237,38 @@ def test_one_that_hangs_is_ended(asked: Asked) -> None:
     assert asked.ask(b"after") == [b"after"]
 
 
+def test_whoever_is_interrupted_leaves_no_answer_for_the_next_question(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = beside._write
+
+    def interrupted(sink: int, unsent: list[memoryview]) -> None:
+        real(sink, unsent)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(beside, "_write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            asked.ask(b"before")
+    # Not asked before its answer to the first one has come.
+    assert asked.process is None
+    assert asked.ask(b"after") == [b"after"]
+
+
+def test_an_answer_without_room_is_none_and_no_lack_of_processes(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_large(*_: object, **__: object) -> bool:
+        raise MemoryError
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(beside._Answer, "take", too_large)
+        assert asked.ask(b"before") is None
+        assert asked.process is None
+        meanwhile.setattr(beside, "start", too_large)
+        with pytest.raises(MemoryError):
+            asked.ask(b"before")
+    assert asked.ask(b"after") == [b"after"]
+
+
 def test_one_that_died_or_spoke_meanwhile_is_replaced_before_it_is_asked(asked: Asked) -> None:
     assert asked.ask(b"before") == [b"before"]
     first = asked.process
