@@ -45,8 +45,11 @@ ROOT: Final = Path(__file__).absolute().parents[1]
 _LENGTH: Final = 4
 """Bytes of a part's length."""
 _READ: Final = 1 << 16
-_LINES: Final[dict[int, int]] = {}
-"""Process → this one's end of the pipe that closes when this one ends, however it ends."""
+_STANDARD: Final = 3
+"""Descriptors that every process has, or that are anybody's where a host closed them."""
+_LINES: Final[dict[object, int]] = {}
+"""Process → this one's end of the pipe that closes when this one ends, however it ends. Not by its number, which
+another one may have once it was waited for; one that isn't there yet has something in its place."""
 
 
 def environment() -> dict[str, str]:
@@ -96,7 +99,11 @@ def start(asked: Sequence[str], *, is_wide: bool = True) -> subprocess.Popen[byt
     # Imported here: most commands start none.
     import subprocess
 
-    theirs, ours = os.pipe()
+    theirs, ours = _line()
+    coming = object()
+    # Before there is anything to end, so that no copy of this process holds it unknown.
+    _LINES[coming] = ours
+    process: subprocess.Popen[bytes] | None = None
     try:
         process = subprocess.Popen(
             [sys.executable or "", *flags(), *asked],
@@ -107,20 +114,24 @@ def start(asked: Sequence[str], *, is_wide: bool = True) -> subprocess.Popen[byt
             env=environment() | {LINE: str(theirs)},
             start_new_session=True,
         )
+        _LINES[process] = ours
+        del _LINES[coming]
+        if is_wide:
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    _widen(pipe)
     except BaseException as exc:
+        if process is not None:
+            # Whoever is interrupted gets none that could be ended later.
+            process.kill()
+        for one in (coming, process):
+            _LINES.pop(one, None)
         os.close(ours)
         if isinstance(exc, subprocess.SubprocessError):
             raise OSError(f"a process died before it began: {exc}") from exc
         raise
     finally:
         os.close(theirs)
-    # One that ended without anybody waiting for it may have had the same number.
-    _let_go(process.pid)
-    _LINES[process.pid] = ours
-    if is_wide:
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                _widen(pipe)
     return process
 
 
@@ -135,16 +146,38 @@ def _widen(pipe: IO[bytes]) -> None:
             fcntl.fcntl(pipe, _SET_SIZE, _PIPE)
 
 
-def _let_go(pid: int) -> None:
-    line = _LINES.pop(pid, None)
+def _line() -> tuple[int, int]:
+    """Return both ends of a pipe, the one that is read first.
+
+    None of them is one of the three of every process: where a host closed those, the other process's input would be put
+    in the place of one, and what anybody writes to its complaints would go into the other.
+    """
+    ends = list(os.pipe())
+    try:
+        for place, end in enumerate(ends):
+            if end < _STANDARD:
+                ends[place] = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _STANDARD)
+                os.close(end)
+    except BaseException:
+        for end in ends:
+            os.close(end)
+        raise
+    return ends[0], ends[1]
+
+
+def _let_go(process: object) -> None:
+    # Whoever takes it out closes it: two threads may end one process.
+    line = _LINES.pop(process, None)
     if line is not None:
         os.close(line)
 
 
 def _forget() -> None:
     """Hold nothing of the processes of the one that this is a copy of: they end with that one."""
-    while _LINES:
-        os.close(_LINES.popitem()[1])
+    # One that has just begun may be there twice.
+    for line in set(_LINES.values()):
+        os.close(line)
+    _LINES.clear()
 
 
 os.register_at_fork(after_in_child=_forget)
@@ -158,7 +191,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
     # One that hangs in the system itself ends some time later, and says nothing any more.
     with suppress(subprocess.TimeoutExpired):
         process.wait(GOODBYE)
-    _let_go(process.pid)
+    _let_go(process)
 
 
 def close(process: subprocess.Popen[bytes]) -> None:
@@ -257,7 +290,7 @@ class Asked:
         return self._closed.is_set()
 
     def ask(self, *question: bytes) -> list[bytes] | None:
-        """Return the parts of the answer, or None if there is none.
+        """Return the parts of the answer, or None if there is none, or no memory for it.
 
         Raises:
             OSError, MemoryError: this machine has no process left.
@@ -270,10 +303,18 @@ class Asked:
                 atexit.register(self.close)
             if (process := self.process) is None:
                 return None
-            # It may be closed while the process begins; whoever closes it later kills what it finds here.
-            answer = None if self._closed.is_set() else self._exchange(process, question)
-            if answer is None:
-                self._end()
+            answer = None
+            try:
+                # It may be closed while the process begins; whoever closes it later kills what it finds here.
+                if not self._closed.is_set():
+                    answer = self._exchange(process, question)
+            except MemoryError:
+                # The answer had no room: another matter than a machine that has no process left.
+                return None
+            finally:
+                # Also whoever is interrupted: what it says later is no answer to the next question.
+                if answer is None:
+                    self._end()
             return answer
 
     def end(self) -> None:
@@ -294,10 +335,11 @@ class Asked:
                 self._lock.release()
 
     def _end(self) -> None:
-        if self.process is not None:
-            end(self.process)
-            close(self.process)
-            self.process = None
+        # Nobody asks it any more, also if whoever ends it is interrupted.
+        process, self.process = self.process, None
+        if process is not None:
+            end(process)
+            close(process)
             atexit.unregister(self.close)
 
     def _has_more(self, process: subprocess.Popen[bytes]) -> bool:

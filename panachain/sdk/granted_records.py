@@ -203,13 +203,13 @@ class GrantedRecords:
         for hospital, findings in self._hospitals():
             with findings.alone(hospital.address):
                 located.append(self._locate(hospital, findings))
-        count = sum(len(mine) for one in located for mine in one.lanes)
+        counts = [len(mine) for one in located for mine in one.lanes]
         if ends is not None:
-            self._beside = ends.enter_context(reading_beside(self._network.store, count))
+            self._beside = ends.enter_context(reading_beside(self._network.store, counts))
         opening = self._opening
         # All lists before the first record: which version of a resource counts isn't known before.
         found: list[tuple[GrantedLane, Checked]] = []
-        with standing_still(count >= MANY):
+        with standing_still(sum(counts) >= MANY):
             for one in sorted(located, key=lambda one: one.envelopes):
                 with one.findings.alone(one.hospital.address):
                     # One by one: what a lane gave stays when the next one fails.

@@ -561,8 +561,7 @@ class OwnLanes:
         # All hospitals' lists before the first record: what counts isn't known before.
         _, found = self._checked(opening, kept)
         current = Current(opening)
-        count = sum(len(checked.headers) for checked in found)
-        with reading_beside(self._network.store, count) as beside:
+        with reading_beside(self._network.store, (len(checked.headers) for checked in found)) as beside:
             for checked in found:
                 for _, record in open_checked(checked, allowance, current, _own, beside):
                     yield record

@@ -50,14 +50,15 @@ def in_order(pool: Executor, work: Callable[[_S], _T], items: Iterable[_S]) -> I
 
 
 @contextmanager
-def reading_beside(store: BlobStore, count: int) -> Iterator[BlocksBeside | None]:
+def reading_beside(store: BlobStore, counts: Iterable[int]) -> Iterator[BlocksBeside | None]:
     """Start a process that reads blocks for `Coming`, if it is worth it; it takes a while until it helps.
 
     Args:
         store: where they are.
-        count: how many will be read, as far as one knows.
+        counts: how many will be read one after the other, as far as one knows, by each `Coming`: it asks beside once
+            it has read many, so what many small ones read together doesn't pay.
     """
-    if count < WORTH:
+    if max(counts, default=0) < WORTH:
         yield None
         return
     # Imported here: most readers read little.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import select
 import struct
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import subprocess
 
 _PATIENCE: Final = 30.0
-"""Seconds that an answer is waited for."""
+"""Seconds that a whole answer is waited for, in however many pieces it comes."""
 _COMMAND: Final = beside.command("panachain.storage.block_worker")
 
 
@@ -101,7 +102,12 @@ class BlocksBeside:
         def take() -> list[bytes | None] | None:
             while asked in self._asked:
                 first = self._asked.popleft()
-                first.blocks = self._answered(first.count, first is asked)
+                try:
+                    first.blocks = self._answered(first.count, first is asked)
+                except BaseException:
+                    # Of whoever is interrupted, the rest of this answer would be taken for the next one.
+                    self.close()
+                    raise
             blocks, asked.blocks = asked.blocks, None
             return blocks
 
@@ -109,13 +115,14 @@ class BlocksBeside:
 
     def _answered(self, count: int, is_wanted: bool) -> list[bytes | None] | None:
         """Read the next answer; None if there is none, or nobody wants it."""
-        stated = self._read(NUMBER_SIZE * count)
+        until = time.monotonic() + _PATIENCE
+        stated = self._read(NUMBER_SIZE * count, until)
         if stated is None:
             return None
         sizes = struct.unpack(f">{count}I", stated)
         there = [size for size in sizes if size != NONE]
         # Ours gives no larger one.
-        read = None if any(size > SMALL for size in there) else self._read(sum(there))
+        read = None if any(size > SMALL for size in there) else self._read(sum(there), until)
         if read is None:
             self.close()
             return None
@@ -129,7 +136,7 @@ class BlocksBeside:
                 at += size
         return blocks
 
-    def _read(self, size: int) -> memoryview | None:
+    def _read(self, size: int, until: float) -> memoryview | None:
         """Read so many bytes; None, and the process is ended, if it doesn't give them."""
         # The same memory each time: fresh pages cost as much as a copy.
         if len(self._room) < size:
@@ -138,7 +145,7 @@ class BlocksBeside:
         done = 0
         while done < size:
             process = self._process
-            if process is None or process.stdout is None or not self._wait(process.stdin, process.stdout):
+            if process is None or process.stdout is None or not self._wait(process.stdin, process.stdout, until):
                 self.close()
                 return None
             got = os.readv(process.stdout.fileno(), [view[done:]])
@@ -148,19 +155,20 @@ class BlocksBeside:
             done += got
         return view
 
-    def _wait(self, sink: IO[bytes] | None, source: IO[bytes]) -> bool:
+    def _wait(self, sink: IO[bytes] | None, source: IO[bytes], until: float) -> bool:
         """Wait until there is something to read, sending what there is room for; tell whether there is."""
-        while True:
+        while (left := until - time.monotonic()) > 0:
             # Not `select`, which takes descriptors below 1,024 only.
             ready = select.poll()
             ready.register(source, select.POLLIN)
             if self._unsent and sink is not None:
                 ready.register(sink, select.POLLOUT)
-            events = ready.poll(1000 * _PATIENCE)
+            events = ready.poll(1000 * left)
             if not events or any(descriptor == source.fileno() for descriptor, _ in events):
                 return bool(events)
             if not self._send():
                 return False
+        return False
 
     def _send(self) -> bool:
         """Write what there is room for; tell whether the process is there."""

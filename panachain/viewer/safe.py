@@ -42,10 +42,17 @@ _ENDS_ITSELF: Final = frozenset(
     {"p", "li", "td", "tr", "th", "dt", "dd", "thead", "tbody", "tfoot", "colgroup", "option"}
 )
 """Elements that end where the next one of their kind begins, whether or not an end tag says so (section 13.1.2.4)."""
-_TEXT_ONLY: Final = frozenset(
-    {"script", "style", "title", "textarea", "xmp", "plaintext", "noscript", "noembed", "iframe", "noframes"}
+_ITEMS: Final = {"li": "li", "dd": "dd", "dt": "dd"}
+"""Of those, the ones that end where the next one of their kind begins, and not where one of the other kind does."""
+_LISTS: Final = frozenset({"ul", "ol", "dl"})
+"""Elements in which items of either kind begin anew (section 13.2.6.4.7)."""
+_OTHER_INSIDE: Final = frozenset(
+    {
+        *("script", "style", "title", "textarea", "xmp", "plaintext", "noscript", "noembed", "iframe", "noframes"),
+        *("svg", "math"),
+    }
 )
-"""Elements in which a tag is none."""
+"""Elements in which a tag is none, or ends nothing by itself (section 13.2.6.5)."""
 _PLAIN: Final = re.compile(
     r"[^<]*+(?:(?:<!--[^<>-]*-->|<!DOCTYPE[^<>]*>|<(?P<text>style|script|title)(?:\s[^<>]*)?>[^<]*</(?P=text)>)[^<]*+)*+"
     r"(?:<(?P<closes>/?)(?P<name>[a-z][a-z0-9]*)(?:\s[^<>]*?)?(?P<ends>/?)>|\Z)",
@@ -119,6 +126,8 @@ def _is_plain(source: str) -> bool:
     `_depth` such markup is flat.
     """
     opened: list[str] = []
+    # Which items there are in each list that is open, and outside of any.
+    items: list[set[str]] = [set()]
     at = 0
     while at < len(source):
         found = _PLAIN.match(source, at)
@@ -126,14 +135,23 @@ def _is_plain(source: str) -> bool:
             return False
         at, closes, ends = found.end(), found["closes"], found["ends"]
         name = (found["name"] or "").lower()
-        if name in _TEXT_ONLY or (ends and name and name not in _EMPTY and name not in _ENDS_ITSELF):
+        if name in _OTHER_INSIDE or (ends and name and name not in _EMPTY and name not in _ENDS_ITSELF):
             return False
+        if name in _ITEMS and not closes:
+            items[-1].add(_ITEMS[name])
+            if len(items[-1]) > 1:
+                # Each stays open in the other one.
+                return False
         if not name or name in _EMPTY or name in _ENDS_ITSELF:
             continue
         if not closes:
             opened.append(name)
+            if name in _LISTS:
+                items.append(set())
         elif not opened or opened.pop() != name:
             return False
+        elif name in _LISTS:
+            items.pop()
         if len(opened) > _MOST_DEPTH:
             return False
     return not opened

@@ -205,12 +205,12 @@ def test_those_that_read_files_have_no_secret_no_descriptor_and_bounds(
         opened = {one.name: str(one.readlink()) for one in own.joinpath("fd").iterdir()}
         ours = {str(one.readlink()) for one in Path("/proc/self/fd").iterdir() if one.is_symlink() and one.exists()}
         mine = {f"pipe:[{os.fstat(pipe.fileno()).st_ino}]" for pipe in (process.stdin, process.stdout) if pipe}
-        line = f"pipe:[{os.fstat(beside._LINES[process.pid]).st_ino}]"
+        line = f"pipe:[{os.fstat(beside._LINES[process]).st_ino}]"
         assert {one for one in opened.values() if one in ours} <= {*mine, line, os.devnull}
     finally:
         beside.end(process)
         beside.close(process)
-    assert process.pid not in beside._LINES
+    assert process not in beside._LINES
 
 
 @pytest.mark.parametrize("what", ["crash", "too much", "twice", "half"])
@@ -234,6 +234,38 @@ def test_one_that_hangs_is_ended(asked: Asked) -> None:
     assert first is not None
     assert first.poll() == -signal.SIGKILL
     asked._seconds = 60
+    assert asked.ask(b"after") == [b"after"]
+
+
+def test_whoever_is_interrupted_leaves_no_answer_for_the_next_question(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = beside._write
+
+    def interrupted(sink: int, unsent: list[memoryview]) -> None:
+        real(sink, unsent)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(beside, "_write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            asked.ask(b"before")
+    # Not asked before its answer to the first one has come.
+    assert asked.process is None
+    assert asked.ask(b"after") == [b"after"]
+
+
+def test_an_answer_without_room_is_none_and_no_lack_of_processes(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_large(*_: object, **__: object) -> bool:
+        raise MemoryError
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(beside._Answer, "take", too_large)
+        assert asked.ask(b"before") is None
+        assert asked.process is None
+        meanwhile.setattr(beside, "start", too_large)
+        with pytest.raises(MemoryError):
+            asked.ask(b"before")
     assert asked.ask(b"after") == [b"after"]
 
 
@@ -316,6 +348,71 @@ def test_a_copy_of_this_process_keeps_none_alive(asked: Asked) -> None:
         os._exit(len(beside._LINES))
     assert os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1]) == 0
     assert asked.ask(b"second") == [b"second"]
+
+
+def test_one_that_ends_twice_keeps_its_hands_off_the_next_one_of_its_number(asked: Asked) -> None:
+    ended = beside.start(PROGRAM)
+    beside.end(ended)
+    beside.close(ended)
+    assert asked.ask(b"first") == [b"first"]
+    process = asked.process
+    assert process is not None
+    # As a system does once it has given all other numbers.
+    ended.pid = process.pid
+    beside.end(ended)
+    assert process in beside._LINES
+    assert asked.ask(b"second") == [b"second"]
+    assert asked.process is process
+
+
+def test_nobody_holds_a_line_that_a_copy_of_this_process_would_not_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, during = dict(beside._LINES), list[int]()
+
+    def fails(*_: object, **__: object) -> None:
+        during.extend(set(beside._LINES.values()) - set(before.values()))
+        raise OSError("no process is left")
+
+    monkeypatch.setattr(subprocess, "Popen", fails)
+    with pytest.raises(OSError, match="no process is left"):
+        beside.start(PROGRAM)
+    assert before == beside._LINES
+    assert len(during) == 1
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(during[0])
+
+
+def test_whoever_is_interrupted_while_one_starts_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, begun = dict(beside._LINES), list[subprocess.Popen[bytes]]()
+
+    def interrupted(_: object) -> None:
+        begun.extend(one for one in beside._LINES if isinstance(one, subprocess.Popen) and one not in before)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(beside, "_widen", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        beside.start(("-c", "import time; time.sleep(600)"))
+    assert before == beside._LINES
+    assert [one.wait(60) for one in begun] == [-signal.SIGKILL]
+    beside.close(begun[0])
+
+
+@LINUX
+@pytest.mark.parametrize("closed", ["0", "0, 1, 2", "1, 2", "2"])
+def test_a_host_without_input_output_or_complaints_is_answered(tmp_path: Path, closed: str) -> None:
+    (tmp_path / "made_up_worker.py").write_text(WORKER)
+    program = f"""
+import os, sys
+from panachain import beside
+for one in ({closed},):
+    os.close(one)
+asked = beside.Asked("made_up_worker", parts=1, most=1000, seconds=60)
+said = [asked.ask(b"first"), asked.process.pid, asked.ask(b"second"), asked.process.pid]
+lines = [*beside._LINES.values()]
+asked.close()
+sys.exit(not (said[0::2] == [[b"first"], [b"second"]] and said[1] == said[3] and min(lines) > 2))
+"""
+    done = subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(tmp_path)}, timeout=60)
+    assert done.returncode == 0
 
 
 def test_one_that_is_started_by_nobody_or_too_late_ends(tmp_path: Path) -> None:

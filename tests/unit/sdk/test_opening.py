@@ -24,7 +24,7 @@ from panachain.storage.blocks_beside import BlocksBeside
 from panachain.storage.embedded import EmbeddedStore
 from tests.processes import is_running
 from tests.twin.world import World, resource
-from tests.unit.sdk.helpers import upload
+from tests.unit.sdk.helpers import grant, upload
 
 
 def open_records(
@@ -168,3 +168,25 @@ class TestBeside:
         del opening
         gc.collect()
         assert not is_running(started[0])
+
+    @pytest.mark.parametrize(("worth", "starts"), [(9, 1), (10, 0)])
+    @pytest.mark.parametrize("granted", [False, True], ids=["of hospitals", "of lanes"])
+    def test_one_is_started_for_those_that_are_read_one_after_the_other(
+        self,
+        world: World,
+        store: EmbeddedStore,
+        monkeypatch: pytest.MonkeyPatch,
+        granted: bool,
+        worth: int,
+        starts: int,
+    ) -> None:
+        # All together 18: nine of a hospital, or of a lane of one.
+        upload(world, 9, *(("hospital", "vitals") if granted else ("clinic",)))
+        policy = grant(world, categories=("laboratory", "vitals")) if granted else None
+        store.put_blocks((cid, data) for cid, (data, _) in world.network.store.held.items())
+        monkeypatch.setattr(world.network, "store", store)
+        monkeypatch.setattr(ahead, "WORTH", worth)
+        started: list[object] = []
+        monkeypatch.setattr(BlocksBeside, "start", lambda self: started.append(self))
+        found = world.patient.records() if policy is None else world.clinician.open(policy.policy_id)
+        assert (len(list(found)), len(started)) == (18, starts)

@@ -180,9 +180,11 @@ class TestReadingBeside:
     def test_few_are_worth_no_process(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(beside, "cores", lambda: 2)
         store = EmbeddedStore(tmp_path / "blocks")
-        with reading_beside(store, WORTH - 1) as reading:
-            assert reading is None
-        with reading_beside(store, WORTH) as reading:
+        # Each of them is read by itself, and asks beside only once it is under way.
+        for counts in ([], [WORTH - 1], [WORTH - 1] * 40):
+            with reading_beside(store, counts) as reading:
+                assert reading is None
+        with reading_beside(store, iter([1, WORTH])) as reading:
             assert reading is not None
             assert reading.is_there
         assert not reading.is_there

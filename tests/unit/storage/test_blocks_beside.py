@@ -159,8 +159,9 @@ class TestBeside:
             "import sys; sys.stdin.buffer.read(4); sys.stdout.buffer.write(b'\\0\\0\\0\\5' * 128 + b'12')",
             # It states more than a small block has.
             "import sys; sys.stdin.buffer.read(4); sys.stdout.buffer.write(b'\\0\\1\\0\\1' * 128 + bytes(1 << 23))",
-            # It hangs.
+            # It hangs, and says something before each time at which it would be given up.
             "import time; time.sleep(600)",
+            "import os, time\nwhile True: time.sleep(0.1); os.write(1, bytes(4))",
         ],
     )
     def test_what_one_does_not_answer_is_read_here(
@@ -227,6 +228,25 @@ class TestBeside:
         assert [coming.get_block(cid) for cid in cids[300:LOST]] == data[300:LOST]
         assert [coming.get_block(cid) for cid in cids[DAMAGED + 1 :]] == data[DAMAGED + 1 :]
         assert not ahead.is_there
+
+    def test_whoever_is_interrupted_gets_no_part_of_an_answer_for_the_next_one(
+        self, made: tuple[EmbeddedStore, list[CID], list[bytes]], ahead: BlocksBeside, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ahead.start()
+        coming = Coming(made[0], made[1], ahead)
+        assert [coming.get_block(cid) for cid in made[1][:126]] == made[2][:126]
+        real = BlocksBeside._read
+
+        def interrupted(self: BlocksBeside, size: int, until: float) -> memoryview | None:
+            real(self, size // 2, until)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(BlocksBeside, "_read", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                coming.get_block(made[1][126])
+        assert not ahead.is_there
+        assert [coming.get_block(cid) for cid in made[1][126:LOST]] == made[2][126:LOST]
 
     def test_it_ends_with_the_reading(self, made: tuple[EmbeddedStore, list[CID], list[bytes]]) -> None:
         with BlocksBeside(made[0]) as ahead:

@@ -45,6 +45,15 @@ def test_what_is_too_much_becomes_text() -> None:
         "<section><br>",
         "<div\f>",
         "<div a='>'>",
+        # An item of one kind ends none of the other, whatever stands between them but a list.
+        "<dd><li>",
+        "<LI><dt>",
+        "<dd></td><li></td>",
+        "<div><dt></div><li>",
+        "<span><li></span><dd>",
+        # Nothing ends by itself in what is no HTML.
+        "<svg></svg><td></tr>",
+        "<math></math><td></tr>",
     ],
 )
 def test_what_only_seems_flat_becomes_text(deep: str) -> None:
@@ -60,6 +69,15 @@ def test_a_long_table_stays_a_table() -> None:
     )
     assert shown.startswith("<div><table><tbody><tr><td")
     assert shown.count("<tr>") == 2_000
+
+
+def test_long_lists_inside_one_another_stay_lists() -> None:
+    items = "<dl><dt>a<dd>b<ul><li>c<li><dl><dd>d</dl></ul><dt>e</dl><ol><li>f<dl><dt>g</dt></dl></li></ol>" * 500
+    shown = markup(f"<div>{items}</div>")
+    assert shown.startswith(
+        "<div><dl><dt>a</dt><dd>b<ul><li>c</li><li><dl><dd>d</dd></dl></li></ul></dd><dt>e</dt></dl>"
+    )
+    assert (shown.count("<li>"), shown.count("<dt>")) == (1_500, 1_500)
 
 
 def test_the_text_of_markup() -> None:
