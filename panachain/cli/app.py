@@ -236,8 +236,11 @@ class App:
         if profile.has_unfinished and self.command not in ("grant", "settle", "reissue", "approve"):
             from panachain.sdk import submitting
 
-            for policy_id in submitting.hand_out(actor):
+            handed = submitting.hand_out(actor)
+            for policy_id in handed:
                 self.output.say(f"The proxies have the shares of policy {policy_id} now.")
+            for left in handed.left_out:
+                self.output.warn(left.reason)
         if not profile.has_revoked:
             return
         from panachain.sdk import submitting

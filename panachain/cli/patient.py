@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from panachain.cli import revocation, words
-from panachain.cli.app import App, Function, command, current
+from panachain.cli.app import App, Function, as_far_as_done, command, current, end
 from panachain.cli.blocked import show_left_out
 from panachain.cli.choices import TITLES, listed, named
 from panachain.cli.files import write_new
@@ -444,8 +444,9 @@ def settle() -> None:
             app.output.one(actor.settle(), titles={"transactions": "sent"})
         else:
             with app.output.progress("settle") as progress:
-                finished = actor.settle(progress=progress)
-            show_policies(app, finished, empty="Nothing was left to do.")
+                finished, partly = as_far_as_done(list, lambda: actor.settle(progress=progress))
+            show_policies(app, finished, empty="Nothing was left to do." if partly is None else "Nothing was finished.")
+            end(app, partly)
 
 
 @command(

@@ -48,6 +48,7 @@ from panachain.sdk.offers import Offers
 from panachain.sdk.policies import OwnPolicies, policy_view
 from panachain.sdk.proxies import Proxies
 from panachain.sdk.requests import ReceivedRequests
+from panachain.sdk.results.listings import LeftOut, Listing
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.times import iso
 from panachain.storage.blocks import keep
@@ -202,7 +203,8 @@ class Grants:
         And send grants that have waited long enough.
 
         Returns:
-            The policies that serve, and why each of the others still doesn't.
+            The policies that serve, and why each of the others still doesn't; `PolicyRevokedError` of one that never
+            will, since it was taken back.
         """
         found: list[PolicyView] = []
         failed: list[PanaChainError] = []
@@ -222,20 +224,27 @@ class Grants:
                 found += [made] if made is not None else []
         return found, [*failed, *(PartlyDoneError(str(exc), hint=exc.hint) for exc in damaged)]
 
-    def go_on(self) -> list[PolicyId]:
+    def go_on(self) -> Listing[PolicyId]:
         """Hand out the shares of grants that didn't wait for their blocks, where those are there now.
 
         Returns:
-            The policies that serve from now on. What fails is left to `finish_all`, which says why.
+            The policies that serve from now on. `left_out` names those that were taken back instead, since what they
+            were to replace or answer was: nobody tells of them later. What else fails is left to `finish_all`, which
+            says why.
         """
-        served = []
+        served: list[PolicyId] = []
+        fallen: list[LeftOut] = []
         with self._journal.exclusive():
             for pending, state in self._unfinished()[0]:
                 if state is State.ON_CHAIN and self._confirmations.is_deep(pending.policy_id):
-                    with contextlib.suppress(PanaChainError):
+                    try:
                         made = self._finish(pending, state, wait=False)
                         served += [made.policy_id] if made is not None else []
-        return served
+                    except PolicyRevokedError as exc:
+                        fallen.append(LeftOut("policy", pending.policy_id, str(exc)))
+                    except PanaChainError:
+                        continue
+        return Listing(served, fallen)
 
     def granted(self) -> int:
         """Return how many policy numbers this machine has used."""
@@ -395,7 +404,10 @@ class Grants:
             why = f"request {pending.request}, which it was to answer, was refused or withdrawn"
         if why:
             self._policies.fall(pending.index, terms=None if state in _OFF_CHAIN else pending.terms)
-            raise PolicyRevokedError(f"{why}: so policy {pending.policy_id} is taken back, too")
+            raise PolicyRevokedError(
+                f"{why}: so policy {pending.policy_id} is taken back, too",
+                hint="panachain grant lets them read again, if you want that",
+            )
 
     def _send(self, pending: PendingGrant, state: State) -> tuple[PendingGrant, str, int]:
         """Do step 6: store the terms, and have a relay bring the policy on chain; return hash and gas too."""

@@ -125,12 +125,25 @@ class Patient(PatientPairing, PatientReading):
             The policies that weren't finished, as they are now.
 
         Raises:
+            PartlyDoneError: some were taken back, since what they were to replace or answer was; `omissions` names them
+                and all others that aren't finished, each with why, and `result` is what was to be returned.
             PanaChainError: why the first of those that still aren't finished isn't; the others were looked after.
         """
+        from panachain.errors import Omission, PartlyDoneError, PolicyRevokedError
+
         names = self._names
         found, failed = self._grants.finish_all(progress)
         settled, lagging = self._revocations.settle(progress)
-        if failed := [*failed, *lagging]:
+        failed = [*failed, *lagging]
+        # Each is told now or never: it isn't there any more when the same call is made again.
+        if any(isinstance(one, PolicyRevokedError) for one in failed):
+            left = sorted(failed, key=lambda one: not isinstance(one, PolicyRevokedError))
+            raise PartlyDoneError.of(
+                [Omission("", "a grant that wasn't finished", one) for one in left],
+                done="the others were finished",
+                result=names.fill([*found, *settled]),
+            )
+        if failed:
             raise failed[0]
         return names.fill([*found, *settled])
 

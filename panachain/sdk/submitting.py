@@ -14,6 +14,7 @@ from panachain.errors import PolicyUnknownError, UsageError
 from panachain.model.actors import PolicyId
 from panachain.sdk.network import Network
 from panachain.sdk.proxies import Proxies
+from panachain.sdk.results.listings import Listing
 from panachain.sdk.results.policies import AnyPolicy, id_of
 from panachain.sdk.results.revocations import SubmissionReport
 from panachain.sdk.taking_back import take_back
@@ -45,11 +46,14 @@ def go_on(patient: Patient) -> list[PolicyId]:
     return patient._revocations.go_on()
 
 
-def hand_out(patient: object) -> list[PolicyId]:
-    """Hand out the shares of a patient's grants that didn't wait for their blocks; return the policies that serve."""
+def hand_out(patient: object) -> Listing[PolicyId]:
+    """Hand out the shares of a patient's grants that didn't wait for their blocks; return the policies that serve.
+
+    `left_out` of the list names those that were taken back instead, and why.
+    """
     from panachain.sdk.patient import Patient
 
-    return patient._grants.go_on() if isinstance(patient, Patient) else []
+    return patient._grants.go_on() if isinstance(patient, Patient) else Listing()
 
 
 def submit(network: Network, content: bytes) -> SubmissionReport:

@@ -10,6 +10,7 @@ import click
 import pytest
 
 from panachain.cli import revocation
+from panachain.errors import Omission, PartlyDoneError, PolicyRevokedError
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import Receipt, ReceiptKind
 from panachain.sdk.results.revocations import RevocationReport
@@ -55,6 +56,16 @@ def test_the_command_shows_the_steps_and_what_nobody_can_do(run: Run, twin: Twin
     assert outcome.out.splitlines()[0].split("  ")[0] == "step"
     assert "can't be called back" in outcome.err
     assert max(map(len, outcome.out.splitlines())) <= 100
+
+
+def test_settle_lists_what_fell_after_what_was_finished(run: Run, twin: Twin) -> None:
+    fell = PolicyRevokedError("policy 0xa1, which it was to replace, was revoked", hint="grant again")
+    omissions = [Omission("", "a grant that wasn't finished", fell)]
+    twin.answers["settle"] = PartlyDoneError.of(omissions, done="the others were finished", result=[VIEW])
+    outcome = run("settle")
+    assert outcome.code == 3
+    assert VIEW.policy_id[:8] in outcome.out
+    assert "left out: a grant that wasn't finished: policy 0xa1, which it was to replace, was revoked" in outcome.err
 
 
 def test_a_grant_that_was_never_sent_has_no_steps(run: Run, twin: Twin) -> None:

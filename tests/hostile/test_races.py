@@ -18,7 +18,14 @@ import pytest
 
 from panachain.chain.receipts import receipt_hash, sign_head
 from panachain.chain.signing import Account
-from panachain.errors import DiskError, PanaChainError, PolicyRevokedError, RelaysUnavailableError, TransactionError
+from panachain.errors import (
+    DiskError,
+    PanaChainError,
+    PartlyDoneError,
+    PolicyRevokedError,
+    RelaysUnavailableError,
+    TransactionError,
+)
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import PolicyId
 from panachain.model.policy import PolicyStatus, Receipt, ReceiptKind
@@ -232,6 +239,51 @@ class TestWhatReplacesAPolicyItself:
         settle(world)
         assert _revoked(world, old)
         assert len(active(world, "clinician")) == 1
+
+
+class TestWhatFell:
+    """The patient hears of each grant that was taken back with what it was to replace, whoever finds it first."""
+
+    @pytest.fixture
+    def fallen(self, world: World, elsewhere: Patient) -> PolicyId:
+        """Return a policy that another device's revocation fells; it is on chain, and nobody has a share."""
+        old = grant(world)
+        made, signature = kept_by_relay(world, lambda patient: patient.reissue(old))
+        bring(world, made, signature)
+        elsewhere.revoke(old)
+        policy_id: PolicyId = made.owner
+        return policy_id
+
+    def test_is_told_by_the_next_command(self, world: World, fallen: PolicyId) -> None:
+        found = again(world)._grants.go_on()
+        assert list(found) == []
+        assert [(left.item, "which it was to replace, was revoked" in left.reason) for left in found.left_out] == [
+            (fallen, True)
+        ]
+        assert list(again(world)._grants.go_on().left_out) == []
+        assert active(world, "clinician") == []
+
+    def test_is_listed_by_settle_beside_what_was_finished_and_what_was_not(
+        self, world: World, fallen: PolicyId
+    ) -> None:
+        world.proxies[0].up = False
+        lacking = grant(world, "nurse")
+        folder = world.patient.profile.folder / "grants"
+        (folder / "00000099.sealed").write_bytes(b"torn")
+        world.proxies[0].up = True
+        with pytest.raises(PartlyDoneError, match=f"so policy {fallen} is taken back, too; and 1 more") as caught:
+            again(world).settle()
+        fell, damaged = caught.value.omissions
+        assert isinstance(fell.error, PolicyRevokedError)
+        assert "00000099.sealed can't be read" in str(damaged.error)
+        finished: Any = caught.value.result
+        assert lacking in [view.policy_id for view in finished]
+        assert again(world)._grants.lacking() == {}
+
+    def test_is_told_by_a_revocation_with_new_lanes(self, world: World, fallen: PolicyId) -> None:
+        other = grant(world, "nurse")
+        report = again(world).revoke(other, rotate=True)
+        assert [f"so policy {fallen} is taken back, too" in str(one.error) for one in report.omissions] == [True]
 
 
 class TestWhatWaitsToAnswerARefusedRequest:

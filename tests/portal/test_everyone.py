@@ -12,6 +12,7 @@ import pytest
 
 from panachain.model.actors import Role
 from panachain.portal import rendering
+from panachain.sdk.results.listings import LeftOut, Listing
 from tests.portal.conftest import NAMES, ORIGIN, PASSPHRASE, Portal, forms_of, text_of
 
 
@@ -137,6 +138,25 @@ def test_what_a_patient_began_is_gone_on_with_first(portal: Portal, monkeypatch:
     job.ended.wait(60)
     assert asked == ["patient"]
     assert "1 revocation was sent again" in text_of(client.page(f"/jobs/{job.name}"))
+
+
+def test_what_was_taken_back_before_it_was_finished_is_told(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    fallen = LeftOut("policy", "0x" + "a1" * 20, "it was to replace one that was revoked")
+    monkeypatch.setattr("panachain.sdk.submitting.hand_out", lambda _: Listing([], [fallen]))
+    folder = portal.world.patient.profile.folder / "grants"
+    folder.mkdir(exist_ok=True)
+    unfinished = folder / "00000099.sealed"
+    unfinished.write_bytes(b"")
+    try:
+        client = portal.client_of(Role.PATIENT)
+    finally:
+        unfinished.unlink()
+    (seat,) = [one.seat for one in portal.desk._sessions.values() if one.seat and one.seat.jobs.latest()]
+    (job,) = seat.jobs.latest()
+    job.ended.wait(60)
+    shown = text_of(client.page(f"/jobs/{job.name}"))
+    assert "1 permission was taken back before it was finished" in shown
+    assert "Nothing is left to do" not in shown
 
 
 def test_work_that_is_under_way_is_found_again(portal: Portal) -> None:

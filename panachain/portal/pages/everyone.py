@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request
@@ -171,12 +172,14 @@ def _go_on(seat: Seat) -> None:
     if seat.role is not Role.PATIENT or not (revoked or unfinished):
         return
 
-    def work(actor: Any, _progress: JobProgress) -> dict[str, list[PolicyId]]:
+    def work(actor: Any, _progress: JobProgress) -> dict[str, Sequence[object]]:
         # Imported here: most profiles have nothing to go on with.
         from panachain.sdk import submitting
+        from panachain.sdk.results.listings import Listing
 
         going = submitting.go_on(actor) if revoked else []
-        return {"unproven": going, "handed_out": submitting.hand_out(actor) if unfinished else []}
+        handed = submitting.hand_out(actor) if unfinished else Listing[PolicyId]()
+        return {"unproven": going, "handed_out": handed, "fallen": handed.left_out}
 
     seat.start(_("Going on with what was begun before"), work, template="everyone/resumed.html")
 
