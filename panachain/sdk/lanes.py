@@ -130,7 +130,17 @@ class OwnLanes:
         """Return both, as `generations` and `choices` do, at one reading."""
         return self._stated(Strict())
 
-    def _stated(self, findings: Findings) -> tuple[Generations, Choices]:
+    def seen(self, findings: Findings | None = None) -> tuple[Generations, Choices]:
+        """Return both as the newest pairings state them, for whoever looks and states them to nobody.
+
+        What those displaced isn't read for it.
+
+        Args:
+            findings: as `generations`.
+        """
+        return self._stated(findings or Strict(), displaced=False)
+
+    def _stated(self, findings: Findings, *, displaced: bool = True) -> tuple[Generations, Choices]:
         stated, choices, identities = [FIRST], NONE, self._network.sidechain.identities
         for event in self._with_others(identities.paired(patient=self._address)):
             try:
@@ -142,7 +152,7 @@ class OwnLanes:
             stated.append(pairing.generations)
             choices = choices.merged(pairing.choices)
         # Whoever goes on with it states it to others: then nothing may be lost of it.
-        for pairing in self._displaced() if isinstance(findings, Strict) else ():
+        for pairing in self._displaced() if displaced and isinstance(findings, Strict) else ():
             stated.append(pairing.generations)
             choices = choices.merged(pairing.choices)
         return Generations.merged(stated), choices
