@@ -18,7 +18,7 @@ from panachain.chain.evm import Receipt
 from panachain.crypto import umbral
 from panachain.crypto.commit import EnvelopeKey
 from panachain.crypto.keys import Seed, hospital_key
-from panachain.errors import BlockNotFoundError, IntegrityError, UnknownActorError
+from panachain.errors import BlockNotFoundError, IntegrityError, Omission, UnknownActorError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, Address, Role
 from panachain.model.choices import NONE, Choices
@@ -85,6 +85,8 @@ class OwnHeaders:
     """What of it had to be left out."""
     named: Named
     """What its manifests have there."""
+    hidden: frozenset[str] = frozenset()
+    """The notices of what it shows to others only, or to the patient only: all of that was read."""
 
 
 class OwnLanes:
@@ -758,7 +760,7 @@ class OwnLanes:
             for number in generations.of(scope)
         ]
         hidden = locate_beside(store, heads, manifests, beside, named=named, patient=self._address, findings=findings)
-        _tell_hidden(heads.hospital, hidden, [one for mine in found for one in mine], named, findings)
+        told = _tell_hidden(heads.hospital, hidden, [one for mine in found for one in mine], named, findings)
         headers: list[Header] = []
         keys: dict[str, bytes] = {}
         for lane, mine in zip([*lanes, *beside], [*found, *(one.opened for one in hidden)], strict=True):
@@ -771,7 +773,7 @@ class OwnLanes:
             pepper = hospital_key(self._seed.pepper(lane.scope, lane.generation), heads.hospital)
             keys |= unmasked(mine, messages, pepper, findings)
             headers += mine
-        return OwnHeaders(heads, tuple(headers), keys, findings, named)
+        return OwnHeaders(heads, tuple(headers), keys, findings, named, told)
 
 
 @dataclass(frozen=True)
@@ -793,7 +795,8 @@ class _Moved:
         """
         # What is nobody's may be theirs, and without the newest pairing not all lanes are known.
         theirs = self.own.heads.hospital, ""
-        told = (*findings.omissions, *findings.notices)
+        # What it hides from somebody was found all the same.
+        told = (*findings.omissions, *(one for one in findings.notices if str(one) not in self.own.hidden))
         return all(one.hospital not in theirs and one.what != NEWEST_PAIRING for one in told)
 
 
@@ -814,8 +817,11 @@ def no_record(record_id: str, findings: Findings) -> UnknownActorError:
 
 def _tell_hidden(
     hospital: Address, beside: Sequence[LaneRows], headers: Sequence[Header], named: Named, findings: Findings
-) -> None:
+) -> frozenset[str]:
     """Tell which records a hospital shows to others and not to the patient, and the other way round.
+
+    Returns:
+        The notices.
 
     Args:
         hospital: whose manifests were searched.
@@ -824,6 +830,7 @@ def _tell_hidden(
         named: what the manifests have in those.
         findings: is told of each lane.
     """
+    told: list[Omission] = []
     in_scope: dict[Scope, set[str]] = defaultdict(set)
     for rows in beside:
         in_scope[rows.lane.scope].update(map(str, rows.named))
@@ -832,7 +839,7 @@ def _tell_hidden(
                 f"it lies in lane {rows.lane.scope.text}, and not in that of its category, {one.info.category.value}:"
                 " its hospital showed it to others only"
             )
-            findings.notice(hospital, f"record {one.info.header_cid}", error)
+            told.append(Omission(hospital, f"record {one.info.header_cid}", error))
     # What couldn't be read may be where they are named.
     lacking: dict[Scope, list[str]] = defaultdict(list)
     for one in headers if named.complete else ():
@@ -844,7 +851,10 @@ def _tell_hidden(
             f"{len(cids)} records, such as {min(cids)}, aren't in it: whoever was granted it doesn't find them",
             hint="ask the hospital what became of them",
         )
-        findings.notice(hospital, f"lane {scope.text}", error)
+        told.append(Omission(hospital, f"lane {scope.text}", error))
+    for notice in told:
+        findings.notice(notice.hospital, notice.what, notice.error)
+    return frozenset(map(str, told))
 
 
 def _check_nothing_vanished(hospital: Address, headers: Sequence[Header], findings: Findings) -> None:
