@@ -21,9 +21,8 @@ from panachain.errors import (
 from panachain.ipld.cid import CID
 from panachain.model.actors import PolicyId
 from panachain.records.findings import Findings
-from panachain.records.locate import LaneRows
+from panachain.records.locate import LaneRows, locate_beside
 from panachain.sdk import auditing as module
-from panachain.sdk import lanes as own_lanes
 from panachain.sdk.auditing import Suspects
 from panachain.sdk.lanes import NEWEST_PAIRING, _Moved
 from panachain.sdk.opening import Opening
@@ -311,12 +310,11 @@ class TestARecordThatMoved:
         (since,) = self.since(world, record)
         if former:
             world.patient.unpair(world.hospital.address)
-        beside = own_lanes.locate_beside
 
         def nothing_there(*args: Any, **named: Any) -> list[LaneRows]:
-            return [LaneRows(rows.lane, [], []) for rows in beside(*args, **named)]
+            return [LaneRows(rows.lane, [], []) for rows in locate_beside(*args, **named)]
 
-        monkeypatch.setattr(own_lanes, "locate_beside", nothing_there)
+        monkeypatch.setattr("panachain.sdk.lanes.locate_beside", nothing_there)
         opening = again(world).records()
         assert len(list(opening)) == 1
         assert ["whoever was granted it doesn't find them" in str(one) for one in opening.notices] == [True]
