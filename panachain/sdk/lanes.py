@@ -609,7 +609,9 @@ class OwnLanes:
             kept.compare(self._address, hospital, own.named, life=opening.life, findings=own.findings)
         return headers, found
 
-    def capsules_of(self, record_ids: Collection[str]) -> Listing[bytes]:
+    def capsules_of(
+        self, record_ids: Collection[str], read: tuple[Iterable[OwnHeaders], Findings] | None = None
+    ) -> Listing[bytes]:
         """Return the capsules of the envelopes that some records lie in: of all lanes, withdrawn records too.
 
         Those of the envelopes that a record lay in before it was moved to other lanes count, as far as the store has
@@ -618,15 +620,16 @@ class OwnLanes:
 
         Args:
             record_ids: CIDs of headers.
+            read: what `headers` yielded, and what that left out, where the caller has it already.
 
         Raises:
             UnknownActorError: none of these lanes has such a record, or it can't be read.
             StoreUnavailableError: the store lost an envelope.
         """
-        wanted, findings = set(record_ids), Findings()
+        wanted, findings = set(record_ids), Findings() if read is None else read[1]
         envelopes: dict[str, None] = {}
         moved: list[_Moved] = []
-        for own in self.headers(findings):
+        for own in self.headers(findings) if read is None else read[0]:
             # What stands for them is among the headers: these are left only until their hospital deleted them.
             old = {one.info.header_cid: one for lane in own.named.lanes for one in lane.opened}
             for found in own.headers:
