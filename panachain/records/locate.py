@@ -270,6 +270,7 @@ def locate_beside(
     """
     known = {cid for rows in named.lanes for cid in rows.named}
     found: list[LaneRows] = []
+    missing: dict[CID, StoreUnavailableError] = {}
     with Signatures() as signatures:
         walks = [_Walk(heads, lane, signatures) for lane in lanes]
         _search(walks, manifests, heads.hospital, Findings())
@@ -281,10 +282,16 @@ def locate_beside(
                 known.add(cid)
                 if isinstance(result, header.Header):
                     opened.append(result)
+                elif isinstance(result, BlockNotFoundError | BlockOutOfReachError):
+                    # As in `locate_all`: what stands for it may come later, in another of these lanes.
+                    missing[cid] = result
                 elif cid not in named.replaced:
                     findings.left_out(heads.hospital, f"record {cid}", result)
             found.append(LaneRows(walk.lane, there, opened))
     gone = named.replaced | {cid for rows in found for one in rows.opened for cid in one.replaces}
+    for cid, error in missing.items():
+        if cid not in gone:
+            findings.left_out(heads.hospital, f"record {cid}", error)
     names = {str(cid) for cid in gone}
     return [
         LaneRows(rows.lane, rows.named, [one for one in rows.opened if one.info.header_cid not in names])

@@ -297,12 +297,18 @@ class Auditing:
         Raises:
             UnknownActorError: no record of this patient has this ID.
         """
-        own, header = self._header(record_id)
+        from panachain.consent.receipts import mark_of
+
+        findings = Findings()
+        # Once for all that is told of it.
+        headers = list(self._lanes.headers(findings))
+        own, header = _header(headers, record_id, findings)
         info = header.info
         known = self._policies()
         policies = who_reads(known, info.category, info.year)
-        readings = self._patient.log(records=[record_id], progress=progress)
-        left_out = {str(one): one for one in (*unread(known.left_out), *readings.left_out)}
+        capsules = self._lanes.capsules_of([record_id], (headers, findings))
+        readings = self._log.readings(None, progress, marks=frozenset(map(mark_of, capsules)))
+        left_out = {str(one): one for one in (*unread(known.left_out), *readings.left_out, *capsules.left_out)}
         return RecordAccess(
             record_id,
             info.hospital,
@@ -323,10 +329,13 @@ class Auditing:
         Raises:
             UnknownActorError: no record of this patient has this ID.
         """
-        own, header = self._header(record_id)
+        findings = Findings()
+        own, header = _header(self._lanes.headers(findings), record_id, findings)
         return self._keepers(own, header, self._policies()) if header.replaces else ()
 
     def _keepers(self, own: OwnHeaders, header: Header, known: Iterable[PolicyView]) -> tuple[Keeper, ...]:
+        if not header.replaces:
+            return ()
         views, stored = {view.policy_id: view for view in known}, header.info.stored_at
         return tuple(
             Keeper(views[policy_id], max(times.start, stored), times.stop)
@@ -366,16 +375,16 @@ class Auditing:
         left_out += [LeftOut("records", one.hospital, str(one)) for one in opening.omissions]
         return Listing(found, left_out)
 
-    def _header(self, record_id: str) -> tuple[OwnHeaders, Header]:
-        # Imported here: most sessions ask about no record.
-        from panachain.sdk.lanes import no_record
 
-        findings = Findings()
-        for own in self._lanes.headers(findings):
-            for header in own.headers:
-                if header.info.header_cid == record_id:
-                    return own, header
-        raise no_record(record_id, findings)
+def _header(headers: Iterable[OwnHeaders], record_id: str, findings: Findings) -> tuple[OwnHeaders, Header]:
+    # Imported here: most sessions ask about no record.
+    from panachain.sdk.lanes import no_record
+
+    for own in headers:
+        for header in own.headers:
+            if header.info.header_cid == record_id:
+                return own, header
+    raise no_record(record_id, findings)
 
 
 def _digests(content: bytes) -> frozenset[bytes]:

@@ -18,7 +18,7 @@ from panachain.chain.evm import Receipt
 from panachain.crypto import umbral
 from panachain.crypto.commit import EnvelopeKey
 from panachain.crypto.keys import Seed, hospital_key
-from panachain.errors import BlockNotFoundError, IntegrityError, UnknownActorError
+from panachain.errors import BlockNotFoundError, IntegrityError, Omission, UnknownActorError
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Actor, Address, Role
 from panachain.model.choices import NONE, Choices
@@ -85,6 +85,8 @@ class OwnHeaders:
     """What of it had to be left out."""
     named: Named
     """What its manifests have there."""
+    hidden: frozenset[str] = frozenset()
+    """The notices of what it shows to others only, or to the patient only: all of that was read."""
 
 
 class OwnLanes:
@@ -130,7 +132,17 @@ class OwnLanes:
         """Return both, as `generations` and `choices` do, at one reading."""
         return self._stated(Strict())
 
-    def _stated(self, findings: Findings) -> tuple[Generations, Choices]:
+    def seen(self, findings: Findings | None = None) -> tuple[Generations, Choices]:
+        """Return both as the newest pairings state them, for whoever looks and states them to nobody.
+
+        What those displaced isn't read for it.
+
+        Args:
+            findings: as `generations`.
+        """
+        return self._stated(findings or Strict(), displaced=False)
+
+    def _stated(self, findings: Findings, *, displaced: bool = True) -> tuple[Generations, Choices]:
         stated, choices, identities = [FIRST], NONE, self._network.sidechain.identities
         for event in self._with_others(identities.paired(patient=self._address)):
             try:
@@ -142,7 +154,7 @@ class OwnLanes:
             stated.append(pairing.generations)
             choices = choices.merged(pairing.choices)
         # Whoever goes on with it states it to others: then nothing may be lost of it.
-        for pairing in self._displaced() if isinstance(findings, Strict) else ():
+        for pairing in self._displaced() if displaced and isinstance(findings, Strict) else ():
             stated.append(pairing.generations)
             choices = choices.merged(pairing.choices)
         return Generations.merged(stated), choices
@@ -596,7 +608,9 @@ class OwnLanes:
             kept.compare(self._address, hospital, own.named, life=opening.life, findings=own.findings)
         return headers, found
 
-    def capsules_of(self, record_ids: Collection[str]) -> Listing[bytes]:
+    def capsules_of(
+        self, record_ids: Collection[str], read: tuple[Iterable[OwnHeaders], Findings] | None = None
+    ) -> Listing[bytes]:
         """Return the capsules of the envelopes that some records lie in: of all lanes, withdrawn records too.
 
         Those of the envelopes that a record lay in before it was moved to other lanes count, as far as the store has
@@ -605,15 +619,16 @@ class OwnLanes:
 
         Args:
             record_ids: CIDs of headers.
+            read: what `headers` yielded, and what that left out, where the caller has it already.
 
         Raises:
             UnknownActorError: none of these lanes has such a record, or it can't be read.
             StoreUnavailableError: the store lost an envelope.
         """
-        wanted, findings = set(record_ids), Findings()
+        wanted, findings = set(record_ids), Findings() if read is None else read[1]
         envelopes: dict[str, None] = {}
         moved: list[_Moved] = []
-        for own in self.headers(findings):
+        for own in self.headers(findings) if read is None else read[0]:
             # What stands for them is among the headers: these are left only until their hospital deleted them.
             old = {one.info.header_cid: one for lane in own.named.lanes for one in lane.opened}
             for found in own.headers:
@@ -747,7 +762,7 @@ class OwnLanes:
             for number in generations.of(scope)
         ]
         hidden = locate_beside(store, heads, manifests, beside, named=named, patient=self._address, findings=findings)
-        _tell_hidden(heads.hospital, hidden, [one for mine in found for one in mine], named, findings)
+        told = _tell_hidden(heads.hospital, hidden, [one for mine in found for one in mine], named, findings)
         headers: list[Header] = []
         keys: dict[str, bytes] = {}
         for lane, mine in zip([*lanes, *beside], [*found, *(one.opened for one in hidden)], strict=True):
@@ -760,7 +775,7 @@ class OwnLanes:
             pepper = hospital_key(self._seed.pepper(lane.scope, lane.generation), heads.hospital)
             keys |= unmasked(mine, messages, pepper, findings)
             headers += mine
-        return OwnHeaders(heads, tuple(headers), keys, findings, named)
+        return OwnHeaders(heads, tuple(headers), keys, findings, named, told)
 
 
 @dataclass(frozen=True)
@@ -782,7 +797,8 @@ class _Moved:
         """
         # What is nobody's may be theirs, and without the newest pairing not all lanes are known.
         theirs = self.own.heads.hospital, ""
-        told = (*findings.omissions, *findings.notices)
+        # What it hides from somebody was found all the same.
+        told = (*findings.omissions, *(one for one in findings.notices if str(one) not in self.own.hidden))
         return all(one.hospital not in theirs and one.what != NEWEST_PAIRING for one in told)
 
 
@@ -803,8 +819,11 @@ def no_record(record_id: str, findings: Findings) -> UnknownActorError:
 
 def _tell_hidden(
     hospital: Address, beside: Sequence[LaneRows], headers: Sequence[Header], named: Named, findings: Findings
-) -> None:
+) -> frozenset[str]:
     """Tell which records a hospital shows to others and not to the patient, and the other way round.
+
+    Returns:
+        The notices.
 
     Args:
         hospital: whose manifests were searched.
@@ -813,6 +832,7 @@ def _tell_hidden(
         named: what the manifests have in those.
         findings: is told of each lane.
     """
+    told: list[Omission] = []
     in_scope: dict[Scope, set[str]] = defaultdict(set)
     for rows in beside:
         in_scope[rows.lane.scope].update(map(str, rows.named))
@@ -821,7 +841,7 @@ def _tell_hidden(
                 f"it lies in lane {rows.lane.scope.text}, and not in that of its category, {one.info.category.value}:"
                 " its hospital showed it to others only"
             )
-            findings.notice(hospital, f"record {one.info.header_cid}", error)
+            told.append(Omission(hospital, f"record {one.info.header_cid}", error))
     # What couldn't be read may be where they are named.
     lacking: dict[Scope, list[str]] = defaultdict(list)
     for one in headers if named.complete else ():
@@ -833,7 +853,10 @@ def _tell_hidden(
             f"{len(cids)} records, such as {min(cids)}, aren't in it: whoever was granted it doesn't find them",
             hint="ask the hospital what became of them",
         )
-        findings.notice(hospital, f"lane {scope.text}", error)
+        told.append(Omission(hospital, f"lane {scope.text}", error))
+    for notice in told:
+        findings.notice(notice.hospital, notice.what, notice.error)
+    return frozenset(map(str, told))
 
 
 def _check_nothing_vanished(hospital: Address, headers: Sequence[Header], findings: Findings) -> None:

@@ -51,7 +51,7 @@ class OwnChoices:
             IntegrityError: the pairing that was made last isn't this patient's own.
             StoreUnavailableError: no store has it.
         """
-        return _report(self._lanes.choices())
+        return _report(self._lanes.seen()[1])
 
     def change(
         self,

@@ -42,7 +42,9 @@ class PairedHospitals:
         `left_out` names those whose pairing can't be read: nobody can tell what they know.
         """
         findings = Findings()
-        generations, choices = self._lanes.generations(findings), self._choices()
+        generations, stated = self._lanes.seen(findings)
+        # Where nobody can tell what the patient chose last, no hospital counts as told.
+        choices = None if findings.omissions else stated
         found, left_out = [], []
         for hospital, event in self._lanes.hospitals():
             try:
@@ -80,10 +82,3 @@ class PairedHospitals:
             current=pairing.generations.covers(generations) and pairing.choices == choices,
             orders=len(pairing.orders),
         )
-
-    def _choices(self) -> Choices | None:
-        """Return what the patient chose last; None where nobody can tell, so that no hospital counts as told."""
-        try:
-            return self._lanes.choices()
-        except LEFT_OUT:
-            return None

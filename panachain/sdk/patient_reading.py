@@ -110,7 +110,7 @@ class PatientReading(PatientParts):
         # Imported here: most sessions watch nothing.
         from panachain.sdk.watching import Watching, of_patient
 
-        sources = of_patient(cast("WatchedPatient", self), lambda: self._lanes.generations().epoch)
+        sources = of_patient(cast("WatchedPatient", self), lambda: self._lanes.seen()[0].epoch)
         return Watching(self.profile.folder, self._seed, sources, clock=self.network.clock)
 
     def convict(self, policy: AnyPolicy) -> ConvictionReport:

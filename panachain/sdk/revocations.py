@@ -434,7 +434,7 @@ class Revocations:
         if terms is None:
             return RevocationReport(policy_id, tx="", gas=0, receipts=receipts, needed=1, shares=0, alarms=alarms)
         if generations is None:
-            generations = Background(self._lanes.generations).result(LOOKING)
+            generations = Background(lambda: self._lanes.seen()[0]).result(LOOKING)
         rotated = generations is not None and all(
             lane.generation < generations.current(lane.scope) for lane in terms.lanes
         )

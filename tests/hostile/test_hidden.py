@@ -7,11 +7,16 @@ patient finds, is told that it was hidden, and has moved with the rest. Follows 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import pytest
 
+from panachain.errors import PartlyDoneError
+from panachain.ipld.cid import CID
 from panachain.model.scope import Scope
+from panachain.records import header
 from panachain.records.findings import Strict
 from panachain.sdk.opening import Opening
 from tests.hostile.evil_hospital import BUNDLE, EvilHospital
@@ -38,11 +43,32 @@ def hide(evil: EvilHospital, scope: str) -> str:
     rows, following = dict(evil.rows), dict(evil.following)
     envelope = evil.envelope()
     evil.add(envelope)
-    (header,) = evil.seal(envelope)
+    (hidden,) = evil.seal(envelope)
     evil.rows, evil.following = rows, following
-    evil.name(header, [one for one in envelope.path if one[0] == Scope.parse(scope)])
+    evil.name(hidden, [one for one in envelope.path if one[0] == Scope.parse(scope)])
     evil.publish()
-    return str(header)
+    return str(hidden)
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_one_that_was_sealed_anew_is_told_as_found_and_not_as_lost(
+    world: World, evil: EvilHospital, monkeypatch: pytest.MonkeyPatch, replaced: bool
+) -> None:
+    """Where its old header is gone, as after every re-wrapping; what nothing stands for is left out."""
+    old = CID.parse(hide(evil, "all"))
+    seal = header.seal_header
+    # That of the whole one, and that of the hidden one.
+    seals = iter([seal, partial(seal, replaces=[old]) if replaced else seal])
+    monkeypatch.setattr(header, "seal_header", lambda *args, **named: next(seals)(*args, **named))
+    new = hide(evil, "all")
+    monkeypatch.setattr(header, "seal_header", seal)
+    world.network.store.delete_blocks([old])
+    opening = again(world).records()
+    found: list[str] = []
+    with nullcontext() if replaced else pytest.raises(PartlyDoneError):
+        found += [one.info.header_cid for one in opening]
+    assert not replaced or new in found
+    assert [one.what for one in opening.omissions] == ([] if replaced else [f"record {old}"])
 
 
 def read(opening: Opening) -> list[str]:
@@ -88,7 +114,7 @@ def test_a_rotation_asks_for_it_with_the_rest(world: World, evil: EvilHospital) 
 def test_where_nothing_is_hidden_nothing_is_said_or_fetched_again(
     world: World, evil: EvilHospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    header = evil.record()
+    whole = evil.record()
     evil.publish()
     fetched: list[object] = []
     get = type(world.network.store).get_block
@@ -99,8 +125,8 @@ def test_where_nothing_is_hidden_nothing_is_said_or_fetched_again(
 
     monkeypatch.setattr(type(world.network.store), "get_block", fetch)
     opening = again(world).records()
-    assert read(opening) == [str(header)]
-    assert (opening.notices, fetched.count(header)) == ([], 1)
+    assert read(opening) == [str(whole)]
+    assert (opening.notices, fetched.count(whole)) == ([], 1)
 
 
 @pytest.mark.parametrize("rotated", [False, True])

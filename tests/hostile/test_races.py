@@ -32,6 +32,7 @@ from panachain.model.policy import PolicyStatus, Receipt, ReceiptKind
 from panachain.model.scope import Generations, Purpose, Scope
 from panachain.records.findings import Findings
 from panachain.sdk import revocations
+from panachain.sdk.lanes import OwnLanes
 from panachain.sdk.patient import Patient
 from panachain.sdk.relay import LocalRelay
 from panachain.sdk.results.policies import PolicyView
@@ -605,6 +606,27 @@ class TestTwoDevicesAtOnce:
         now = again(world)._lanes.generations()
         (own,) = [one for one in again(world)._lanes.headers() if one.heads.hospital == world.hospital.address]
         assert all(now.current(Scope.of(one.info.category)) <= one.epoch for one in own.headers)
+
+    def test_who_only_looks_reads_nothing_that_was_displaced(self, world: World) -> None:
+        """It costs 200 kB for each hospital, and is for those who state it to others."""
+        again(world).revoke(grant(world), rotate=True)
+        policy_id, displaced = grant(world), OwnLanes._displaced
+        read: list[object] = []
+
+        def count(self: OwnLanes, *args: Any) -> Any:
+            read.append(args)
+            return displaced(self, *args)
+
+        with patch.object(OwnLanes, "_displaced", count):
+            again(world).revoke(policy_id)
+            again(world)._revocations.status(policy_id)
+            assert [one.current for one in again(world).hospitals.all()] == [True, True]
+            assert again(world).choices.now().closed == ()
+            again(world).watching.look()
+            assert len(list(again(world).records())) == 1
+            assert read == []
+            again(world).choices.change(close=["HIV"])
+        assert read
 
     def test_who_tells_looks_again_at_whom_it_told(self, world: World, elsewhere: Patient) -> None:
         """Another device that stops between its transaction and its look leaves less than was told."""

@@ -317,9 +317,8 @@ async def who_read(seat: Sitting, form: Filled) -> Response:
 
     def work(patient: Patient, progress: JobProgress) -> Openings:
         progress.stage(_("The proxies are asked what they signed"))
-        log = patient.log(records=[record_id], progress=progress)
-        keepers = patient.auditing.keepers(record_id)
-        found = Openings(list(log)[::-1], log.left_out, int(patient.network.clock()), keepers)
+        told = patient.auditing.access(record_id, progress=progress)
+        found = Openings(told.readings[::-1], told.left_out, int(patient.network.clock()), told.keepers)
         seat.put(_openings_key(record_id), found)
         return found
 

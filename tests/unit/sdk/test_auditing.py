@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from panachain.errors import (
 from panachain.ipld.cid import CID
 from panachain.model.actors import PolicyId
 from panachain.records.findings import Findings
+from panachain.records.locate import LaneRows, locate_beside
 from panachain.sdk import auditing as module
 from panachain.sdk.auditing import Suspects
 from panachain.sdk.lanes import NEWEST_PAIRING, _Moved
@@ -298,6 +300,24 @@ class TestARecordThatMoved:
         upload(world, where="clinic")
         other = next(one for one in world.patient.records() if one.info.hospital == world.clinic.address)
         world.network.store.delete_block(CID.parse(other.info.header_cid))
+        assert self.since(world, record) == [since] != [0]
+
+    @pytest.mark.parametrize("former", [False, True])
+    def test_a_record_that_is_hidden_from_others_is_no_header_of_before(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, *, former: bool
+    ) -> None:
+        record = self.moved(world, deleted=True)
+        (since,) = self.since(world, record)
+        if former:
+            world.patient.unpair(world.hospital.address)
+
+        def nothing_there(*args: Any, **named: Any) -> list[LaneRows]:
+            return [LaneRows(rows.lane, [], []) for rows in locate_beside(*args, **named)]
+
+        monkeypatch.setattr("panachain.sdk.lanes.locate_beside", nothing_there)
+        opening = again(world).records()
+        assert len(list(opening)) == 1
+        assert ["whoever was granted it doesn't find them" in str(one) for one in opening.notices] == [True]
         assert self.since(world, record) == [since] != [0]
 
     @pytest.mark.parametrize("former", [False, True])

@@ -11,6 +11,7 @@ import pytest
 from panachain.model.actors import Role
 from panachain.model.scope import Category
 from panachain.portal.pages.patient_records import Records, listed, opens_wider
+from panachain.sdk.lanes import OwnLanes
 from panachain.sdk.results.records import LeftBehind
 from tests.portal.conftest import Client, Portal, text_of
 from tests.unit.portal.hostile import TEXTS, harmless, label, seat_of
@@ -156,15 +157,27 @@ def _something_there(world: Any) -> None:
         upload(world)
 
 
-def test_of_a_record_that_moved_who_may_have_kept_it_is_named(portal: Portal, client: Client) -> None:
+def test_of_a_record_that_moved_who_may_have_kept_it_is_named(
+    portal: Portal, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     upload(portal.world)
     made = grant(portal.world)
     portal.world.patient.revoke(made.policy_id, rotate=True)
     portal.world.hospital.rewrap()
     the_list(client)
     record = next(one for one in portal.world.patient.records() if one.info.category is Category.LABORATORY)
+    headers, read = OwnLanes.headers, list[object]()
+
+    def count(self: OwnLanes, findings: Any = None) -> Any:
+        read.append(findings)
+        return headers(self, findings)
+
+    monkeypatch.setattr(OwnLanes, "headers", count)
     page = client.finish(client.submit("/records/who", record=record.info.header_cid))
+    # All lanes at one look, and what is lacking is told once.
+    assert len(read) == 1
     text = text_of(page)
+    assert text.count("Openings of where it lies now are told here from this time on") == 1
     assert "Openings of where it lies now are told here from this time on" in text
     assert "Who may have kept where it lay before it was moved" in text
     assert "whether they kept it, nobody can tell" in text
