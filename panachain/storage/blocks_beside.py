@@ -95,9 +95,14 @@ class BlocksBeside:
         """
         asked = _Round(len(cids))
         if self._process is not None:
-            self._asked.append(asked)
-            self._unsent += question(cids)
-            self._send()
+            try:
+                self._asked.append(asked)
+                self._unsent += question(cids)
+                self._send()
+            except BaseException:
+                # Whoever is interrupted may have asked half of it, or some of it twice.
+                self.close()
+                raise
 
         def take() -> list[bytes | None] | None:
             while asked in self._asked:

@@ -229,6 +229,25 @@ class TestBeside:
         assert [coming.get_block(cid) for cid in cids[DAMAGED + 1 :]] == data[DAMAGED + 1 :]
         assert not ahead.is_there
 
+    def test_whoever_is_interrupted_while_asking_asks_no_more(
+        self, made: tuple[EmbeddedStore, list[CID], list[bytes]], ahead: BlocksBeside, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ahead.start()
+        coming = Coming(made[0], made[1], ahead)
+        assert [coming.get_block(cid) for cid in made[1][:126]] == made[2][:126]
+        real = os.write
+
+        def interrupted(sink: int, data: bytes) -> int:
+            real(sink, data[:50])
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(os, "write", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                coming.get_block(made[1][126])
+        assert not ahead.is_there
+        assert [coming.get_block(cid) for cid in made[1][126:LOST]] == made[2][126:LOST]
+
     def test_whoever_is_interrupted_gets_no_part_of_an_answer_for_the_next_one(
         self, made: tuple[EmbeddedStore, list[CID], list[bytes]], ahead: BlocksBeside, monkeypatch: pytest.MonkeyPatch
     ) -> None:
