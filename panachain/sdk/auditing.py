@@ -24,6 +24,7 @@ from panachain.sdk.results.policies import AnyPolicy, PolicyView, id_of
 from panachain.sdk.times import iso
 
 if TYPE_CHECKING:
+    from panachain.model.scope import Scope
     from panachain.records.header import Header
     from panachain.sdk.lanes import OwnHeaders, OwnLanes
     from panachain.sdk.network import Network
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from panachain.sdk.profiles import Profile
     from panachain.sdk.read_log import ReadLog
     from panachain.sdk.report_pdf import Report
+    from panachain.storage.blocks import BlobStore
 
 _MOST_SIZE: Final = 64 << 20
 """Bytes of a record that a leaked file is compared with."""
@@ -245,7 +247,10 @@ class Auditing:
         from panachain.consent.receipts import mark_of
 
         findings = Findings()
-        by_mark = {mark_of(capsule): of for capsule, of in self._lanes.records_by_capsule(findings).items()}
+        by_mark = {
+            mark_of(capsule): of
+            for capsule, of in _records_by_capsule(self._lanes, self._patient.network.store, findings).items()
+        }
         named = [
             replace(
                 one, records=tuple(dict.fromkeys(cid for mark in sorted(one.marks) for cid in by_mark.get(mark, ())))
@@ -339,7 +344,7 @@ class Auditing:
         views, stored = {view.policy_id: view for view in known}, header.info.stored_at
         return tuple(
             Keeper(views[policy_id], max(times.start, stored), times.stop)
-            for policy_id, times in self._log.holders(self._lanes.lanes_before(own, header))
+            for policy_id, times in self._log.holders(_lanes_before(self._lanes, own, header))
             # What was over before there was a record has nothing of it.
             if policy_id in views and times.stop > max(times.start, stored)
         )
@@ -385,6 +390,68 @@ def _header(headers: Iterable[OwnHeaders], record_id: str, findings: Findings) -
             if header.info.header_cid == record_id:
                 return own, header
     raise no_record(record_id, findings)
+
+
+def _lanes_before(lanes: OwnLanes, own: OwnHeaders, record: Header) -> frozenset[tuple[Scope, int]]:
+    """Return the lanes, by scope and generation, in which a record may have lain before it was moved.
+
+    Where an old header is gone, its lanes follow from what stands for it: from a statement that it left another
+    category, and else from the epochs of the record itself, which was wrapped anew in its own. None for a record
+    that never was moved. As true as its hospital's statements are; a lane too many may be among them, of a
+    generation that was over when the record was published.
+
+    Args:
+        lanes: the patient's.
+        own: what its hospital has in the lanes.
+        record: its present header.
+    """
+    # Imported here, as below: most commands of a patient ask nothing of this.
+    from panachain.model.records import STATEMENT
+    from panachain.model.scope import path_of
+
+    left = set(record.replaces)
+    if not left:
+        return frozenset()
+    generations = lanes.generations(Findings())
+    by_itself = lanes.in_emergency(own, generations)
+    places: list[tuple[Header, range]] = []
+    for one in own.headers:
+        if one.info.media_type == STATEMENT and not left.isdisjoint(one.replaces):
+            places.append((one, range(one.info.generation + 1)))
+    left -= {cid for one, _ in places for cid in one.replaces}
+    if left:
+        # In its own category: once more where only the list beside it was changed.
+        places.append((record, range(record.info.generation, max(record.epoch, record.info.generation + 1))))
+    found: set[tuple[Scope, int]] = set()
+    for one, epochs in places:
+        path = path_of(one.info.category, one.info.year, emergency=one.info.envelope_cid in by_itself)
+        found |= {(scope, generations.at(scope, epoch)) for scope in path for epoch in epochs}
+    return frozenset(found)
+
+
+def _records_by_capsule(lanes: OwnLanes, store: BlobStore, findings: Findings) -> dict[bytes, tuple[str, ...]]:
+    """Return which records lie in the envelope of each capsule of all lanes: CIDs of headers, withdrawn ones too.
+
+    Args:
+        lanes: the patient's.
+        store: has the envelopes.
+        findings: is told what can't be read.
+    """
+    from panachain.crypto import umbral
+    from panachain.ipld.cid import CID
+    from panachain.records.header import SLOTS, wrap_at
+
+    envelopes: dict[tuple[Address, str], dict[str, None]] = {}
+    for own in lanes.headers(findings):
+        for header in own.headers:
+            place = header.info.hospital, header.info.envelope_cid
+            envelopes.setdefault(place, {})[header.info.header_cid] = None
+    found: dict[bytes, tuple[str, ...]] = {}
+    for (hospital, cid), records in envelopes.items():
+        with findings.alone(hospital, f"envelope {cid}"):
+            block = store.get_block(CID.parse(cid))
+            found |= {umbral.capsule_of(wrap_at(block, slot)): tuple(records) for slot in range(SLOTS)}
+    return found
 
 
 def _digests(content: bytes) -> frozenset[bytes]:

@@ -25,6 +25,7 @@ from panachain.consent.pending import PendingGrant
 from panachain.crypto.keys import Seed
 from panachain.errors import (
     ConfigurationError,
+    Omission,
     PanaChainError,
     PartlyDoneError,
     PolicyRevokedError,
@@ -557,3 +558,26 @@ def _view_off_chain(pending: PendingGrant) -> PolicyView:
 def _waiting_view(pending: PendingGrant) -> PolicyView:
     stage = f"waiting until {iso(pending.due)}"
     return replace(_view_off_chain(pending), stage=stage, lacking=pending.lacking)
+
+
+def check_finished(failed: Sequence[PanaChainError], result: object) -> None:
+    """Check that all was finished.
+
+    Args:
+        failed: why things weren't.
+        result: what was.
+
+    Raises:
+        PartlyDoneError: some grants were taken back: each is told now or never, since it isn't there any more when the
+            same call is made again. `omissions` names these first, and then all others that aren't finished.
+        PanaChainError: why the first of those that aren't finished isn't.
+    """
+    if any(isinstance(one, PolicyRevokedError) for one in failed):
+        left = sorted(failed, key=lambda one: not isinstance(one, PolicyRevokedError))
+        raise PartlyDoneError.of(
+            [Omission("", "a grant that wasn't finished", one) for one in left],
+            done="the others were finished",
+            result=result,
+        )
+    if failed:
+        raise failed[0]

@@ -674,55 +674,6 @@ class OwnLanes:
         event = self._network.stored_by(heads.hospital)[min(stored) - 1]
         return self._network.mainchain.source.block(event.block).time
 
-    def lanes_before(self, own: OwnHeaders, record: Header) -> frozenset[tuple[Scope, int]]:
-        """Return the lanes, by scope and generation, in which a record may have lain before it was moved.
-
-        Where an old header is gone, its lanes follow from what stands for it: from a statement that it left another
-        category, and else from the epochs of the record itself, which was wrapped anew in its own. None for a record
-        that never was moved. As true as its hospital's statements are; a lane too many may be among them, of a
-        generation that was over when the record was published.
-
-        Args:
-            own: what its hospital has in the lanes.
-            record: its present header.
-        """
-        left = set(record.replaces)
-        if not left:
-            return frozenset()
-        generations = self.generations(Findings())
-        by_itself = self.in_emergency(own, generations)
-        places: list[tuple[Header, range]] = []
-        for one in own.headers:
-            if one.info.media_type == STATEMENT and not left.isdisjoint(one.replaces):
-                places.append((one, range(one.info.generation + 1)))
-        left -= {cid for one, _ in places for cid in one.replaces}
-        if left:
-            # In its own category: once more where only the list beside it was changed.
-            places.append((record, range(record.info.generation, max(record.epoch, record.info.generation + 1))))
-        found = set[tuple[Scope, int]]()
-        for one, epochs in places:
-            path = path_of(one.info.category, one.info.year, emergency=one.info.envelope_cid in by_itself)
-            found |= {(scope, generations.at(scope, epoch)) for scope in path for epoch in epochs}
-        return frozenset(found)
-
-    def records_by_capsule(self, findings: Findings) -> dict[bytes, tuple[str, ...]]:
-        """Return which records lie in the envelope of each capsule of all lanes: CIDs of headers, withdrawn ones too.
-
-        Args:
-            findings: is told what can't be read.
-        """
-        envelopes: dict[tuple[Address, str], dict[str, None]] = {}
-        for own in self.headers(findings):
-            for header in own.headers:
-                place = header.info.hospital, header.info.envelope_cid
-                envelopes.setdefault(place, {})[header.info.header_cid] = None
-        found: dict[bytes, tuple[str, ...]] = {}
-        for (hospital, cid), records in envelopes.items():
-            with findings.alone(hospital, f"envelope {cid}"):
-                block = self._network.store.get_block(CID.parse(cid))
-                found |= {umbral.capsule_of(wrap_at(block, slot)): tuple(records) for slot in range(SLOTS)}
-        return found
-
     def still_there(self, lanes: Sequence[GrantedLane], findings: Findings) -> int:
         """Return how many headers of some lanes the store still has, of hospitals that are paired now.
 

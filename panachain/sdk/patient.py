@@ -129,22 +129,13 @@ class Patient(PatientPairing, PatientReading):
                 and all others that aren't finished, each with why, and `result` is what was to be returned.
             PanaChainError: why the first of those that still aren't finished isn't; the others were looked after.
         """
-        from panachain.errors import Omission, PartlyDoneError, PolicyRevokedError
+        # Imported here: every command of a patient loads this module.
+        from panachain.sdk.grants import check_finished
 
         names = self._names
         found, failed = self._grants.finish_all(progress)
         settled, lagging = self._revocations.settle(progress)
-        failed = [*failed, *lagging]
-        # Each is told now or never: it isn't there any more when the same call is made again.
-        if any(isinstance(one, PolicyRevokedError) for one in failed):
-            left = sorted(failed, key=lambda one: not isinstance(one, PolicyRevokedError))
-            raise PartlyDoneError.of(
-                [Omission("", "a grant that wasn't finished", one) for one in left],
-                done="the others were finished",
-                result=names.fill([*found, *settled]),
-            )
-        if failed:
-            raise failed[0]
+        check_finished([*failed, *lagging], names.fill([*found, *settled]))
         return names.fill([*found, *settled])
 
     def policies(self) -> Listed[PolicyView]:
