@@ -203,8 +203,7 @@ def read_trusted(path: Path, most: int, *, owned: bool = False) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "it is no file", str(path))
+        _check_is_file(path, found)
         # Of what is mounted nobody here knows who a group's members are, and whoever mounts it does.
         is_mounted = not owned and found.st_uid != os.geteuid()
         lax = found.st_mode & stat.S_IWOTH if is_mounted else _is_writable(found)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -560,12 +560,12 @@ def _waiting_view(pending: PendingGrant) -> PolicyView:
     return replace(_view_off_chain(pending), stage=stage, lacking=pending.lacking)
 
 
-def check_finished(failed: Sequence[PanaChainError], result: object) -> None:
+def check_finished(failed: Sequence[PanaChainError], result: Callable[[], object]) -> None:
     """Check that all was finished.
 
     Args:
         failed: why things weren't.
-        result: what was.
+        result: returns what was; called only where some of it would be lost.
 
     Raises:
         PartlyDoneError: some grants were taken back: each is told now or never, since it isn't there any more when the
@@ -577,7 +577,7 @@ def check_finished(failed: Sequence[PanaChainError], result: object) -> None:
         raise PartlyDoneError.of(
             [Omission("", "a grant that wasn't finished", one) for one in left],
             done="the others were finished",
-            result=result,
+            result=result(),
         )
     if failed:
         raise failed[0]

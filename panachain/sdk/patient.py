@@ -135,7 +135,7 @@ class Patient(PatientPairing, PatientReading):
         names = self._names
         found, failed = self._grants.finish_all(progress)
         settled, lagging = self._revocations.settle(progress)
-        check_finished([*failed, *lagging], names.fill([*found, *settled]))
+        check_finished([*failed, *lagging], lambda: names.fill([*found, *settled]))
         return names.fill([*found, *settled])
 
     def policies(self) -> Listed[PolicyView]:

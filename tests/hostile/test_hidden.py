@@ -6,7 +6,6 @@ patient finds, is told that it was hidden, and has moved with the rest. Follows 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -20,21 +19,8 @@ from panachain.records import header
 from panachain.records.findings import Strict
 from panachain.sdk.opening import Opening
 from tests.hostile.evil_hospital import BUNDLE, EvilHospital
-from tests.twin.world import World, resource, running_world
+from tests.twin.world import World, resource
 from tests.unit.sdk.helpers import again
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    with running_world() as running:
-        yield running
-
-
-@pytest.fixture
-def evil(world: World) -> EvilHospital:
-    made = EvilHospital(world)
-    world.patient.pair(made.address)
-    return made
 
 
 def hide(evil: EvilHospital, scope: str) -> str:
