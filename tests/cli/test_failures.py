@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -207,10 +208,10 @@ def test_numbers_and_files_are_refused_in_plain_words(
 
 
 def test_a_policy_that_is_not_there_is_looked_for_by_the_command_of_whoever_asks(
-    run: Callable[..., Outcome], twin: Twin
+    run: Callable[..., Outcome], twin: Twin, tmp_path: Path
 ) -> None:
     twin.answers["inbox"] = twin.answers["policies"] = []
-    practitioner = run("--profile", "doctor", "open", "0x52908400", "-o", "out")
+    practitioner = run("--profile", "doctor", "open", "0x52908400", "-o", str(tmp_path / "out"))
     assert practitioner.code == 5
     assert "inbox` lists what was granted to you" in practitioner.err
     assert "policies`" not in practitioner.err
