@@ -4,7 +4,10 @@ Pytest rewrites the assertions of each test file, and keeps the outcome beside i
 rewrite the same files at the same time; here each rewrites its share and finds the others' when it collects. And
 Python's collector of garbage would look again and again through tens of thousands of tests, none of which is garbage.
 
-And where only the long runs are asked for, files without any are not even read: five in six have none.
+And files that hold no test of the run are not even read: where only the long runs are asked for five in six have none,
+and where they are left out, those that are long runs as a whole, which load browsers, chains and statistics.
+
+And names of tests stay short: a parameter may be a megabyte, and each name goes to and from the workers several times.
 
 And the longest files come first, so that no worker is left with one of them when the others have ended.
 
@@ -14,6 +17,7 @@ Never decides which tests run. tests/conftest.py has its hooks from here.
 from __future__ import annotations
 
 import gc
+import re
 import sys
 from pathlib import Path
 from typing import Final
@@ -35,6 +39,13 @@ LONGEST: Final = (
 
 MARKING: Final = ("tests.unit.service.postgresql",)
 """Modules that mark the tests of those who import them as long runs."""
+
+LEAVING_OUT: Final = re.compile(r"not \w+( and not \w+)*")
+"""An expression of marks that only leaves out."""
+WHOLE: Final = re.compile(r"^pytestmark = .*$", re.MULTILINE)
+"""What marks all tests of a file."""
+LONGEST_NAME: Final = 100
+"""Characters that a parameter has in a test's name at most."""
 
 
 def keep_rewritten(path: Path, config: pytest.Config) -> None:
@@ -64,7 +75,25 @@ def pytest_collection(session: pytest.Session) -> None:
 @pytest.hookimpl
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     # No opinion is None: another plugin may have one.
-    return True if config.option.markexpr == "deep" and has_no_long_run(collection_path) else None
+    return True if is_left_out(collection_path, config.option.markexpr) else None
+
+
+def is_left_out(path: Path, expression: str) -> bool:
+    """Tell whether an expression of marks leaves out all that a file holds, as far as its text tells at once."""
+    if expression == "deep":
+        return has_no_long_run(path)
+    if not path.name.startswith("test_") or path.suffix != ".py" or not LEAVING_OUT.fullmatch(expression):
+        return False
+    whole = set(re.findall(r"pytest\.mark\.(\w+)", " ".join(WHOLE.findall(path.read_text("utf-8")))))
+    return not whole.isdisjoint(re.findall(r"not (\w+)", expression))
+
+
+@pytest.hookimpl
+def pytest_make_parametrize_id(val: object) -> str | None:
+    # All others are named as pytest does it, which numbers those of the same name.
+    if isinstance(val, str | bytes) and len(val) > LONGEST_NAME:
+        return f"{val[:LONGEST_NAME]!r}... {len(val)}"
+    return None
 
 
 def has_no_long_run(path: Path) -> bool:

@@ -17,6 +17,7 @@ from tests.collecting import (
     pytest_collection_finish,
     pytest_collection_modifyitems,
     pytest_ignore_collect,
+    pytest_make_parametrize_id,
 )
 from tests.keystores import make_cheap
 from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
@@ -46,5 +47,6 @@ __all__ = [
     "pytest_collection_modifyitems",
     "pytest_ignore_collect",
     "pytest_make_collect_report",
+    "pytest_make_parametrize_id",
     "pytest_runtest_makereport",
 ]

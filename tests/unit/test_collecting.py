@@ -91,6 +91,40 @@ def test_only_files_that_name_the_mark_are_read_for_the_long_runs(tmp_path: Path
     assert {ignored(unnamed, one) for one in ("", "not deep and not nightly", "nightly", "deep or nightly")} == {None}
 
 
+@pytest.mark.parametrize(
+    ("text", "expression", "left_out"),
+    [
+        ("pytestmark = pytest.mark.deep\n", "not deep and not nightly", True),
+        ("pytestmark = [pytest.mark.nightly, pytest.mark.timeout(9)]\n", "not deep and not nightly", True),
+        ("pytestmark = pytest.mark.checkout\n", "not deep and not nightly", False),
+        ("pytestmark = pytest.mark.checkout\n", "not deep and not nightly and not checkout", True),
+        # Another test of the file may have no such mark.
+        ("@pytest.mark.deep\ndef test_it(): ...\n", "not deep and not nightly", False),
+        ("class TestIt:\n    pytestmark = pytest.mark.deep\n", "not deep and not nightly", False),
+        ("pytestmark = pytest.mark.deep\n", "not deep or checkout", False),
+        ("pytestmark = pytest.mark.deep\n", "nightly", False),
+        ("pytestmark = pytest.mark.deep\n", "", False),
+    ],
+)
+def test_a_file_that_is_left_out_as_a_whole_is_not_read(
+    tmp_path: Path, text: str, expression: str, left_out: bool
+) -> None:
+    path = tmp_path / "test_one.py"
+    path.write_text(text)
+    assert collecting.is_left_out(path, expression) is left_out
+    helper = tmp_path / "helper.py"
+    helper.write_text(text)
+    assert not collecting.is_left_out(helper, expression)
+
+
+@pytest.mark.parametrize("value", ["x" * 1_000_000, "y" * 101, b"z" * 4_000])
+def test_a_long_parameter_has_a_short_name(value: str | bytes, request: pytest.FixtureRequest) -> None:
+    assert len(value) > collecting.LONGEST_NAME
+    assert request.node.name.endswith(f"... {len(value)}]")
+    assert len(request.node.name) < 200
+    assert collecting.pytest_make_parametrize_id(value[:100]) is None
+
+
 def test_no_other_module_marks_tests_as_long_runs() -> None:
     helpers = [path for path in collecting.TESTS.rglob("*.py") if not path.name.startswith("test_")]
     marking = [path.relative_to(collecting.TESTS.parent) for path in helpers if "mark.deep" in path.read_text("utf-8")]
