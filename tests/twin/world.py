@@ -33,7 +33,6 @@ from panachain.chain.signing import Account
 from panachain.chain.typed import proxy_domain
 from panachain.config import Config
 from panachain.crypto.keys import Seed, address_of
-from panachain.crypto.umbral import SecretKey
 from panachain.errors import IntegrityError, PanaChainError, UsageError
 from panachain.model.actors import Actor, Address, PolicyId, Role, Status
 from panachain.model.policy import OnChainPolicy, PolicyStatus
@@ -85,17 +84,32 @@ def seed_of(name: str) -> Seed:
     return Seed(hashlib.sha256(name.encode()).digest())
 
 
-_DERIVE = Seed.lane
+_HOSPITAL_LANE = pairing.hospital_lane
 
 
-@lru_cache(maxsize=4096)
-def _derived(seed: bytes, scope: Scope, generation: int) -> SecretKey:
-    return _DERIVE(Seed(seed), scope, generation)
+@lru_cache(maxsize=8192)
+def _hospital_lane(seed: bytes, hospital: Address, scope: Scope, generation: int) -> pairing.HospitalLane:
+    return _HOSPITAL_LANE(Seed(seed), hospital, scope, generation)
 
 
-def _lane(self: Seed, scope: Scope, generation: int) -> SecretKey:
-    """Return a lane's key; the same patient lives in every world, so most of them are known."""
-    return _derived(self.reveal(), scope, generation)
+def _known_hospital_lane(seed: Seed, hospital: Address, scope: Scope, generation: int) -> pairing.HospitalLane:
+    """Return what a hospital knows of a lane: 340 of them are stated in each world, and they are the same in all."""
+    return _hospital_lane(seed.reveal(), hospital, scope, generation)
+
+
+_DERIVE: Mapping[str, Callable[[Seed, Scope, int], Any]] = {
+    name: getattr(Seed, name) for name in ("lane", "locator_key", "pepper")
+}
+
+
+@lru_cache(maxsize=12_288)
+def _derived(what: str, seed: bytes, scope: Scope, generation: int) -> Any:
+    return _DERIVE[what](Seed(seed), scope, generation)
+
+
+def _known(what: str) -> Callable[[Seed, Scope, int], Any]:
+    """Return what derives a lane's key; the same patient lives in every world, so most of them are known."""
+    return lambda self, scope, generation: _derived(what, self.reveal(), scope, generation)
 
 
 @lru_cache
@@ -219,6 +233,15 @@ class Blind:
         return iter(())
 
 
+@lru_cache
+def _empty_database(name: str, address: Address) -> bytes:
+    """Return a proxy's database with all tables and nothing in them: making them takes longer than the proxy does."""
+    with tempfile.TemporaryDirectory(prefix="panachain-twin-") as folder:
+        path = Path(folder, "empty.sqlite")
+        ProxyStore(path, seed_of(name).store_key(), proxy=address).close()
+        return path.read_bytes()
+
+
 class TwinProxy:
     """One proxy without a socket."""
 
@@ -231,7 +254,10 @@ class TwinProxy:
             organisation=actor_of(f"operator-{number}", Role.HOSPITAL).address,
         )
         self.address = self.actor.address
-        self.store = ProxyStore(home / f"{self.name}.sqlite", self._seed.store_key(), proxy=self.address)
+        database = home / f"{self.name}.sqlite"
+        database.write_bytes(_empty_database(self.name, self.address))
+        database.chmod(0o600)
+        self.store = ProxyStore(database, self._seed.store_key(), proxy=self.address)
         self.up = True
         self.honest = True
         self.told: dict[str, str] = {}
@@ -429,7 +455,9 @@ def running_world() -> Iterator[World]:
         for module in (base, unlocking):
             stack.enter_context(patch.object(module, "unlock", lambda profile, _: seed_of(profile.name)))
         stack.enter_context(patch.object(pairing, "FIRST_YEAR", FIRST_YEAR))
-        stack.enter_context(patch.object(Seed, "lane", _lane))
+        stack.enter_context(patch.object(pairing, "hospital_lane", _known_hospital_lane))
+        for what in _DERIVE:
+            stack.enter_context(patch.object(Seed, what, _known(what)))
         # Nothing here has to outlive the process.
         stack.enter_context(patch.object(os, "fsync", lambda _: None))
         world = World(folder)
