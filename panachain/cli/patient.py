@@ -434,14 +434,18 @@ def settle() -> None:
     """Finish what was interrupted: shares and deletions that a proxy missed, storage transactions that aren't on chain.
 
     Grants that have waited long enough are sent. One that failed before it came on chain isn't: that takes the same
-    grant again.
+    grant again. A hospital's records that were sealed before their patient gave new keys to lanes aren't sent either:
+    they are named, until their files are uploaded again.
     """
     from panachain.sdk.hospital import Hospital
+    from panachain.sdk.results.uploads import SettleReport
 
     app = current()
     with app.acting(Role.PATIENT, Role.HOSPITAL) as actor:
         if isinstance(actor, Hospital):
-            app.output.one(actor.settle(), titles={"transactions": "sent"})
+            report, partly = as_far_as_done(SettleReport, actor.settle)
+            app.output.one(report, fields=("transactions",), titles={"transactions": "sent"})
+            end(app, partly)
         else:
             with app.output.progress("settle") as progress:
                 finished, partly = as_far_as_done(list, lambda: actor.settle(progress=progress))

@@ -23,11 +23,12 @@ from typing import Final
 from panachain.errors import DiskError
 from panachain.model.actors import Address
 from panachain.private_files import open_private, private_file
-from panachain.records import journal_erased, journal_followed, journal_resources, journal_withdrawn
+from panachain.records import journal_erased, journal_followed, journal_resources, journal_unsent, journal_withdrawn
 from panachain.records.journal_erased import Erasing, JournalErasures
 from panachain.records.journal_followed import FollowedOrders
 from panachain.records.journal_overview import JournalOverview
 from panachain.records.journal_resources import KnownResource, KnownResources
+from panachain.records.journal_unsent import SealedFor, UnsentBatches
 from panachain.records.journal_withdrawn import Withdrawing, WithdrawnRecords
 
 SCHEMA: Final = """
@@ -172,12 +173,12 @@ class Adopted:
         self,
         db: sqlite3.Connection,
         writing: Callable[[], AbstractContextManager[None]],
-        erasures_forget: Callable[[int], None],
+        forget: Sequence[Callable[[int], None]],
     ) -> None:
-        """Take the journal's database, what makes a transaction of it, and what forgets erasures."""
+        """Take the journal's database, what makes a transaction of it, and what forgets erasures and unsent batches."""
         self._db = db
         self._writing = writing
-        self._erasures_forget = erasures_forget
+        self._parts_forget = forget
 
     def add(self, batches: Iterable[tuple[Batch, str]]) -> None:
         """Note batches on chain that this journal didn't make, each with the CID of its list, or an empty text."""
@@ -197,12 +198,17 @@ class Adopted:
         row = self._db.execute("SELECT sequence FROM learned WHERE patient = ?", (patient,)).fetchone()
         return 0 if row is None else int(row[0])
 
-    def forget(self, first: int) -> int:
+    def forget(self, first: int, beside: Callable[[], None] = lambda: None) -> int:
         """Forget the batches from a sequence on, because others have their places on chain; return their records.
 
         Their sources count as new. What stays is to be learned anew: of a record that was moved since, the old place.
+
+        Args:
+            first: the sequence.
+            beside: what else is written in the same transaction.
         """
         with self._writing():
+            beside()
             (lost,) = self._db.execute("SELECT count(*) FROM record WHERE sequence >= ?", (first,)).fetchone()
             self._db.execute(
                 "DELETE FROM source WHERE (patient, source) IN"
@@ -226,7 +232,8 @@ class Adopted:
                 "batch",
             ):
                 self._db.execute(f"DELETE FROM {table} WHERE sequence >= ?", (first,))  # noqa: S608
-            self._erasures_forget(first)
+            for forget in self._parts_forget:
+                forget(first)
             self._db.execute("DELETE FROM learned")
             self._db.execute("INSERT OR IGNORE INTO adopted SELECT sequence FROM batch")
         return int(lost)
@@ -346,13 +353,18 @@ class Journal:
             # What is deleted here is gone from the file: whose record was erased stands in no free page.
             self._db.execute("PRAGMA secure_delete=ON")
             self._db.executescript(
-                SCHEMA + journal_resources.SCHEMA + journal_withdrawn.SCHEMA + journal_followed.SCHEMA
+                SCHEMA
+                + journal_resources.SCHEMA
+                + journal_withdrawn.SCHEMA
+                + journal_followed.SCHEMA
+                + journal_unsent.SCHEMA
             )
             journal_erased.prepare(self._db)
         except (OSError, sqlite3.Error) as exc:
             raise DiskError(f"the upload journal {path} can't be opened: {exc}; nothing was published") from exc
         self.erasures = JournalErasures(self._db, self._writing)
-        self.adopted = Adopted(self._db, self._writing, self.erasures.forget)
+        self.unsent = UnsentBatches(self._db, self._writing)
+        self.adopted = Adopted(self._db, self._writing, [self.erasures.forget, self.unsent.forget])
         self.mergeable = Mergeable(self._db)
         self.sources = KnownSources(self._db)
         self.resources = KnownResources(self._db, self._writing)
@@ -430,6 +442,7 @@ class Journal:
         attested: Iterable[str] = (),
         refused: Iterable[tuple[str, str]] = (),
         words: Iterable[tuple[str, str]] = (),
+        sealed_for: Iterable[SealedFor] = (),
     ) -> Batch:
         """Write one batch with everything that it changes, before its transaction is signed.
 
@@ -448,6 +461,7 @@ class Journal:
             attested: CIDs of the headers of records that it attests to be gone.
             refused: what it refuses to erase: CIDs of orders and of sealed contents.
             words: CIDs of its inventories, each with that of the list of words it names, or an empty text.
+            sealed_for: by which pairings its records were sealed.
 
         Raises:
             DiskError: the disk refuses; the journal is as it was.
@@ -477,6 +491,7 @@ class Journal:
             self.erasures.attest(attested, sequence)
             self.erasures.refuse(refused, sequence)
             self.erasures.know(words)
+            self.unsent.write(sealed_for, sequence)
         return Batch(sequence, manifest, len(records) + len(moved), None, None)
 
     def has(self, header: str) -> bool:
@@ -525,6 +540,7 @@ class Journal:
     def vanished(self, sequence: int) -> None:
         """Note that the batch isn't on chain any more: a reorganisation took its block away."""
         with self._writing():
+            self.unsent.vanish(sequence)
             self._db.execute("UPDATE batch SET tx = NULL, block = NULL WHERE sequence = ?", (sequence,))
 
     def pending(self) -> list[Batch]:
@@ -561,6 +577,7 @@ class Journal:
         names = list(done)
         self._db.executemany("INSERT OR IGNORE INTO source VALUES (?, ?)", names)
         self._db.executemany("DELETE FROM unfinished WHERE patient = ? AND source = ?", names)
+        self.unsent.done(source for _, source in names)
 
     def _move(self, one: MovedRecord, sequence: int) -> None:
         row = self._db.execute(

@@ -55,6 +55,8 @@ class Pairing:
     """Which categories go to these lanes: those of a carer, or what a ward has beside them; None for all."""
     person: Address | None = None
     """Whose records these are, if the patient is the account through which a carer acts for a ward."""
+    digest: bytes = field(default=b"", compare=False)
+    """Of its block, 32 bytes, by which the chain names it; empty where nobody asked the chain."""
 
     @property
     def about(self) -> Address:

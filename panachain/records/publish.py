@@ -256,6 +256,8 @@ class BatchBuilder:
         if merging is not None:
             self._rows.merge(merging)
         self._moved: list[MovedRecord] = []
+        self.pairings: dict[Address, Pairing] = {}
+        """By which its records are sealed."""
         self._words: list[tuple[str, str]] = []
         self._blocks: list[tuple[CID, bytes]] = []
         self._held = 0
@@ -322,6 +324,7 @@ class BatchBuilder:
             self._of[pairing.patient].append(self._groups[key])
             self._made += 1
         group = self._groups[key]
+        self.pairings[pairing.patient] = pairing
         # 2. Compress, pad, seal, store.
         index = len(group.entries)
         # The context ties a content to its place in the envelope: put into another one's place it doesn't open.
@@ -406,6 +409,7 @@ class BatchBuilder:
             listed: the envelope's new inventory, from `list_anew`; None keeps the old one.
         """
         listed = listed or old.inventory
+        self.pairings[pairing.patient] = pairing
         envelope_cid = self._put(CID.of(RAW, envelope), envelope)
         path = pairing.path(old.info.category, old.info.year, emergency=emergency)
         locator_keys = [lane.locator_key for _, lane in path]
@@ -613,7 +617,7 @@ class BatchBuilder:
         self._blocks, self._held = [], 0
 
     def _put_list(self) -> CID:
-        root, blocks = _list_blocks(self._cids)
+        root, blocks = list_blocks(self._cids)
         for cid, data in blocks:
             self._put(cid, data)
         return root
@@ -651,13 +655,14 @@ def listed(store: BlobStore, list_cid: CID) -> list[CID]:
 
 def shorten_list(store: BlobStore, list_cid: CID, without: set[CID]) -> CID:
     """Store and pin a batch list that lacks some blocks, so that nothing keeps them any more, and return its CID."""
-    root, blocks = _list_blocks([cid for cid in listed(store, list_cid) if cid not in without])
+    root, blocks = list_blocks([cid for cid in listed(store, list_cid) if cid not in without])
     store.put_blocks(blocks)
     store.pin(root)
     return root
 
 
-def _list_blocks(cids: Iterable[CID]) -> tuple[CID, list[tuple[CID, bytes]]]:
+def list_blocks(cids: Iterable[CID]) -> tuple[CID, list[tuple[CID, bytes]]]:
+    """Return the root's CID and all blocks of a batch list that names some blocks."""
     # Sorted: the list mustn't tell which content belongs to which header.
     # By bytes, as CIDs compare: several thousand are compared faster so.
     ordered = sorted(set(cids), key=bytes)

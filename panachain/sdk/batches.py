@@ -8,9 +8,10 @@ security rules 5 and 25.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -18,17 +19,20 @@ from panachain.chain.contracts.record_ledger import STORING
 from panachain.chain.evm import Sender
 from panachain.crypto import kdf, labels
 from panachain.crypto.keys import Seed
-from panachain.errors import IntegrityError, TransactionError
+from panachain.errors import IntegrityError, PartlyDoneError, TransactionError
 from panachain.ipld.cid import CID, DAG_CBOR
 from panachain.model.actors import Address
 from panachain.model.storage_transactions import StorageEvent
 from panachain.records.journal import Batch, Journal
 from panachain.records.journal_erased import Erasing
 from panachain.records.journal_resources import KnownResource
+from panachain.records.journal_unsent import Kind
 from panachain.records.journal_withdrawn import Withdrawing
 from panachain.records.publish import BatchBuilder, BeginLists, Lists, PreparedBatch, lists_here
 from panachain.sdk.network import Network
 from panachain.sdk.own_history import OwnHistory
+from panachain.sdk.results.uploads import SettleReport
+from panachain.sdk.unsent import KEYS, PLACE, Unsent
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -39,8 +43,10 @@ class SentBatch:
 
     batch: PreparedBatch
     tx: str
-    """Hash of its storage transaction."""
+    """Hash of its storage transaction; empty if nothing of it was sent."""
     gas: int
+    dropped: Mapping[Address, int] = field(default_factory=dict)
+    """Whose lanes or choices changed while it was sealed, with how many records: these weren't sent."""
 
 
 class Batches:
@@ -55,6 +61,8 @@ class Batches:
         self.resource_key = kdf.derive(seed.store_key(), labels.RESOURCES)
         """What fingerprints of resources are keyed with, 32 bytes."""
         self.history = OwnHistory(network, hospital, seed)
+        self.unsent = Unsent(network, hospital, seed, journal, self.history)
+        """What is sealed and not on chain, and what of that must be uploaded again."""
 
     def learn(self, patient: Address) -> None:
         """Have the journal know a patient's records, whichever machine published them.
@@ -125,9 +133,16 @@ class Batches:
             erasing: as `Journal.prepare`.
             attested: as `Journal.prepare`.
             refused: as `Journal.prepare`.
+
+        Returns:
+            What is on chain of it: without the records of patients whose lanes changed while it was being filled.
+
+        Raises:
+            TransactionError: as `reconcile`; or it did what a patient asked for, who changed lanes meanwhile.
         """
         batch = builder.finish()
         builder.close()
+        pairings = list(builder.pairings.values())
         prepared = self.journal.prepare(
             sequence=batch.sequence,
             manifest=str(batch.root),
@@ -143,9 +158,18 @@ class Batches:
             attested=attested,
             refused=refused,
             words=batch.words,
+            sealed_for=self.unsent.sealed_for(pairings, self.resource_key),
         )
-        tx, gas = self._store(prepared)
-        return SentBatch(batch, tx, gas)
+        if self.unsent.untouched(pairings):
+            return SentBatch(batch, *self._store(prepared))
+        changed, kind = self._changed(prepared), self.journal.unsent.kind(prepared.sequence)
+        left = self._mended(prepared, changed) if changed else prepared
+        if changed and kind is not Kind.RECORDS:
+            raise TransactionError(
+                "a patient changed lanes while they were read; nothing was sent",
+                hint="the same command again does it by the lanes as they are now",
+            )
+        return _what_is_left(batch, left, changed, *(("", 0) if left is None else self._store(left)))
 
     def reconcile(self) -> int:
         """Bring journal and chain into agreement, over their whole length; return how many batches had to be sent.
@@ -154,11 +178,14 @@ class Batches:
            forgets its own from there on, once their transactions can't be mined any more: their sources count as new.
         2. What is on chain is noted, and what isn't any more is pending again.
         3. What the chain has beyond the journal is adopted: from another machine, or from before a backup was restored.
-        4. What the journal has beyond the chain is sent, in order.
+        4. What the journal has beyond the chain is sent, in order; but nothing into lanes that its patient has given
+           new keys to, or against what they close, since it was sealed: that is taken out, and named until its source
+           is uploaded again (`unsent`).
 
         Raises:
             TransactionError: the chain refuses a batch.
         """
+        self.unsent.delete()
         on_chain = self._on_chain()
         # 1. Conflicts.
         first = self._first_conflict(on_chain)
@@ -185,10 +212,54 @@ class Batches:
         if beyond:
             self._adopt(beyond)
         # 4. What isn't on chain.
-        pending = self.journal.pending()
-        for batch in pending:
-            self._store(batch)
-        return len(pending)
+        sent = 0
+        while pending := self.journal.pending():
+            changed = self._changed(pending[0])
+            left = self._mended(pending[0], changed) if changed else pending[0]
+            if left is not None and left.tx is None:
+                self._store(left)
+                sent += 1
+        return sent
+
+    def _changed(self, batch: Batch) -> dict[Address, str]:
+        """Return of whom the records in a batch can't be sent as they are, each with the name of a reason."""
+        changed = self.unsent.changed(batch, self.resource_key)
+        if KEYS not in changed.values() and self.journal.unsent.was_mined(batch.sequence):
+            # Everybody could find it already: to keep it back now would only lose it.
+            self.unsent.tell(batch, changed)
+            return {}
+        return changed
+
+    def _mended(self, batch: Batch, changed: Mapping[Address, str]) -> Batch | None:
+        """Take some patients' records out of a batch, unless it is on chain already.
+
+        1. Its signed transactions are mined now or never.
+        2. If one was mined at the last moment, the batch stays as it is.
+        3. What follows it names its manifest: it goes, last one first.
+        4. The batch without these records is stored, and replaces it in the journal, all at once.
+
+        Returns:
+            What is left of it, or what is on chain; None if nothing is.
+
+        Raises:
+            IntegrityError: the node hides a batch that is mined.
+        """
+        # 1. The transactions.
+        following = [one for one in self.journal.batches() if one.sequence >= batch.sequence]
+        for one in following:
+            self._sender().bury(self.journal.sent(one.sequence))
+        # 2. Mined at the last moment.
+        on_chain = self._on_chain()
+        if (event := on_chain.get(batch.sequence)) is not None:
+            self.journal.mined(batch.sequence, event.tx_hash, event.block)
+            self.unsent.tell(batch, changed)
+            return next(one for one in self.journal.batches() if one.sequence == batch.sequence)
+        self._check_not_mined(batch.sequence, on_chain)
+        # 3. What follows.
+        for one in reversed(following[1:]):
+            self.unsent.cut(one, dict.fromkeys(self.journal.unsent.scopes(one.sequence), PLACE))
+        # 4. The batch.
+        return self.unsent.cut(batch, changed)
 
     def _on_chain(self) -> dict[int, StorageEvent]:
         return {event.sequence: event for event in self._network.stored_by(self._hospital)}
@@ -283,6 +354,16 @@ class Batches:
             )
 
 
+def _what_is_left(
+    batch: PreparedBatch, left: Batch | None, changed: Mapping[Address, str], tx: str, gas: int
+) -> SentBatch:
+    """Return what is on chain of a batch of which some patients' records were taken out."""
+    stays = tuple(one for one in batch.records if one.patient not in changed)
+    dropped = Counter(one.patient for one in batch.records if one.patient in changed)
+    root = batch.root if left is None else CID.parse(left.manifest)
+    return SentBatch(replace(batch, root=root, records=stays), tx, gas, dropped)
+
+
 def _hidden(shown: int, mined: int) -> IntegrityError:
     return IntegrityError(
         f"the node shows {shown} storage transactions of this hospital, and {mined} of them are mined; nothing was"
@@ -306,3 +387,18 @@ def open_batches(network: Network, hospital: Address, seed: Seed, profile: Path)
     """Hold a hospital's journal, alone, for as long as batches are made."""
     with open_journal(profile) as journal, journal.exclusive():
         yield Batches(network, hospital, seed, journal)
+
+
+def settled(network: Network, hospital: Address, seed: Seed, profile: Path) -> SettleReport:
+    """Bring a hospital's journal and the chain into agreement, and return what that took.
+
+    Raises:
+        PartlyDoneError: something was sealed for lanes that have new keys since, and wasn't sent: its files must be
+            uploaded again, and it is named until they are. All else was done: `result` is the report.
+    """
+    with open_batches(network, hospital, seed, profile) as batches:
+        report = SettleReport(batches.reconcile(), tuple(batches.unsent.lacking()))
+    if report.omissions:
+        done = f"storage transactions that were sent: {report.transactions}"
+        raise PartlyDoneError.of(report.omissions, done=done, result=report)
+    return report

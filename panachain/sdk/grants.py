@@ -411,7 +411,14 @@ class Grants:
             )
 
     def _send(self, pending: PendingGrant, state: State) -> tuple[PendingGrant, str, int]:
-        """Do step 6: store the terms, and have a relay bring the policy on chain; return hash and gas too."""
+        """Do step 6: store the terms, and have a relay bring the policy on chain; return hash and gas too.
+
+        Raises:
+            IntegrityError: it waited, and the grantee ended the keys meanwhile to which its terms are sealed.
+        """
+        if pending.due:
+            # What was sealed a while ago: nobody else may find the terms, not only the shares.
+            self._network.keys.check_grantee(keys_grantee(self._network, pending.terms), pending.terms.key_digest)
         if state is State.OVERDUE:
             # It has waited for longer than it had to.
             pending = self._sign(pending, jitter=0)

@@ -21,7 +21,7 @@ from panachain.records.findings import Findings
 from panachain.records.pairing import Pairing
 from panachain.records.sensitivity.profiles import profile_of
 from panachain.records.sources import NO_COPIES, find_sources
-from panachain.sdk.batches import open_batches, open_journal
+from panachain.sdk.batches import open_batches, open_journal, settled
 from panachain.sdk.hospital_routing import HospitalRouting
 from panachain.sdk.kept_persons import KeptPersons
 from panachain.sdk.pairings import closed_for
@@ -224,9 +224,8 @@ class Hospital(HospitalRouting):
             proxies.close()
 
     def settle(self) -> SettleReport:
-        """Finish what an interrupted upload began, and send again what a reorganisation took off the chain."""
-        with open_batches(self.network, self.address, self._seed, self.profile.folder) as batches:
-            return SettleReport(batches.reconcile())
+        """Finish what an interrupted upload began, and send again what a reorganisation took away; see `settled`."""
+        return settled(self.network, self.address, self._seed, self.profile.folder)
 
     def rewrap(self, *, progress: Progress | None = None) -> RewrapReport:
         """Move records to new lanes or other categories for patients who asked for it, and delete the old headers.

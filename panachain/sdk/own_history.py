@@ -140,12 +140,18 @@ class OwnHistory:
             )
         return None
 
-    def headers_of(self, records: Sequence[JournalRecord], findings: Findings | None = None) -> dict[str, Header]:
+    def headers_of(
+        self,
+        records: Sequence[JournalRecord],
+        findings: Findings | None = None,
+        verifying_keys: Sequence[bytes] | None = None,
+    ) -> dict[str, Header]:
         """Return the opened headers of records of the journal, by their CIDs.
 
         Args:
             records: which.
             findings: is told of each that can't be opened; without it the first one is an error.
+            verifying_keys: of the hospital's signers, those that count, 33 bytes each; None for all.
 
         Raises:
             IntegrityError: a header isn't this hospital's, or the lane of one isn't in any pairing that can be read.
@@ -165,7 +171,7 @@ class OwnHistory:
                 lane = lanes.get((record.patient, record.scope, record.generation))
                 if lane is None:
                     raise IntegrityError(f"no pairing that can be read has the lane of record {record.header}")
-                found[record.header] = self._header(Found(lane, CID.parse(record.header)))
+                found[record.header] = self._header(Found(lane, CID.parse(record.header)), verifying_keys)
         return found
 
     def in_emergency(self, patient: Address, header: Header) -> bool:
@@ -322,13 +328,13 @@ class OwnHistory:
             return FoundRecord(entry, of_header(header.info), ended=tuple(str(cid) for cid in header.replaces))
         return FoundRecord(entry, of_header(header.info), tuple(str(cid) for cid in header.replaces))
 
-    def _header(self, one: Found) -> Header:
+    def _header(self, one: Found, verifying_keys: Sequence[bytes] | None = None) -> Header:
         return open_header_of(
             self._network.store.get_block(one.header),
             cid=one.header,
             hospital=self._hospital,
             locator_key=one.lane.locator_key,
-            verifying_keys=self._seed.verifying_keys(),
+            verifying_keys=self._seed.verifying_keys() if verifying_keys is None else verifying_keys,
         )
 
     def _fetch(self, cid: str, patient: Address, found: Sequence[Found]) -> tuple[int, int]:

@@ -164,7 +164,7 @@ class Pairings:
                 hint=f"the patient runs: panachain --profile PATIENT pair {self._hospital.handle}",
             )
         block = self._network.store.get_block(CID(RAW, digest))
-        return self._network.keys.signed(
+        found = self._network.keys.signed(
             patient,
             "the lanes of the pairing",
             lambda verifying: open_pairing(
@@ -175,6 +175,7 @@ class Pairings:
                 verifying_key=verifying,
             ),
         )
+        return replace(found, digest=digest)
 
 
 def _sorted_alike(parts: Sequence[tuple[Actor, Pairing]]) -> list[tuple[Actor, Pairing]]:

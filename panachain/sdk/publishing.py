@@ -102,6 +102,7 @@ class Publishing:
                 upload = Upload(batches, tally, persons, jitter=wait, now=now, lists=readers.lists, begin_lists=begin)
                 readers.meanwhile = upload.meanwhile
                 upload.run(ahead)
+                omissions = [*omissions, *batches.unsent.lacking({patient for patient, _ in tally.named})]
                 if self.verify:
                     tally.read_back = batches.history.read_back(batches.journal, tally.named)
         tally.check()

@@ -174,7 +174,8 @@ class Tally:
         Args:
             estimate: gas that a dry run would take; None for an upload that was sent.
         """
-        last = self.sent[-1] if self.sent else None
+        on_chain = [one for one in self.sent if one.tx]
+        last = on_chain[-1] if on_chain else None
         records = self.records
         return UploadReport(
             records=tuple(records),
@@ -185,7 +186,7 @@ class Tally:
             sequence=last.batch.sequence if last else 0,
             tx=last.tx if last else "",
             gas=sum(one.gas for one in self.sent) if estimate is None else estimate,
-            transactions=tuple(one.tx for one in self.sent),
+            transactions=tuple(one.tx for one in on_chain),
             dry_run=estimate is not None,
             waiting=self.waiting,
             unchanged=self.unchanged,
@@ -195,7 +196,7 @@ class Tally:
             passed_over=tuple(self.passed_over),
             closed=tuple(self.closed),
             wordless=tuple(self.wordless),
-            of_patients=dict(self.of_patients),
+            of_patients={patient: count for patient, count in self.of_patients.items() if count},
         )
 
 
@@ -478,7 +479,10 @@ class Upload:
             # Before anything is on chain: what is published for a patient of whom nothing is kept looks like a loss.
             self._persons.keep()
         if self._builder is not None:
-            self._tally.sent.append(self._batches.send(self._builder, self._done, self._changes.take()))
+            sent = self._batches.send(self._builder, self._done, self._changes.take())
+            self._tally.sent.append(sent)
+            # Whoever changed lanes while they were sealed: Publishing tells what has to come again.
+            self._tally.of_patients.subtract(sent.dropped)
         elif self._done:
             # All their records were in earlier batches.
             self._journal.finish_sources(self._done)

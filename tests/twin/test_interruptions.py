@@ -23,6 +23,7 @@ import httpx
 import pytest
 
 from panachain.errors import (
+    IntegrityError,
     OutOfScopeError,
     PanaChainError,
     PartlyDoneError,
@@ -429,6 +430,28 @@ class TestWaiting:
         assert "another device" in caplog.text
         assert self.grant(world, jitter=0).policy_id != made.policy_id
         assert len(active(world, "clinician")) == 1
+
+    def test_is_not_sent_to_keys_that_its_grantee_ended_meanwhile(self, world: World) -> None:
+        """Others may have them, and would read who is granted what."""
+        made = self.grant(world)
+        world.advance(100)
+        world.clinician.keys.rotate(compromised_since=world.now - 50)
+        world.advance(8 * DAY)
+        with pytest.raises(IntegrityError, match="ended the keys that the policy was made for"):
+            again(world).settle()
+        assert active(world, "clinician") == []
+        again(world).revoke(made.policy_id)
+        assert again(world).settle() == []
+
+    def test_that_was_made_for_lanes_before_a_rotation_is_made_anew_behind_it(self, world: World) -> None:
+        self.grant(world)
+        lost = grant(world, "nurse")
+        again(world).revoke(lost.policy_id, rotate=True)
+        world.advance(8 * DAY)
+        again(world).settle()
+        world.upload("hospital", [resource("laboratory", 2025, 3)])
+        assert len(active(world, "clinician")) == 1
+        assert opened(world, "clinician") == 2
 
     def test_is_forgotten_when_its_window_is_over(self, world: World) -> None:
         self.grant(world)

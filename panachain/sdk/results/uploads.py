@@ -326,10 +326,17 @@ class SettleReport:
 
     transactions: int
     """How many storage transactions were sent."""
+    omissions: tuple[Omission, ...] = ()
+    """What was sealed and not sent, since its patient has given new keys to lanes or changed choices: its files must be
+    uploaded again."""
 
     def to_json(self) -> dict[str, object]:
         """Return the report as JSON, schema `panachain/settled/1`."""
-        return {"schema": "panachain/settled/1", "transactions": self.transactions}
+        return {
+            "schema": "panachain/settled/1",
+            "transactions": self.transactions,
+            "omissions": [omission.to_json() for omission in self.omissions],
+        }
 
 
 @dataclass(frozen=True)
