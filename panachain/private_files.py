@@ -159,6 +159,25 @@ def beside(path: Path, content: bytes) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def set_aside(path: Path) -> Path:
+    """Give what can't be read another name beside its place, which nobody reads and nobody takes away; return it.
+
+    Args:
+        path: of the file, or of what stands in a file's place.
+
+    Raises:
+        OSError: it isn't there, or its folder can't be written.
+    """
+    number = 1
+    while True:
+        aside = path.with_name(f"{path.name}.damaged" + (f"-{number}" if number > 1 else ""))
+        # An earlier one is nobody's to write over, a link that leads nowhere included.
+        if not os.path.lexists(aside):
+            path.rename(aside)
+            return aside
+        number += 1
+
+
 def forbid_core_dumps() -> None:
     """Keep this process and its children from writing a core dump, a file that would hold their keys."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -308,11 +308,21 @@ class Scalar:
         _check_given(lib.secp256k1_ecdsa_signature_serialize_compact(_CONTEXT, out, signature))
         return bytes(ffi.buffer(out))
 
-    def sign_recoverable(self, digest: bytes) -> bytes:
-        """Return the same signature with what finds its key again, 65 bytes r ‖ s ‖ (0 to 3)."""
+    def sign_recoverable(self, digest: bytes, *, more: bytes | None = None) -> bytes:
+        """Return the same signature with what finds its key again, 65 bytes r ‖ s ‖ (0 to 3).
+
+        Args:
+            digest: 32 bytes.
+            more: 32 bytes that make it another signature of the same digest, which counts as much and can't be told
+                from the first without the key: RFC 6979's additional data (section 3.6).
+        """
         _check_size(digest, DIGEST_SIZE, "digest")
+        if more is not None:
+            _check_size(more, DIGEST_SIZE, "additional data")
         signature, out, which = ffi.new(_NEW_RECOVERABLE), ffi.new(_NEW_64), ffi.new("int *")
-        if lib.secp256k1_ecdsa_sign_recoverable(_CONTEXT, signature, digest, self._memory, ffi.NULL, ffi.NULL) != 1:
+        # Held by its name while the library reads it.
+        also = ffi.NULL if more is None else ffi.from_buffer(more)
+        if lib.secp256k1_ecdsa_sign_recoverable(_CONTEXT, signature, digest, self._memory, ffi.NULL, also) != 1:
             raise ValueError("the curve's library gave no signature")
         _check_given(lib.secp256k1_ecdsa_recoverable_signature_serialize_compact(_CONTEXT, out, which, signature))
         return bytes(ffi.buffer(out)) + bytes([which[0]])

@@ -65,6 +65,16 @@ class Contract:
         """Return a function's selector, 4 bytes."""
         return keccak(_signature(self._functions[function]))[:4]
 
+    def arguments(self, function: str, data: bytes) -> tuple[Any, ...] | None:
+        """Return the arguments of a call by its calldata, or None if it calls something else.
+
+        Raises:
+            ValueError: it calls this function, and what it gives doesn't fit.
+        """
+        if data[:4] != self.selector(function):
+            return None
+        return decode([_type(item) for item in self._functions[function]["inputs"]], data[4:])
+
     def creation(self, *args: Any) -> str:
         """Return the data of the transaction that creates the contract."""
         constructors = [entry["inputs"] for entry in self.entries if entry["type"] == "constructor"]

@@ -180,9 +180,16 @@ class BoundContract:
             "verifyingContract": self.address,
         }
 
-    def sign(self, account: Account, types: Types, message: Mapping[str, Any]) -> bytes:
-        """Return an account's signature of typed data for this contract, 64 bytes r ‖ (parity, s) (ERC-2098)."""
-        return account.sign_typed(self.domain(), types, message)
+    def sign(self, account: Account, types: Types, message: Mapping[str, Any], *, more: bytes | None = None) -> bytes:
+        """Return an account's signature of typed data for this contract, 64 bytes r ‖ (parity, s) (ERC-2098).
+
+        Args:
+            account: who signs.
+            types: the struct's.
+            message: its values by name.
+            more: as `Scalar.sign_recoverable` takes it.
+        """
+        return account.sign_typed(self.domain(), types, message, more=more)
 
     def digest(self, types: Types, message: Mapping[str, Any]) -> bytes:
         """Return what an account signs of typed data for this contract, 32 bytes."""

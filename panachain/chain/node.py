@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
+from panachain.chain.codec import from_hex
 from panachain.chain.rpc import Rpc
 from panachain.errors import IntegrityError
 from panachain.model.block import Block
@@ -125,6 +126,21 @@ def has_code(rpc: Rpc, account: str) -> bool:
 def has_transaction(rpc: Rpc, tx_hash: str) -> bool:
     """Tell whether the node knows a transaction, mined or waiting."""
     return rpc.call("eth_getTransactionByHash", [tx_hash]) is not None
+
+
+def calldata_of(rpc: Rpc, tx_hash: str) -> bytes | None:
+    """Return what a transaction gives to whom it calls, or None where the node doesn't know the transaction.
+
+    Raises:
+        IntegrityError: the node's answer is no transaction.
+    """
+    found = rpc.call("eth_getTransactionByHash", [tx_hash])
+    if found is None:
+        return None
+    try:
+        return from_hex(found["input"])
+    except (KeyError, TypeError, ValueError) as exc:
+        raise IntegrityError(f"the node's transaction {tx_hash} has no calldata") from exc
 
 
 def full_blocks(rpc: Rpc, numbers: Sequence[int]) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:

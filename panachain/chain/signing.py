@@ -63,22 +63,30 @@ class Account:
         raw = b"\x02" + rlp.encode([*parts, *map(rlp.number, values)])
         return "0x" + raw.hex(), "0x" + keccak(raw).hex()
 
-    def sign_typed(self, domain: Mapping[str, Any], types: Types, message: Mapping[str, Any]) -> bytes:
+    def sign_typed(
+        self, domain: Mapping[str, Any], types: Types, message: Mapping[str, Any], *, more: bytes | None = None
+    ) -> bytes:
         """Return the EIP-712 signature of a flat struct in ERC-2098's compact form, 64 bytes r ‖ (parity, s).
 
         Args:
             domain: `name`, `version`, `chainId` and `verifyingContract`.
             types: the struct's.
             message: its values by name.
+            more: as `Scalar.sign_recoverable` takes it.
 
         Raises:
             ValueError: a value doesn't fit its type.
         """
-        return compact(self.sign_digest(digest_of(domain, types, message)))
+        return compact(self.sign_digest(digest_of(domain, types, message), more=more))
 
-    def sign_digest(self, digest: bytes) -> bytes:
-        """Return the signature of a 32-byte digest that names its purpose (EIP-191, EIP-712), 65 bytes r ‖ s ‖ v."""
-        signature = self._key.sign_recoverable(digest)
+    def sign_digest(self, digest: bytes, *, more: bytes | None = None) -> bytes:
+        """Return the signature of a 32-byte digest that names its purpose (EIP-191, EIP-712), 65 bytes r ‖ s ‖ v.
+
+        Args:
+            digest: 32 bytes.
+            more: as `Scalar.sign_recoverable` takes it.
+        """
+        signature = self._key.sign_recoverable(digest, more=more)
         return signature[:64] + bytes([signature[64] + 27])
 
 

@@ -19,7 +19,14 @@ import click
 from panachain.cli import words
 from panachain.cli.output import Output, launcher
 from panachain.config import Config
-from panachain.errors import PanaChainError, PartlyDoneError, PolicyUnknownError, UnavailableError, UsageError
+from panachain.errors import (
+    ConfigurationError,
+    PanaChainError,
+    PartlyDoneError,
+    PolicyUnknownError,
+    UnavailableError,
+    UsageError,
+)
 from panachain.model.actors import Address, PolicyId, Role
 from panachain.passphrase import Sources, read_passphrase
 from panachain.plain import line
@@ -231,22 +238,36 @@ class App:
             self.output.warn(f"whether guardians move somebody to another account isn't known: {exc}")
 
     def _go_on(self, profile: Profile, actor: object) -> None:
-        """Send revocations of a patient's again that the chain hasn't proven, and say so."""
-        # Looked for by its name: most commands have nothing to go on with, and needn't load what would.
-        if profile.has_unfinished and self.command not in ("grant", "settle", "reissue", "approve"):
-            from panachain.sdk import submitting
-
-            handed = submitting.hand_out(actor)
-            for policy_id in handed:
-                self.output.say(f"The proxies have the shares of policy {policy_id} now.")
-            for left in handed.left_out:
-                self.output.warn(left.reason)
-        if not profile.has_revoked:
+        """Go on with a patient's grants and revocations that aren't done, and say so."""
+        # Looked for by their names: most commands have nothing to go on with, and needn't load what would.
+        if not profile.has_unfinished and not profile.has_revoked:
             return
         from panachain.sdk import submitting
         from panachain.sdk.patient import Patient
 
-        for policy_id in submitting.go_on(actor) if isinstance(actor, Patient) else ():
+        if not isinstance(actor, Patient):
+            return
+        for left in submitting.fallen(actor):
+            self.output.warn(left.reason)
+        submitting.told(actor)
+        if profile.has_unfinished and self.command != "settle":
+            # Commands that grant finish themselves what they are about.
+            grants = self.command in ("grant", "reissue", "approve")
+            handed = submitting.sort_out(actor) if grants else submitting.hand_out(actor)
+            for policy_id in handed:
+                self.output.say(f"The proxies have the shares of policy {policy_id} now.")
+            for left in handed.left_out:
+                self.output.warn(left.reason)
+            submitting.told(actor)
+        if not profile.has_revoked:
+            return
+        try:
+            unproven = submitting.go_on(actor)
+        except ConfigurationError as exc:
+            # What needs the list says so itself, and the rest needs no list.
+            self.output.warn(f"{exc}; {exc.hint}")
+            return
+        for policy_id in unproven:
             self.output.warn(
                 f"the revocation of policy {policy_id} was sent again, and isn't proven yet; panachain revoke"
                 f" {policy_id} --status shows how far it is"

@@ -48,6 +48,8 @@ class PendingGrant:
     """Whether the patient has their answer, and only shares are left: the same call then asks for another policy."""
     replacing: bool = False
     """Whether taking back what it replaces has begun, so that a revocation of that one may be this grant's own."""
+    marked: bool = True
+    """Whether that revocation's signature says that it is this grant's own (ADR 85); programs of before signed none."""
 
     @classmethod
     def of(cls, offer: Offer, prepared: PreparedGrant, *, due: int) -> PendingGrant:
@@ -133,6 +135,7 @@ def seal_pending(pending: PendingGrant, seed: Seed) -> bytes:
         "due": pending.due,
         "served": pending.served,
         "replacing": pending.replacing,
+        "marked": pending.marked,
     }
     return stream.seal(padding.pad(dagcbor.encode(fields)), _key(seed), labels.PENDING_GRANT)
 
@@ -185,4 +188,5 @@ def _from_fields(fields: Mapping[str, Any], seed: Seed) -> PendingGrant:
         served=fields["served"],
         # Files of before lack it: what it was to replace was then revoked by whoever revoked it.
         replacing=fields.get("replacing", False),
+        marked=fields.get("marked", not fields.get("replacing", False)),
     )

@@ -13,21 +13,23 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from panachain.consent.grant import prepare_grant
-from panachain.consent.life import State, advance, is_end
+from panachain.consent.life import State, advance, has_ended, is_end
 from panachain.consent.offer import Offer
 from panachain.consent.pending import PendingGrant
 from panachain.crypto.keys import Seed
 from panachain.errors import (
     ConfigurationError,
+    DiskError,
     Omission,
     PanaChainError,
     PartlyDoneError,
+    PolicyExpiredError,
     PolicyRevokedError,
     PolicyUnknownError,
     ProxiesUnavailableError,
@@ -36,13 +38,13 @@ from panachain.errors import (
 )
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Address, PolicyId
-from panachain.model.policy import OnChainPolicy, PolicyStatus
+from panachain.model.policy import OnChainPolicy, PolicyStatus, Terms
 from panachain.model.progress import Progress
 from panachain.records.jitter import Delay, coarse_deadline, delay
 from panachain.sdk.care import check_granting
 from panachain.sdk.confirmations import LAGGING, POLL, Confirmations
 from panachain.sdk.desks import keys_grantee
-from panachain.sdk.grant_journal import GrantJournal
+from panachain.sdk.grant_journal import GrantJournal, Unreadable
 from panachain.sdk.lanes import OwnLanes
 from panachain.sdk.network import Network
 from panachain.sdk.offers import Offers
@@ -113,6 +115,8 @@ class Grants:
         self._requests = requests
         self._lanes = lanes
         self._delay = delay
+        self._fell: set[PolicyId] = set()
+        """What fell, and isn't noted as told yet."""
         self._journal = GrantJournal(profile, seed)
         self._offers = Offers(network)
         self._confirmations = Confirmations(network)
@@ -139,9 +143,11 @@ class Grants:
                 and the same call goes on.
             RelaysUnavailableError: no relay brought it on chain; the same call tries again.
             ChainUnavailableError: the chain stalled before the policy was deep enough; the same call goes on.
+            PolicyRevokedError: it was revoked meanwhile, or what it was to replace or answer was taken back or refused.
+            PolicyExpiredError: its window ended meanwhile.
             DiskError: the profile can't be written; nothing was granted.
         """
-        with self._journal.exclusive():
+        with self._journal.exclusive(), self._telling():
             # 1. Go on with the same grant.
             made = self._go_on(offer, wait)
             if made is not None:
@@ -161,10 +167,7 @@ class Grants:
             self._journal.write(pending)
             self._policies.keep(pending.index, pending.sealed_terms)
             # 6. to 9. Finish it, unless it waits.
-            made = _waiting_view(pending) if state is State.WAITING else self._finish(pending, state, wait)
-        if made is None:
-            raise ProxiesUnavailableError(f"policy {pending.policy_id} ended while it was made", answered=0, needed=1)
-        return made
+            return _waiting_view(pending) if state is State.WAITING else self._finish(pending, state, wait)
 
     def reissue(
         self, policy_id: PolicyId, *, threshold: int | None, proxies: Sequence[str], any_operator: bool
@@ -187,15 +190,15 @@ class Grants:
 
     def resume(self, *, replaces: PolicyId | None = None, request: int | None = None) -> PolicyView | None:
         """Finish the grant that replaces a policy or answers a request, if one was interrupted, and return it."""
-        with self._journal.exclusive():
+        with self._journal.exclusive(), self._telling():
             unfinished, damaged = self._unfinished()
             for pending, state in unfinished:
                 # One that serves only lacks shares at some proxies: it has replaced and answered already.
                 if not pending.served and (pending.replaces, pending.request) == (replaces, request):
                     return self._finish(pending, state)
-        if damaged:
-            # It may be the one.
-            raise damaged[0]
+        if left := [one for one in damaged if not one.is_aside]:
+            # It may be the one, and can be read later.
+            raise left[0].error
         return None
 
     def finish_all(self, progress: Progress | None = None) -> tuple[list[PolicyView], list[PanaChainError]]:
@@ -218,34 +221,77 @@ class Grants:
                 if state is State.WAITING or (state in _OFF_CHAIN and not pending.due):
                     continue
                 try:
-                    made = self._finish(pending, state)
+                    found.append(self._finish(pending, state))
                 except PanaChainError as exc:
                     failed.append(exc)
-                    continue
-                found += [made] if made is not None else []
-        return found, [*failed, *(PartlyDoneError(str(exc), hint=exc.hint) for exc in damaged)]
+        return found, [*failed, *(PartlyDoneError(str(one.error), hint=one.error.hint) for one in damaged)]
 
     def go_on(self) -> Listing[PolicyId]:
         """Hand out the shares of grants that didn't wait for their blocks, where those are there now.
 
         Returns:
-            The policies that serve from now on. `left_out` names those that were taken back instead, since what they
-            were to replace or answer was: nobody tells of them later. What else fails is left to `finish_all`, which
-            says why.
+            The policies that serve from now on. `left_out` names those that are over instead, of kind `policy`: what
+            they were to replace or answer was taken back or refused, or they were themselves. And, of kind `file`, what
+            was written down of others and can't be read. What else fails is left to `finish_all`, which says why.
         """
         served: list[PolicyId] = []
-        fallen: list[LeftOut] = []
         with self._journal.exclusive():
-            for pending, state in self._unfinished()[0]:
+            unfinished, damaged = self._unfinished()
+            left_out = [_left_out(one) for one in damaged]
+            for pending, state in unfinished:
                 if state is State.ON_CHAIN and self._confirmations.is_deep(pending.policy_id):
                     try:
-                        made = self._finish(pending, state, wait=False)
-                        served += [made.policy_id] if made is not None else []
-                    except PolicyRevokedError as exc:
-                        fallen.append(LeftOut("policy", pending.policy_id, str(exc)))
+                        served.append(self._finish(pending, state, wait=False).policy_id)
+                    except (PolicyRevokedError, PolicyExpiredError) as exc:
+                        left_out.append(LeftOut("policy", pending.policy_id, str(exc)))
                     except PanaChainError:
                         continue
-        return Listing(served, fallen)
+        return Listing(served, left_out)
+
+    def sort_out(self) -> list[LeftOut]:
+        """Set aside what is written down of grants and can't be read, and return what that was.
+
+        A call that makes or finishes grants does so by itself; by this it is told before.
+        """
+        with self._journal.exclusive():
+            return [_left_out(one) for one in self._clear()[1]]
+
+    def fallen(self) -> list[LeftOut]:
+        """Return the grants that fell with what they were to replace or answer, and of which nobody was told yet.
+
+        Such as where the program ended between the two. Asks no chain; `told` notes that the patient was told.
+        """
+        try:
+            found = self._policies.fallen()
+        except ConfigurationError:
+            # Whoever needs the list says that it is damaged.
+            return []
+        self._fell |= found.keys()
+        return [LeftOut("policy", policy_id, why) for policy_id, why in found.items()]
+
+    def told(self) -> None:
+        """Note that the patient was told of all grants that fell, as far as this session found them."""
+        while self._fell:
+            self._policies.told(self._fell.pop())
+
+    def unclear(self, terms: Terms) -> list[PolicyId]:
+        """Return the policies in force that may have been to replace one; nobody can tell.
+
+        What was written down of their grants can't be read any more, so that taking that one back doesn't fell them.
+
+        Args:
+            terms: of that one; those of other grantees aren't meant.
+        """
+        ids = self._aside() - {terms.policy_id}
+        return [
+            one.policy_id
+            for one in (self._policies.readable() if ids else ())
+            if one.policy_id in ids and not one.has_ended and one.terms.grantee == terms.grantee
+        ]
+
+    def _aside(self) -> set[PolicyId]:
+        used = self._journal.next_index()
+        return {PolicyId(self._policies.account(index).address) for index in self._journal.aside() if index < used}
 
     def granted(self) -> int:
         """Return how many policy numbers this machine has used."""
@@ -284,17 +330,17 @@ class Grants:
                 named.add(one.policy_id)
         return found
 
-    def unseen(self, policy_ids: Collection[PolicyId]) -> list[PendingGrant]:
-        """Return the unfinished grants of some policies that the chain doesn't know, and of which nobody has a share.
+    def unseen(self, policy_ids: Collection[PolicyId]) -> set[PolicyId]:
+        """Return which of some policies the chain doesn't know, of unfinished grants of which nobody has a share.
 
         Nobody can read by them, and there is nothing to revoke yet.
 
         Args:
             policy_ids: which.
         """
-        found = [one for one in self._journal.look()[0] if one.policy_id in policy_ids and not one.held]
-        known = self._network.mainchain.policies.policies_of([one.policy_id for one in found])
-        return [one for one in found if one.policy_id not in known]
+        found = {one.policy_id for one in self._journal.look()[0] if not one.held} | self._aside()
+        found &= set(policy_ids)
+        return found - self._network.mainchain.policies.policies_of(sorted(found)).keys()
 
     def withdraw(self, policy_id: PolicyId) -> bool:
         """Forget a grant that waits, and tell whether there was one: nobody has heard of it yet.
@@ -320,13 +366,17 @@ class Grants:
             if pending.served or not pending.is_for(offer):
                 continue
             waits = offer.jitter and state is State.WAITING
-            made = _waiting_view(pending) if waits else self._finish(pending, state, wait)
-            if made is not None:
-                return made
-        if damaged:
-            # It may be of this offer, which would be granted twice.
-            raise damaged[0]
+            return _waiting_view(pending) if waits else self._finish(pending, state, wait)
+        for one in damaged:
+            # What may be of this offer, which would be granted twice, and can be read later.
+            if not one.is_aside and (one.path != self._profile or self._needs_orders(offer)):
+                raise one.error
         return None
+
+    def _needs_orders(self, offer: Offer) -> bool:
+        """Tell whether it must be known what was taken back, before an offer can be granted."""
+        replaces = offer.replaces is not None or offer.request is not None
+        return replaces or any(not one.served and one.is_for(offer) for one in self._journal.look()[0])
 
     def _prepare(self, offer: Offer, index: int) -> PendingGrant:
         """Do the first half of step 4: make keys, shares and terms, and draw how long the grant waits."""
@@ -349,8 +399,13 @@ class Grants:
         signature = self._network.mainchain.policies.sign_grant(self._policies.account(pending.index), grant)
         return replace(pending, grant=grant, signature=signature)
 
-    def _finish(self, pending: PendingGrant, state: State, wait: bool = True) -> PolicyView | None:
-        """Do what is left, and return the policy; None when it has ended, so that nothing is left to do."""
+    def _finish(self, pending: PendingGrant, state: State, wait: bool = True) -> PolicyView:
+        """Do what is left, and return the policy.
+
+        Raises:
+            PolicyRevokedError: it was revoked meanwhile, or what it was to replace or answer was taken back or refused.
+            PolicyExpiredError: its window ended meanwhile.
+        """
         tx, gas = "", 0
         self._check_wanted(pending, state)
         # 6. Bring it on chain.
@@ -365,17 +420,25 @@ class Grants:
                 hint="the same call sends it again",
             )
         state = _moved(state, pending, on_chain)
-        if is_end(state):
+        if state is State.DONE:
             self._end(pending, state)
-            return None
+        elif is_end(state):
+            raise self._ended(pending, state, on_chain)
         if not wait and pending.lacking and not self._confirmations.is_deep(pending.policy_id):
             view = replace(policy_view(pending.terms, on_chain), stage=CONFIRMING)
             return replace(view, tx=tx, gas=gas, deposited=pending.held, lacking=pending.lacking)
         self._check_wanted(pending, state)
-        pending = self._hand_out(pending)
+        try:
+            pending = self._hand_out(pending)
+        except ProxiesUnavailableError:
+            # Proxies refuse what is revoked: it must not be said that more of them would help.
+            self._check_wanted(pending, state)
+            self._check_in_force(pending)
+            raise
         state = _moved(state, pending, on_chain)
         # 8. Take back what it replaces, answer the request.
         self._check_wanted(pending, state)
+        self._check_in_force(pending)
         if not pending.served:
             pending = replace(self._follow_up(pending), served=True)
             state = _moved(state, pending, on_chain)
@@ -404,11 +467,47 @@ class Grants:
         elif pending.request is not None and self._requests.is_refused(pending.request):
             why = f"request {pending.request}, which it was to answer, was refused or withdrawn"
         if why:
-            self._policies.fall(pending.index, terms=None if state in _OFF_CHAIN else pending.terms)
-            raise PolicyRevokedError(
-                f"{why}: so policy {pending.policy_id} is taken back, too",
-                hint="panachain grant lets them read again, if you want that",
-            )
+            raise self._fallen(pending, why, terms=None if state in _OFF_CHAIN else pending.terms)
+
+    def _check_in_force(self, pending: PendingGrant) -> None:
+        """Check that nobody revoked the policy itself meanwhile; else forget its grant.
+
+        Once step 8 has begun, what it replaces is taken back all the same.
+
+        Raises:
+            PolicyRevokedError: somebody did.
+        """
+        # Whoever revokes it without being able to write that down sends it to the chain all the same.
+        with contextlib.suppress(ConfigurationError):
+            if not pending.replacing and self._policies.is_revoked(pending.policy_id):
+                raise self._ended(pending, State.ENDED, None)
+
+    def _fallen(self, pending: PendingGrant, why: str, *, terms: Terms | None) -> PolicyRevokedError:
+        """Take back a grant that nobody wants any more, and return the error that says so."""
+        told = f"{why}: so policy {pending.policy_id} is taken back, too"
+        self._fell.add(pending.policy_id)
+        self._policies.fall(pending.index, terms=terms, why=told)
+        return PolicyRevokedError(told, hint="panachain grant lets them read again, if you want that")
+
+    def _ended(self, pending: PendingGrant, state: State, on_chain: OnChainPolicy | None) -> PanaChainError:
+        """Forget a grant that came to an end while it was made, and return the error that says which.
+
+        Args:
+            pending: the grant.
+            state: one of the ends, but not that it is done.
+            on_chain: what the chain says; None where the policy was revoked, whether or not the chain shows it.
+        """
+        self._end(pending, state)
+        name, hint = f"policy {pending.policy_id}", "panachain grant lets them read again, if you want that"
+        if state is State.DISPLACED:
+            return TransactionError(f"another device of yours used the key of {name} for another one", hint=hint)
+        if on_chain is not None and on_chain.status is PolicyStatus.EXPIRED:
+            return PolicyExpiredError(f"{name} ended while it was made: its window is over", hint=hint)
+        told = f"{name} was revoked while it was made"
+        if pending.replaces is not None and not pending.replacing:
+            told += f"; policy {pending.replaces}, which it was to replace, stayed as it was"
+            hint = f"panachain revoke {pending.replaces} takes that one back as well, if you want that"
+        return PolicyRevokedError(told, hint=hint)
 
     def _send(self, pending: PendingGrant, state: State) -> tuple[PendingGrant, str, int]:
         """Do step 6: store the terms, and have a relay bring the policy on chain; return hash and gas too.
@@ -465,12 +564,15 @@ class Grants:
                 break
             self._network.sleep(POLL)
         if pending.held < terms.threshold:
+            revoked = any(isinstance(failure.error, PolicyRevokedError) for failure in failures)
             raise ProxiesUnavailableError(
                 f"policy {terms.policy_id} is on chain, only {pending.held} of {len(terms.proxies)} proxies took a "
                 f"share, {terms.threshold} are needed: {'; '.join([*map(str, failures), *map(_without, without)])}",
                 answered=pending.held,
                 needed=terms.threshold,
-                hint="panachain settle hands out the rest, once more proxies answer",
+                hint="proxies say that it was revoked: panachain policies shows so, once the chain does"
+                if revoked
+                else "panachain settle hands out the rest, once more proxies answer",
             )
         return pending
 
@@ -479,32 +581,75 @@ class Grants:
 
         Raises:
             DiskError: it can't be written down that this grant takes back what it replaces; so it doesn't yet.
+            PolicyRevokedError: what it replaces was revoked by somebody else at that very time.
         """
         if pending.replaces is not None:
             replaced = self._policies.find(pending.replaces)
             if not pending.replacing:
                 pending = replace(pending, replacing=True)
                 self._journal.write(pending)
-            self._policies.take_back(replaced)
+            heir = pending.policy_id if pending.marked else None
+            self._policies.take_back(replaced, heir=heir)
+            # Another device's revocation may have come first, at any moment since it was looked at: the one that the
+            # chain took says by its signature whose it is. Where it shows none yet, ours is on its way.
+            if heir is not None and self._policies.is_revoked_for(replaced, heir) is False:
+                raise self._fallen(
+                    pending, f"policy {pending.replaces}, which it was to replace, was revoked", terms=pending.terms
+                )
         if pending.request is not None:
             self._requests.answer(pending.request, pending.terms)
         return pending
 
     # What is written down, and what the chain says of it
 
-    def _unfinished(self) -> tuple[list[tuple[PendingGrant, State]], list[ConfigurationError]]:
-        """Return the grants that may yet be finished, oldest first, each with its state, and end the others.
+    def _clear(self) -> tuple[list[PendingGrant], list[Unreadable]]:
+        """Return the grants that are written down, and those that can't be read, which are set aside.
 
-        And why some can't be read: they stop none of the others, nor what takes a right away. `finish_all` tells them.
-        Where nobody can tell which of them are taken back, none is finished.
+        Of these the file's name says whose number it is. What isn't on chain is taken back: a relay may have it, and
+        nobody can tell any more what it was to replace or answer. What is on chain stays what it is there.
         """
         found, damaged = self._journal.look()
+        return found, [self._put_aside(one) for one in damaged]
+
+    def _put_aside(self, one: Unreadable) -> Unreadable:
+        """Set aside what can't be read, once the chain says what becomes of it; return it with what that means."""
+        index = one.index
+        # Of a number that was never drawn there is no grant.
+        if index is None or index >= self._journal.next_index():
+            return self._journal.put_aside(one)
+        policy_id = PolicyId(self._policies.account(index).address)
+        known = self._network.mainchain.policies.policies_of([policy_id]).get(policy_id)
+        aside = self._journal.put_aside(one)
+        if not aside.is_aside:
+            return aside
+        told, hint = str(aside.error), "panachain policies shows what you granted: grant again what it lacks"
+        if known is None:
+            told += f"; policy {policy_id} isn't on chain, and is taken back"
+            self._fell.add(policy_id)
+            # Nobody finishes it either way.
+            with contextlib.suppress(ConfigurationError, DiskError):
+                self._policies.fall(index, terms=None, why=told)
+        elif not has_ended(known):
+            told += f"; policy {policy_id} is on chain; what it was to replace stays in force, and shares that"
+            told += " proxies lack are lost"
+            hint = (
+                f"panachain reissue {policy_id} hands out all shares anew, panachain revoke takes back what is too much"
+            )
+        return replace(aside, error=ConfigurationError(told, hint=hint))
+
+    def _unfinished(self) -> tuple[list[tuple[PendingGrant, State]], list[Unreadable]]:
+        """Return the grants that may yet be finished, oldest first, each with its state, and end the others.
+
+        And those that can't be read: they stop none of the others, nor what takes a right away, and are set aside.
+        Where nobody can tell which of them are taken back, none is finished.
+        """
+        found, damaged = self._clear()
         left = []
         for pending, state in self._states(found):
             try:
                 taken_back = self._policies.is_taken_back(pending.policy_id)
             except ConfigurationError as exc:
-                return [], [*damaged, exc]
+                return [], [*damaged, Unreadable(self._profile, None, exc)]
             if taken_back:
                 # Whether or not the chain shows its revocation yet: nobody gets a share any more.
                 if state is State.WAITING:
@@ -516,6 +661,9 @@ class Grants:
                 state = state if is_end(state) else advance(state, State.ENDED)
             if is_end(state):
                 self._end(pending, state)
+                if not taken_back and not pending.served and (state is State.ENDED or pending.due):
+                    # Nobody did that here, and the patient waits for it.
+                    _LOG.warning("policy %s ended before its grant was finished: grant again", pending.policy_id)
             else:
                 left.append((pending, state))
         return left, damaged
@@ -543,6 +691,19 @@ class Grants:
 
     def _now(self) -> int:
         return self._network.chain_time()
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Note that the patient was told why a grant fell, where an error says it that ends the call."""
+        try:
+            yield
+        except PolicyRevokedError:
+            self.told()
+            raise
+
+
+def _left_out(one: Unreadable) -> LeftOut:
+    return LeftOut("file", one.path.name, f"{one.error}: {one.error.hint}")
 
 
 def _without(proxy: Address) -> str:
@@ -579,8 +740,9 @@ def check_finished(failed: Sequence[PanaChainError], result: Callable[[], object
             same call is made again. `omissions` names these first, and then all others that aren't finished.
         PanaChainError: why the first of those that aren't finished isn't.
     """
-    if any(isinstance(one, PolicyRevokedError) for one in failed):
-        left = sorted(failed, key=lambda one: not isinstance(one, PolicyRevokedError))
+    over = (PolicyRevokedError, PolicyExpiredError)
+    if any(isinstance(one, over) for one in failed):
+        left = sorted(failed, key=lambda one: not isinstance(one, over))
         raise PartlyDoneError.of(
             [Omission("", "a grant that wasn't finished", one) for one in left],
             done="the others were finished",

@@ -135,6 +135,7 @@ class Patient(PatientPairing, PatientReading):
         names = self._names
         found, failed = self._grants.finish_all(progress)
         settled, lagging = self._revocations.settle(progress)
+        self._grants.told()
         check_finished([*failed, *lagging], lambda: names.fill([*found, *settled]))
         return names.fill([*found, *settled])
 

@@ -222,35 +222,69 @@ class OwnPolicies:
             raise PolicyUnknownError(f"policy {policy_id} was revoked before it was granted")
         return self._open(index, policy)
 
-    def sign_revocation(self, index: int) -> Revocation:
-        """Return the signed revocation of the policy of one number; it needs the seed, and nobody else."""
+    def sign_revocation(self, index: int, *, heir: PolicyId | None = None) -> Revocation:
+        """Return the signed revocation of the policy of one number; it needs the seed, and nobody else.
+
+        Args:
+            index: the policy's number.
+            heir: the policy that takes its place, if one does: it is another signature then (ADR 85).
+        """
         account = self.account(index)
-        signature = self._network.mainchain.policies.sign_revoke(account)
+        signature = self._network.mainchain.policies.sign_revoke(account, heir=heir)
         return Revocation(PolicyId(account.address), signature)
 
-    def take_back(self, own: OwnPolicy) -> TakenBack:
-        """Revoke a policy on chain, and have each proxy delete what it holds; both may have been done before."""
-        return self.revoke(own.index, terms=own.terms)
+    def take_back(self, own: OwnPolicy, *, heir: PolicyId | None = None) -> TakenBack:
+        """Revoke a policy on chain, and have each proxy delete what it holds; both may have been done before.
+
+        Args:
+            own: the policy.
+            heir: the policy that takes its place, if one does.
+        """
+        return self.revoke(own.index, terms=own.terms, heir=heir)
+
+    def is_revoked_for(self, own: OwnPolicy, heir: PolicyId) -> bool | None:
+        """Tell whether a policy was revoked by the grant of the policy that takes its place, and by nobody else.
+
+        Its signature says so: the chain takes one revocation of a policy, whoever sends it. None where the chain shows
+        none yet.
+
+        Raises:
+            ChainUnavailableError: no node shows the transaction.
+        """
+        policies = self._network.mainchain.policies
+        event = next(policies.events(policy_ids=[own.policy_id], kind="PolicyRevoked"), None)
+        if event is None:
+            return None
+        return policies.revoked_with(event) == self.sign_revocation(own.index, heir=heir).signature
 
     def revoke(
-        self, index: int, *, terms: Terms | None = None, seconds: float = SENDING, progress: Progress | None = None
+        self,
+        index: int,
+        *,
+        terms: Terms | None = None,
+        heir: PolicyId | None = None,
+        seconds: float = SENDING,
+        progress: Progress | None = None,
     ) -> TakenBack:
         """Revoke the policy of one number, whatever anybody says of it, and have its proxies delete.
 
         Args:
             index: its number.
             terms: its terms, where they are known; else they are looked for while the revocation is on its way.
+            heir: the policy that takes its place, if one does; None takes what was written down, so that what is sent
+                again is what was sent before.
             seconds: as `take_back` takes it.
             progress: as `take_back` takes it.
         """
-        revocation = self.sign_revocation(index)
-        policy_id = revocation.policy_id
+        policy_id = self._id(index)
         # Written down before it leaves. A full disk keeps nothing at home: then this call alone knows of it.
         try:
-            proven = self._orders.begin(policy_id, index).proven
+            order = self._orders.begin(policy_id, index, heir=heir)
+            proven, heir = order.proven, heir or order.heir
         except (ConfigurationError, DiskError) as exc:
             _LOG.warning("the revocation of policy %s is sent, and couldn't be written down: %s", policy_id, exc)
             proven = False
+        revocation = self.sign_revocation(index, heir=heir)
         # Proven before, and still: a block can be replaced.
         done = proven and Background(lambda: proof_of(self._network, revocation)).result(LOOKING) is not None
         taken = take_back(
@@ -270,18 +304,31 @@ class OwnPolicies:
                 self._orders.prove(policy_id)
         return taken
 
-    def fall(self, index: int, *, terms: Terms | None) -> None:
+    def fall(self, index: int, *, terms: Terms | None, why: str) -> None:
         """Take back a policy that nobody wants any more before it was finished.
 
         Args:
             index: its number.
             terms: its terms; None where the chain doesn't know it. Then it is only written down that nobody gets a
                 share, and it is revoked if a relay brings it after all.
+            why: in words, for the patient: it is written down with it, until `told` is called.
         """
-        if terms is not None:
-            self.revoke(index, terms=terms)
-        else:
-            self._orders.begin(self._id(index), index)
+        if terms is None:
+            self._orders.begin(self._id(index), index, fell=why)
+            return
+        # A full disk keeps no revocation at home.
+        with suppress(ConfigurationError, DiskError):
+            self._orders.begin(self._id(index), index, fell=why)
+        self.revoke(index, terms=terms)
+
+    def fallen(self) -> dict[PolicyId, str]:
+        """Return why policies fell before they were finished, of which the patient wasn't told yet."""
+        return {policy_id: order.fell for policy_id, order in self._orders.all().items() if order.fell}
+
+    def told(self, policy_id: PolicyId) -> None:
+        """Note that the patient was told why a policy fell; what can't be noted is told once more."""
+        with suppress(ConfigurationError, DiskError):
+            self._orders.told(policy_id)
 
     def let_go(self, policy_id: PolicyId, index: int) -> None:
         """Forget the revocation of a policy that was never granted, and can't be any more."""

@@ -71,7 +71,8 @@ class Profile:
     @property
     def has_revoked(self) -> bool:
         """Whether a revocation was asked for here, which may have to be gone on with."""
-        return self.orders.exists()
+        # Either of the two that lie there (sdk/revocation_orders.py).
+        return self.orders.exists() or self.orders.with_name(self.orders.name + ".copy").exists()
 
     @property
     def has_unfinished(self) -> bool:

@@ -27,6 +27,8 @@ from panachain.errors import (
     DiskError,
     IntegrityError,
     PanaChainError,
+    PartlyDoneError,
+    PolicyExpiredError,
     PolicyRevokedError,
     PolicyUnknownError,
     SuspendedError,
@@ -111,7 +113,10 @@ class Revocations:
         terms = Background(lambda: self._policies.terms_at(index)).result(LOOKING)
         # R3, and the orders for R4.
         findings = Findings()
+        self._find_unclear(terms, findings)
         told, regranted = self._rotate(terms, findings, progress) if rotate and taken.proven and terms else ([], {})
+        # What fell meanwhile is told by the report.
+        self._grants.told()
         return replace(
             self._report(policy_id, terms),
             tx=taken.tx,
@@ -188,13 +193,19 @@ class Revocations:
         left = {name: one for name, one in self._orders.all().items() if not one.proven and not one.withdrawn}
         with suppress(PanaChainError):
             for unseen in self._grants.unseen(left) if left else ():
-                del left[unseen.policy_id]
+                del left[unseen]
+        numbers = {name: self._number(name, order) for name, order in left.items()}
         again = {
-            name: Background(lambda index=order.index: self._policies.revoke(index, seconds=AGAIN))  # type: ignore[misc]
-            for name, order in left.items()
+            name: Background(lambda index=index: self._policies.revoke(index, seconds=AGAIN))  # type: ignore[misc]
+            for name, index in numbers.items()
         }
         taken = results(tuple(again.values()), _FALLING)
         return [name for name, one in zip(again, taken, strict=True) if one is None or not one.proven]
+
+    def _number(self, policy_id: PolicyId, order: Order) -> int:
+        """Return the number of a policy whose revocation is written down; that of another one is never revoked."""
+        noted = PolicyId(self._policies.account(order.index).address)
+        return order.index if noted == policy_id else self._index_of(policy_id)
 
     def status(self, policy_id: PolicyId) -> RevocationReport:
         """Return how far a revocation has come, by what the proxies and the store say now; nothing is changed.
@@ -356,7 +367,7 @@ class Revocations:
         # finished keeps no lane from being rotated.
         try:
             for error in self._grants.finish_all()[1]:
-                if isinstance(error, PolicyRevokedError):
+                if isinstance(error, (PolicyRevokedError, PolicyExpiredError)):
                     findings.left_out("", "a grant that wasn't finished", error)
         except PanaChainError as exc:
             findings.left_out("", "grants that aren't finished", exc)
@@ -394,6 +405,17 @@ class Revocations:
             if progress is not None:
                 progress(number, len(lagging), unit="policies")
         return made, failed
+
+    def _find_unclear(self, terms: Terms | None, findings: Findings) -> None:
+        """Name the policies that may have been to replace one, where that can't be read any more."""
+        found = None if terms is None else Background(lambda: self._grants.unclear(terms)).result(LOOKING)
+        for policy_id in found or ():
+            error = PartlyDoneError(
+                f"policy {policy_id} is for the same reader, and may have been to replace it: what was written down of"
+                " its grant can't be read",
+                hint=f"panachain revoke {policy_id} takes it back as well, if you want that",
+            )
+            findings.left_out("", "a grant that wasn't finished", error)
 
     def _readable(self, findings: Findings) -> Listing[OwnPolicy]:
         """Return the policies whose terms can be read; one that a store lost keeps no lane from being rotated."""

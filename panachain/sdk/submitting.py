@@ -14,7 +14,7 @@ from panachain.errors import PolicyUnknownError, UsageError
 from panachain.model.actors import PolicyId
 from panachain.sdk.network import Network
 from panachain.sdk.proxies import Proxies
-from panachain.sdk.results.listings import Listing
+from panachain.sdk.results.listings import LeftOut, Listing
 from panachain.sdk.results.policies import AnyPolicy, id_of
 from panachain.sdk.results.revocations import SubmissionReport
 from panachain.sdk.taking_back import take_back
@@ -49,11 +49,37 @@ def go_on(patient: Patient) -> list[PolicyId]:
 def hand_out(patient: object) -> Listing[PolicyId]:
     """Hand out the shares of a patient's grants that didn't wait for their blocks; return the policies that serve.
 
-    `left_out` of the list names those that were taken back instead, and why.
+    `left_out` of the list names those that are over instead, and what was written down of others and can't be read,
+    each with why.
     """
     from panachain.sdk.patient import Patient
 
     return patient._grants.go_on() if isinstance(patient, Patient) else Listing()
+
+
+def sort_out(patient: object) -> Listing[PolicyId]:
+    """Set aside what is written down of a patient's grants and can't be read; `left_out` names it, nothing serves."""
+    from panachain.sdk.patient import Patient
+
+    return Listing((), patient._grants.sort_out()) if isinstance(patient, Patient) else Listing()
+
+
+def fallen(patient: object) -> list[LeftOut]:
+    """Return a patient's grants that fell with what they were to replace or answer, where nobody told it yet.
+
+    Such as where the program ended before it could. Asks nobody.
+    """
+    from panachain.sdk.patient import Patient
+
+    return patient._grants.fallen() if isinstance(patient, Patient) else []
+
+
+def told(patient: object) -> None:
+    """Note that a patient was told of all that `fallen` and `hand_out` returned."""
+    from panachain.sdk.patient import Patient
+
+    if isinstance(patient, Patient):
+        patient._grants.told()
 
 
 def submit(network: Network, content: bytes) -> SubmissionReport:

@@ -19,10 +19,12 @@ import pytest
 from panachain.chain.receipts import receipt_hash, sign_head
 from panachain.chain.signing import Account
 from panachain.errors import (
+    ChainUnavailableError,
     DiskError,
     PanaChainError,
     PartlyDoneError,
     PolicyRevokedError,
+    ProxiesUnavailableError,
     RelaysUnavailableError,
     TransactionError,
 )
@@ -30,15 +32,18 @@ from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import PolicyId
 from panachain.model.policy import PolicyStatus, Receipt, ReceiptKind
 from panachain.model.scope import Generations, Purpose, Scope
+from panachain.proxy.race import Failure
 from panachain.records.findings import Findings
-from panachain.sdk import revocations
+from panachain.sdk import revocations, submitting
 from panachain.sdk.lanes import OwnLanes
 from panachain.sdk.patient import Patient
+from panachain.sdk.proxies import Proxies
 from panachain.sdk.relay import LocalRelay
 from panachain.sdk.results.policies import PolicyView
 from panachain.sdk.revocation_orders import RevocationOrders
 from panachain.sdk.taking_back import Background, results
 from tests.hostile.evil_hospital import EvilHospital
+from tests.twin.chains import TwinNode
 from tests.twin.test_interruptions import active, again
 from tests.twin.world import World, resource, running_world, seed_of
 
@@ -242,6 +247,161 @@ class TestWhatReplacesAPolicyItself:
         assert len(active(world, "clinician")) == 1
 
 
+class TestAPolicyThatIsRevokedWhileItIsMade:
+    """Another program of the patient's, or another device, takes it back while its shares are handed out."""
+
+    def meanwhile(self, world: World, revokes: Callable[[], Patient]) -> Any:
+        """Let a program revoke the newest policy right before its proxies are asked."""
+        deposit = Proxies.deposit
+
+        def deposits(self: Proxies, terms: Any, *given: Any, **named: Any) -> Any:
+            revokes().revoke(terms.policy_id)
+            return deposit(self, terms, *given, **named)
+
+        return patch.object(Proxies, "deposit", deposits)
+
+    def test_is_told_by_a_reissue_and_the_old_one_stands(self, world: World) -> None:
+        old, here = grant(world), again(world)
+        with self.meanwhile(world, lambda: again(world)), pytest.raises(PolicyRevokedError) as caught:
+            here.reissue(old)
+        assert f"was revoked while it was made; policy {old}, which it was to replace, stayed as it was" in str(
+            caught.value
+        )
+        assert f"panachain revoke {old}" in caught.value.hint
+        settle(world)
+        assert active(world, "clinician") == [old]
+
+    def test_is_told_by_a_grant(self, world: World) -> None:
+        with (
+            self.meanwhile(world, lambda: again(world)),
+            pytest.raises(PolicyRevokedError, match=r"was revoked while it was made$"),
+        ):
+            grant(world)
+        assert active(world, "clinician") == []
+
+    def test_on_another_device_is_told(self, world: World, elsewhere: Patient) -> None:
+        old, here = grant(world), again(world)
+        with (
+            self.meanwhile(world, lambda: elsewhere),
+            pytest.raises(PolicyRevokedError, match="was revoked while it was made"),
+        ):
+            here.reissue(old)
+        assert active(world, "clinician") == [old]
+
+    def test_once_all_took_their_shares_is_told_too(self, world: World) -> None:
+        old, here = grant(world), again(world)
+        hand_out = here._grants._hand_out
+
+        def then(pending: Any) -> Any:
+            handed = hand_out(pending)
+            again(world).revoke(pending.policy_id)
+            return handed
+
+        with patch.object(here._grants, "_hand_out", then), pytest.raises(PolicyRevokedError):
+            here.reissue(old)
+        assert active(world, "clinician") == [old]
+
+    def test_where_the_chain_does_not_show_it_yet_nobody_is_sent_to_settle(self, world: World) -> None:
+        refused = Failure(world.network.proxies()[0], PolicyRevokedError("policy is revoked"))
+        with (
+            patch.object(Proxies, "deposit", return_value=([], [refused])),
+            pytest.raises(ProxiesUnavailableError) as caught,
+        ):
+            grant(world)
+        assert "proxies say that it was revoked" in caught.value.hint
+
+
+class TestWhoseRevocationItWas:
+    """The chain takes one revocation of a policy; its signature says whether the grant that replaces it made it."""
+
+    @pytest.mark.parametrize("step", ["_journal.write", "_policies.take_back"])
+    def test_another_devices_in_the_last_moment_is_told_from_its_own(
+        self, world: World, elsewhere: Patient, step: str
+    ) -> None:
+        """Between the last look and the note, and between the note and its own transaction."""
+        old, here = grant(world), again(world)
+        part, name = step.split(".")
+        owner = getattr(here._grants, part)
+        do = getattr(owner, name)
+
+        def meanwhile(given: Any, **named: Any) -> Any:
+            if step != "_journal.write" or given.replacing:
+                with suppress(PanaChainError):
+                    elsewhere.revoke(old)
+            return do(given, **named)
+
+        with (
+            patch.object(owner, name, meanwhile),
+            pytest.raises(PolicyRevokedError, match="which it was to replace, was revoked: so policy"),
+        ):
+            here.reissue(old)
+        assert active(world, "clinician") == []
+        assert again(world)._grants.fallen() == []
+
+    def test_is_told_after_a_program_that_ended_too(self, world: World, elsewhere: Patient) -> None:
+        """It ended behind the note, and had sent nothing; the other device's came then."""
+        old, here = grant(world), again(world)
+        with (
+            patch.object(here._policies, "take_back", side_effect=KeyboardInterrupt),
+            pytest.raises(KeyboardInterrupt),
+        ):
+            here.reissue(old)
+        elsewhere.revoke(old)
+        with pytest.raises(PartlyDoneError, match="which it was to replace, was revoked"):
+            again(world).settle()
+        assert active(world, "clinician") == []
+
+    def test_of_two_devices_that_replace_it_at_once_one_does(self, world: World, elsewhere: Patient) -> None:
+        old, here = grant(world), again(world)
+        take_back, made = here._policies.take_back, list[PolicyId]()
+
+        def meanwhile(own: Any, **named: Any) -> Any:
+            made.append(elsewhere.reissue(old).policy_id)
+            return take_back(own, **named)
+
+        with patch.object(here._policies, "take_back", meanwhile), pytest.raises(PolicyRevokedError):
+            here.reissue(old)
+        assert active(world, "clinician") == made
+
+    def test_its_own_that_is_sent_again_stays_its_own(self, world: World) -> None:
+        """No relay took it, and a later command sends it again."""
+        old, here = grant(world), again(world)
+        with patch.object(LocalRelay, "revoke", side_effect=RelaysUnavailableError("busy")):
+            made = here.reissue(old).policy_id
+        assert not _revoked(world, old)
+        again(world)._revocations.go_on()
+        own = again(world)._policies.find(old)
+        assert again(world)._policies.is_revoked_for(own, made) is True
+        assert active(world, "clinician") == [made]
+
+    def test_cannot_be_told_while_no_node_shows_the_transaction(self, world: World) -> None:
+        old, here = grant(world), again(world)
+        with (
+            patch.object(TwinNode, "call", lambda *_: None),
+            pytest.raises(ChainUnavailableError, match="no node shows the transaction"),
+        ):
+            here.reissue(old)
+        # The same call looks again.
+        made = again(world).reissue(old).policy_id
+        assert active(world, "clinician") == [made]
+
+    def test_of_a_program_of_before_is_its_own(self, world: World) -> None:
+        old, here = grant(world), again(world)
+        journal = here._grants._journal
+        write = journal.write
+
+        def before(pending: Any) -> None:
+            write(replace(pending, marked=not pending.replacing))
+            if pending.replacing:
+                raise KeyboardInterrupt
+
+        with patch.object(journal, "write", before), pytest.raises(KeyboardInterrupt):
+            here.reissue(old)
+        again(world)._policies.revoke(0)
+        again(world).settle()
+        assert len(active(world, "clinician")) == 1
+
+
 class TestWhatFell:
     """The patient hears of each grant that was taken back with what it was to replace, whoever finds it first."""
 
@@ -263,6 +423,29 @@ class TestWhatFell:
         ]
         assert list(again(world)._grants.go_on().left_out) == []
         assert active(world, "clinician") == []
+
+    def test_is_told_by_the_next_command_where_the_program_ended_before_it_could(
+        self, world: World, fallen: PolicyId
+    ) -> None:
+        here = again(world)
+        with patch.object(here._policies, "revoke", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+            here.settle()
+        for _ in range(2):
+            # As long as nobody says that it was told.
+            (left,) = submitting.fallen(again(world))
+            assert left.item == fallen
+            assert left.reason.endswith(f"was revoked: so policy {fallen} is taken back, too")
+        patient = again(world)
+        assert len(submitting.fallen(patient)) == 1
+        submitting.told(patient)
+        assert submitting.fallen(again(world)) == []
+        settle(world)
+        assert active(world, "clinician") == []
+
+    def test_is_not_told_twice(self, world: World, fallen: PolicyId) -> None:
+        with pytest.raises(PartlyDoneError):
+            again(world).settle()
+        assert submitting.fallen(again(world)) == []
 
     def test_is_listed_by_settle_beside_what_was_finished_and_what_was_not(
         self, world: World, fallen: PolicyId

@@ -140,9 +140,25 @@ def test_what_a_patient_began_is_gone_on_with_first(portal: Portal, monkeypatch:
     assert "1 revocation was sent again" in text_of(client.page(f"/jobs/{job.name}"))
 
 
+def test_a_list_of_revocations_that_cannot_be_read_is_told(portal: Portal) -> None:
+    orders = portal.world.patient.profile.orders
+    orders.write_text("{")
+    try:
+        client = portal.client_of(Role.PATIENT)
+        (seat,) = [one.seat for one in portal.desk._sessions.values() if one.seat and one.seat.jobs.latest()]
+        (job,) = seat.jobs.latest()
+        job.ended.wait(60)
+    finally:
+        orders.unlink()
+    shown = text_of(client.page(f"/jobs/{job.name}"))
+    assert "The list of what you took back from this machine can't be read" in shown
+    assert "move both away" in shown
+
+
 def test_what_was_taken_back_before_it_was_finished_is_told(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     fallen = LeftOut("policy", "0x" + "a1" * 20, "it was to replace one that was revoked")
-    monkeypatch.setattr("panachain.sdk.submitting.hand_out", lambda _: Listing([], [fallen]))
+    torn = LeftOut("file", "00000099.sealed.damaged", "it can't be read")
+    monkeypatch.setattr("panachain.sdk.submitting.hand_out", lambda _: Listing([], [fallen, torn]))
     folder = portal.world.patient.profile.folder / "grants"
     folder.mkdir(exist_ok=True)
     unfinished = folder / "00000099.sealed"
@@ -156,6 +172,7 @@ def test_what_was_taken_back_before_it_was_finished_is_told(portal: Portal, monk
     job.ended.wait(60)
     shown = text_of(client.page(f"/jobs/{job.name}"))
     assert "1 permission was taken back before it was finished" in shown
+    assert "It was set aside as 00000099.sealed.damaged" in shown
     assert "Nothing is left to do" not in shown
 
 

@@ -26,6 +26,7 @@ from panachain.private_files import (
     own_folder,
     private_file,
     read_regular,
+    set_aside,
     write_private,
 )
 from panachain.records.journal import Journal
@@ -359,6 +360,20 @@ def test_a_process_that_holds_keys_writes_no_core_dump() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=True)
     assert done.stdout.strip() == b"(0, 0)"
+
+
+def test_what_is_set_aside_keeps_its_content_and_writes_over_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "note"
+    (tmp_path / "note.damaged").symlink_to("nowhere")
+    for number in (2, 3):
+        path.write_bytes(b"%d" % number)
+        assert set_aside(path) == tmp_path / f"note.damaged-{number}"
+    path.mkdir()
+    set_aside(path)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["note.damaged", *(f"note.damaged-{n}" for n in (2, 3, 4))]
+    assert (tmp_path / "note.damaged-3").read_bytes() == b"3"
+    with pytest.raises(FileNotFoundError):
+        set_aside(path)
 
 
 def test_only_files_of_a_size_are_read_and_nothing_else_is_waited_for(tmp_path: Path) -> None:

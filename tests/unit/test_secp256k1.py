@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import pickle
 import random
 import re
@@ -92,6 +93,26 @@ class TestAgainstIntegers:
             assert signer_of(DIGEST, recoverable) == ours.public()
             assert ours.public().uncompressed == b"\x04" + b"".join(map(raw, oracle.mul(number, oracle.G)))
             oracle.check_signature(oracle.decode(ours.public().encoded), b"message", ours.sign(DIGEST))
+
+    def test_additional_data_makes_another_signature_of_the_same_digest(self) -> None:
+        """RFC 6979, section 3.6, as libsecp256k1 does it: key, digest and data seed the HMAC-DRBG of section 3.2."""
+
+        def nonce(number: int, more: bytes) -> int:
+            key, value = b"\0" * 32, b"\1" * 32
+            for mark in (b"\0", b"\1"):
+                key = hmac.digest(key, value + mark + raw(number) + DIGEST + more, "sha256")
+                value = hmac.digest(key, value, "sha256")
+            return int.from_bytes(hmac.digest(key, value, "sha256"), "big")
+
+        for number in NUMBERS:
+            ours = Scalar(raw(number))
+            for more in (bytes(32), b"\7" * 32):
+                signed = ours.sign_recoverable(DIGEST, more=more)
+                assert signer_of(DIGEST, signed) == ours.public()
+                assert int.from_bytes(signed[:32], "big") == oracle.mul(nonce(number, more), oracle.G)[0] % ORDER
+                assert signed != ours.sign_recoverable(DIGEST)
+            with pytest.raises(ValueError, match="bytes"):
+                ours.sign_recoverable(DIGEST, more=bytes(31))
 
 
 class TestEdges:

@@ -15,11 +15,13 @@ from panachain.chain.abi import address
 from panachain.chain.bound import MANY, Adapter, Indexed, halves
 from panachain.chain.evm import Receipt, Sender
 from panachain.chain.logs import Event
-from panachain.chain.signing import Account
-from panachain.errors import IntegrityError, PolicyUnknownError
+from panachain.chain.node import calldata_of
+from panachain.chain.signing import Account, compact
+from panachain.errors import ChainUnavailableError, IntegrityError, PolicyUnknownError
 from panachain.model.actors import Address, PolicyId
 from panachain.model.block import Block
 from panachain.model.policy import SEALED, Disclosure, OnChainPolicy, PolicyStatus
+from panachain.model.sizes import SIGNATURE_SIZE
 from panachain.model.transactions import WINDOW_BITS, Grant, PolicyEvent
 
 _GRANT_TYPES: Final = {
@@ -58,9 +60,42 @@ class PolicyRegistry(Adapter):
         data = self.grant_batch_calldata(signed)
         return sender.send(self.address, data, what="the policy transaction (grants)")
 
-    def sign_revoke(self, account: Account) -> bytes:
-        """Return the one-time key's EIP-712 signature of its policy's revocation; it never expires (ADR 4)."""
-        return self.bound.sign(account, _REVOKE_TYPES, {"owner": account.address})
+    def sign_revoke(self, account: Account, *, heir: PolicyId | None = None) -> bytes:
+        """Return the one-time key's EIP-712 signature of its policy's revocation; it never expires (ADR 4).
+
+        Args:
+            account: the policy's one-time account.
+            heir: the policy that takes its place. Each heir makes another signature, which counts as much; nobody else
+                can tell it from one without an heir (ADR 85).
+        """
+        more = None if heir is None else bytes.fromhex(heir[2:]).rjust(32, b"\0")
+        return self.bound.sign(account, _REVOKE_TYPES, {"owner": account.address}, more=more)
+
+    def revoked_with(self, event: PolicyEvent) -> bytes:
+        """Return the signature by which a policy was revoked, as the node shows the transaction: 64 bytes.
+
+        Empty where the transaction calls no function of the registry that takes one for this policy.
+
+        Raises:
+            ChainUnavailableError: no node that answers knows the transaction.
+            IntegrityError: the node's answer is no transaction.
+        """
+        data = calldata_of(self.bound.rpc, event.tx_hash)
+        if data is None:
+            raise ChainUnavailableError(
+                f"no node shows the transaction {event.tx_hash} that revoked policy {event.policy_id}"
+            )
+        try:
+            if (one := self.bound.abi.arguments("revokeBySignature", data)) is not None:
+                signed = [(one[0], one[1])]
+            else:
+                owners, signatures = self.bound.abi.arguments("revokeBatch", data) or ((), ())
+                signed = [(owner, b"".join(halved)) for owner, halved in zip(owners, signatures, strict=True)]
+        except ValueError:
+            return b""
+        found = [signature for owner, signature in signed if PolicyId(address(owner)) == event.policy_id]
+        # Whoever passes it on may write it in the longer form.
+        return compact(found[0]) if found and len(found[0]) == SIGNATURE_SIZE else b"".join(found[:1])
 
     def revoke_by_signature(self, sender: Sender, owner: PolicyId, signature: bytes) -> Receipt:
         """Relay a signed revocation, also where the node says that the contract would refuse it."""

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from markupsafe import Markup
 
-from panachain.errors import LockedError, PartlyDoneError
+from panachain.errors import ConfigurationError, LockedError, PartlyDoneError
 from panachain.model.actors import Actor, PolicyId, Role, Status
 from panachain.portal import i18n
 from panachain.portal.desk import Desk, Seat, Session, seated
@@ -177,9 +177,18 @@ def _go_on(seat: Seat) -> None:
         from panachain.sdk import submitting
         from panachain.sdk.results.listings import Listing
 
-        going = submitting.go_on(actor) if revoked else []
+        fallen = submitting.fallen(actor)
+        going, lost = list[PolicyId](), list[str]()
+        try:
+            going = submitting.go_on(actor) if revoked else going
+        except ConfigurationError as exc:
+            # The list of what was revoked; grants go on by themselves, as far as they don't need it.
+            lost = [f"{exc}: {exc.hint}"]
         handed = submitting.hand_out(actor) if unfinished else Listing[PolicyId]()
-        return {"unproven": going, "handed_out": handed, "fallen": handed.left_out}
+        files = [left for left in handed.left_out if left.kind == "file"]
+        fallen += [left for left in handed.left_out if left.kind != "file"]
+        submitting.told(actor)
+        return {"unproven": going, "handed_out": handed, "fallen": fallen, "files": files, "lost": lost}
 
     seat.start(_("Going on with what was begun before"), work, template="everyone/resumed.html")
 

@@ -137,6 +137,14 @@ class TestQuestions:
         assert node.has_transaction(asked_of("eth_getTransactionByHash", {"hash": HASH}), HASH)
         assert not node.has_transaction(asked_of("eth_getTransactionByHash", None), HASH)
 
+    def test_a_transaction_s_calldata_is_bytes_or_unknown(self) -> None:
+        rpc = asked_of("eth_getTransactionByHash", {"input": "0x0102"})
+        assert node.calldata_of(rpc, HASH) == b"\x01\x02"
+        assert node.calldata_of(asked_of("eth_getTransactionByHash", None), HASH) is None
+        for told in ({}, {"input": 7}, {"input": "0x1"}, [], "0x"):
+            with pytest.raises(IntegrityError, match="has no calldata"):
+                node.calldata_of(asked_of("eth_getTransactionByHash", told), HASH)
+
     def test_estimate_names_who_calls_what(self) -> None:
         rpc = asked_of("eth_estimateGas", "0x5208")
         assert node.estimate_gas(rpc, sender="0x1", to="0x2", data="0x3") == 21_000

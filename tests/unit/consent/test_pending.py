@@ -90,8 +90,12 @@ def test_a_field_of_a_wrong_form_is_noticed(pending: PendingGrant, broken: dict[
 
 def test_a_file_of_before_says_not_that_what_it_replaces_is_being_taken_back(pending: PendingGrant) -> None:
     fields = dagcbor.decode(unsealed(seal_pending(replace(pending, replacing=True), PATIENT)))
+    assert fields.pop("marked")
+    # It began to take that back by a signature that says nothing.
+    assert not open_pending(sealed(dagcbor.encode(fields)), PATIENT).marked
     assert fields.pop("replacing")
-    assert not open_pending(sealed(dagcbor.encode(fields)), PATIENT).replacing
+    before = open_pending(sealed(dagcbor.encode(fields)), PATIENT)
+    assert (before.replacing, before.marked) == (False, True)
 
 
 def test_opens_for_its_patient_only(pending: PendingGrant) -> None:

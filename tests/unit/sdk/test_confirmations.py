@@ -12,7 +12,13 @@ import pytest
 
 from panachain.config import Config
 from panachain.consent.life import State
-from panachain.errors import ChainUnavailableError, ConfigurationError, ProxiesUnavailableError, TransactionError
+from panachain.errors import (
+    ChainUnavailableError,
+    ConfigurationError,
+    PolicyRevokedError,
+    ProxiesUnavailableError,
+    TransactionError,
+)
 from panachain.model.policy import PolicyStatus
 from panachain.sdk import submitting
 from panachain.sdk.confirmations import LAGGING, POLL, STALLED, Confirmations
@@ -215,7 +221,7 @@ class TestWait:
             world.advance(1)
 
         world.network.sleep = revoke
-        with pytest.raises(ProxiesUnavailableError, match="ended while it was made"):
+        with pytest.raises(PolicyRevokedError, match="was revoked while it was made"):
             grant(world)
 
         assert slept == 1

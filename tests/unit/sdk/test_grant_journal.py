@@ -14,6 +14,7 @@ from panachain.crypto.keys import Seed
 from panachain.errors import ConfigurationError, DiskError, PolicyUnknownError, TransactionError
 from panachain.model.actors import PolicyId
 from panachain.model.policy import OnChainPolicy
+from panachain.private_files import make_private_folder
 from panachain.sdk import grants
 from panachain.sdk.grant_journal import GrantJournal
 from panachain.sdk.policies import OwnPolicies
@@ -49,10 +50,52 @@ class TestFiles:
     @pytest.mark.parametrize(
         "content", ["", "[]", "{}", '{"next": -1}', '{"next": "7"}', '{"next": true}', "[" * 9000], ids=range(7)
     )
-    def test_a_damaged_number_is_named_and_not_used(self, tmp_path: Path, content: str) -> None:
+    def test_a_damaged_number_is_named_and_found_again(
+        self, tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        journal = GrantJournal(tmp_path, PATIENT)
+        make_private_folder(tmp_path / "terms")
+        make_private_folder(tmp_path / "grants")
+        for name in ("terms/00000000.sealed", "terms/00000002.sealed", "grants/00000003.sealed.damaged-2"):
+            (tmp_path / name).touch()
+        # Of nobody's number: behind such a gap no policy is found.
+        (tmp_path / "grants" / "00000099.sealed").touch()
         (tmp_path / "policies.json").write_text(content)
-        with pytest.raises(ConfigurationError, match=r"policies\.json"):
-            GrantJournal(tmp_path, PATIENT).next_index()
+        assert journal.next_index() == 4
+        assert "policies.json can't be read" in caplog.text
+        journal.use_index(4)
+        assert (tmp_path / "policies.json.damaged").read_text() == content
+        assert journal.next_index() == 5
+
+    @pytest.mark.parametrize("digit", "0189")
+    def test_another_number_than_was_written_is_noticed(self, tmp_path: Path, digit: str) -> None:
+        journal = GrantJournal(tmp_path, PATIENT)
+        journal.use_index(6)
+        text = (tmp_path / "policies.json").read_text()
+        (tmp_path / "policies.json").write_text(text.replace('"next": 7', f'"next": {digit}'))
+        # Nothing lies there that tells more; the chain is asked from there on.
+        assert journal.next_index() == 0
+
+    def test_a_number_of_a_program_of_before_counts(self, tmp_path: Path) -> None:
+        (tmp_path / "policies.json").write_text('{"schema": "panachain/policies/1", "next": 7}')
+        assert GrantJournal(tmp_path, PATIENT).next_index() == 7
+
+    def test_what_may_be_read_later_is_not_set_aside(self, journal: GrantJournal, pending: PendingGrant) -> None:
+        journal.write(pending)
+        with patch("panachain.sdk.grant_journal.read_regular", side_effect=OSError(24, "Too many open files")):
+            (one,) = journal.look()[1]
+            assert not journal.put_aside(one).is_aside
+        assert journal.read() == [pending]
+
+    def test_what_was_set_aside_is_never_written_over(self, journal: GrantJournal, pending: PendingGrant) -> None:
+        for number in range(3):
+            journal.write(pending)
+            path = journal._path(pending)
+            path.write_bytes(b"%d" % number)
+            (one,) = journal.look()[1]
+            assert journal.put_aside(one).is_aside
+        assert [one.read_bytes() for one in sorted(path.parent.glob("*damaged*"))] == [b"0", b"1", b"2"]
+        assert journal.aside() == [pending.index]
 
     def test_numbers_follow_each_other_over_restarts(self, tmp_path: Path) -> None:
         assert GrantJournal(tmp_path, PATIENT).next_index() == 0
@@ -127,7 +170,7 @@ class TestTheWayBackIntoTheLock:
         old = grant(world)
         patient = world.patient
 
-        def back(*_: object) -> None:
+        def back(*_: object, **__: object) -> None:
             patient.settle()
 
         with patch.object(OwnPolicies, "take_back", back), pytest.raises(RuntimeError, match="this very thread"):

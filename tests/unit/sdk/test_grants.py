@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
 
 from panachain.consent.life import State
 from panachain.errors import (
+    ChainUnavailableError,
     ConfigurationError,
     PartlyDoneError,
     ProxiesUnavailableError,
+    RelaysUnavailableError,
     TransactionError,
     UsageError,
 )
 from panachain.model.policy import PolicyStatus
+from panachain.sdk import grant_journal
 from panachain.sdk.grant_journal import GrantJournal
 from panachain.sdk.proxies import Proxies
+from panachain.sdk.relay import LocalRelay
 from panachain.sdk.submitting import hand_out
 from tests.twin.chains import TwinSender
 from tests.twin.world import PROXIES, World
@@ -120,10 +125,11 @@ class TestOneThatIsDamaged:
     def test_the_others_are_finished_and_it_is_named_afterwards(self, world: World, damaged: Path) -> None:
         with pytest.raises(PartlyDoneError, match=r"00000099\.sealed can't be read") as caught:
             world.patient.settle()
-        assert "move it away" in caught.value.hint
+        assert "panachain policies shows what you granted" in caught.value.hint
         assert world.patient._grants.lacking() == {}
-        assert [path.name for path in damaged.parent.glob("*.sealed")] == [damaged.name]
-        damaged.unlink()
+        # It is set aside, and not taken away.
+        assert [path.name for path in damaged.parent.glob("*.sealed*")] == [f"{damaged.name}.damaged"]
+        assert damaged.with_name(f"{damaged.name}.damaged").read_bytes() == b"torn"
         assert world.patient.settle() == []
 
     def test_a_right_is_taken_back_and_everything_is_listed(self, world: World, damaged: Path) -> None:
@@ -132,12 +138,86 @@ class TestOneThatIsDamaged:
         assert world.patient.revoke(policy.policy_id).final
         assert [view.status for view in world.patient.policies()] == [PolicyStatus.REVOKED]
 
-    def test_nothing_is_granted_twice_for_it(self, world: World, damaged: Path) -> None:
-        # It may be this very grant.
-        with pytest.raises(ConfigurationError, match=r"00000099\.sealed"):
-            grant(world, "nurse")
-        damaged.unlink()
+    def test_it_stops_no_other_grant(self, world: World, damaged: Path) -> None:
         assert grant(world, "nurse").lacking == 0
+        assert not damaged.exists()
+
+    def test_one_that_may_be_read_later_stays_and_may_be_this_very_grant(self, world: World, damaged: Path) -> None:
+        real = grant_journal.read_regular
+
+        def busy(path: Path, most: int) -> bytes:
+            if path == damaged:
+                raise OSError(24, "Too many open files")
+            return real(path, most)
+
+        with (
+            patch.object(grant_journal, "read_regular", busy),
+            pytest.raises(ConfigurationError, match=r"00000099\.sealed can't be read: Too many open files"),
+        ):
+            grant(world, "nurse")
+        assert damaged.exists()
+
+    def torn(self, world: World) -> Path:
+        """Damage the only grant that isn't finished, and return where it lay."""
+        (path,) = (world.patient.profile.folder / "grants").glob("*.sealed")
+        path.write_bytes(path.read_bytes()[:-1])
+        return path
+
+    def test_one_that_is_not_on_chain_is_taken_back_whoever_brings_it_later(self, world: World) -> None:
+        kept: list[Any] = []
+
+        def keeps(*given: Any) -> None:
+            kept.extend(given[1:])
+            raise RelaysUnavailableError("busy")
+
+        with patch.object(LocalRelay, "grant", keeps), pytest.raises(RelaysUnavailableError):
+            grant(world)
+        self.torn(world)
+        made = grant(again(world) and world)
+        # Asked for again it is another one, and the first never serves beside it.
+        assert made.policy_id != kept[0].owner
+        with patch.object(LocalRelay, "revoke", side_effect=AssertionError("there is nothing to revoke")):
+            assert again(world)._revocations.go_on() == []
+        world.network.relay().grant(*kept)
+        again(world)._revocations.go_on()
+        views = {view.policy_id: view.status for view in world.patient.policies()}
+        assert views == {kept[0].owner: PolicyStatus.REVOKED, made.policy_id: PolicyStatus.ACTIVE}
+
+    def test_one_that_is_on_chain_stays_and_whoever_revokes_what_it_replaced_is_told(self, world: World) -> None:
+        old = grant(world)
+        with patch.object(Proxies, "deposit", return_value=([], [])), pytest.raises(ProxiesUnavailableError):
+            world.patient.reissue(old.policy_id)
+        self.torn(world)
+        with pytest.raises(PartlyDoneError, match="what it was to replace stays in force") as caught:
+            again(world).settle()
+        new = next(view.policy_id for view in world.patient.policies() if view.policy_id != old.policy_id)
+        assert f"panachain reissue {new} hands out all shares anew" in caught.value.hint
+        # Nobody took the old one back, and nobody forgot the new one.
+        report = again(world).revoke(old.policy_id)
+        assert [f"policy {new} is for the same reader" in str(one.error) for one in report.omissions] == [True]
+        made = again(world).reissue(new)
+        assert made.lacking == 0
+        assert again(world).revoke(made.policy_id).omissions == ()
+
+    def test_a_chain_that_is_down_sets_nothing_aside(self, world: World) -> None:
+        world.proxies[0].up = False
+        grant(world)
+        path = self.torn(world)
+        policies = world.network.mainchain.policies
+        with (
+            patch.object(policies, "policies_of", side_effect=ChainUnavailableError("down")),
+            pytest.raises(ChainUnavailableError),
+        ):
+            again(world).settle()
+        assert path.exists()
+
+    def test_a_damaged_list_of_revocations_stops_no_other_grant(self, world: World) -> None:
+        world.proxies[0].up = False
+        made = grant(world)
+        world.patient.profile.orders.write_bytes(b"{")
+        assert grant(world, "nurse").lacking == 1
+        with pytest.raises(ConfigurationError, match=r"revoked\.json can't be read"):
+            world.patient.reissue(made.policy_id)
 
     def test_what_is_no_file_is_not_waited_for(self, world: World, damaged: Path) -> None:
         damaged.unlink()

@@ -118,3 +118,61 @@ def test_what_was_withdrawn_is_remembered_and_never_sent(orders: RevocationOrder
     orders.withdraw(FIRST, 3)
     assert orders.of(FIRST) == Order(3, withdrawn=True)
     assert orders.begin(FIRST, 3).withdrawn
+
+
+class TestTwice:
+    """The file lies there twice: what is damaged of it is made anew, and nothing is taken away."""
+
+    @pytest.mark.parametrize("place", ["flipped", "cut", "empty", "folder", "gone"])
+    def test_a_damaged_file_is_made_anew_of_its_copy(
+        self, orders: RevocationOrders, tmp_path: Path, place: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        orders.begin(FIRST, 7)
+        orders.begin(SECOND, 8, heir=FIRST, fell="it fell")
+        path, whole = tmp_path / "revoked.json", orders.all()
+        content = path.read_bytes()
+        harmed = {"flipped": content.replace(b": 7,", b": 6,"), "cut": content[:-9], "empty": b""}.get(place)
+        path.unlink()
+        if place == "folder":
+            path.mkdir()
+        elif harmed is not None:
+            path.write_bytes(harmed)
+        assert RevocationOrders(path).all() == whole
+        assert path.read_bytes() == content
+        assert ("was gone" if place == "gone" else "was damaged") in caplog.text
+        aside = tmp_path / "revoked.json.damaged"
+        assert aside.exists() is (place != "gone")
+        assert harmed is None or aside.read_bytes() == harmed
+
+    def test_a_damaged_copy_is_made_anew_by_the_next_change(self, orders: RevocationOrders, tmp_path: Path) -> None:
+        orders.begin(FIRST, 7)
+        (tmp_path / "revoked.json.copy").write_bytes(b"{")
+        orders.prove(FIRST)
+        (tmp_path / "revoked.json").unlink()
+        assert orders.of(FIRST) == Order(7, proven=True)
+
+    def test_where_both_are_damaged_neither_is_written_over(self, orders: RevocationOrders, tmp_path: Path) -> None:
+        orders.begin(FIRST, 7)
+        for name in ("revoked.json", "revoked.json.copy"):
+            (tmp_path / name).write_bytes(b"{")
+        for call in (orders.all, lambda: orders.begin(SECOND, 8)):
+            with pytest.raises(ConfigurationError, match="nor can its copy") as caught:
+                call()
+            assert "move both away" in caught.value.hint
+        assert {path.read_bytes() for path in tmp_path.glob("revoked.json*")} == {b"{"}
+
+    def test_another_number_than_was_written_revokes_nothing(self, orders: RevocationOrders, tmp_path: Path) -> None:
+        orders.begin(FIRST, 7)
+        for name in ("revoked.json", "revoked.json.copy"):
+            content = (tmp_path / name).read_bytes()
+            (tmp_path / name).write_bytes(content.replace(b": 7,", b": 3,"))
+        with pytest.raises(ConfigurationError, match="it isn't what was written"):
+            orders.all()
+
+    def test_why_a_grant_fell_stays_until_it_was_told(self, orders: RevocationOrders) -> None:
+        orders.begin(FIRST, 7)
+        assert orders.begin(FIRST, 7, fell="why").fell == "why"
+        orders.withdraw(FIRST, 7)
+        assert orders.all()[FIRST] == Order(7, withdrawn=True, fell="why")
+        orders.told(FIRST)
+        assert orders.all()[FIRST] == Order(7, withdrawn=True)

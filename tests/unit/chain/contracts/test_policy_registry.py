@@ -11,9 +11,10 @@ from eth_account.messages import encode_typed_data
 from eth_utils import to_checksum_address
 
 from panachain.chain.bound import MANY
+from panachain.chain.contracts import policy_registry
 from panachain.chain.contracts.policy_registry import PolicyRegistry
-from panachain.chain.signing import Account
-from panachain.errors import IntegrityError, PolicyUnknownError
+from panachain.chain.signing import Account, expanded
+from panachain.errors import ChainUnavailableError, IntegrityError, PolicyUnknownError
 from panachain.model.actors import PolicyId
 from panachain.model.policy import Disclosure, PolicyStatus
 from panachain.model.transactions import Grant
@@ -64,6 +65,16 @@ class TestSigned:
         signature = node.adapter(PolicyRegistry).sign_revoke(ACCOUNT)
         assert signer({"Revoke": [{"name": "owner", "type": "address"}]}, {"owner": OWNER}, signature) == OWNER
 
+    def test_a_revocation_for_an_heir_counts_as_much_and_is_another_signature(self, node: Node) -> None:
+        policies = node.adapter(PolicyRegistry)
+        types = {"Revoke": [{"name": "owner", "type": "address"}]}
+        heirs = [None, OTHER, PolicyId("0x" + "00" * 19 + "01")]
+        signatures = [policies.sign_revoke(ACCOUNT, heir=heir) for heir in heirs]
+        assert {signer(types, {"owner": OWNER}, one) for one in signatures} == {OWNER}
+        # r, too: nobody makes one of another by s alone.
+        assert len({one[:32] for one in signatures}) == 3
+        assert signatures == [policies.sign_revoke(ACCOUNT, heir=heir) for heir in heirs]
+
     def test_what_is_relayed_is_what_was_signed(self, node: Node) -> None:
         policies, sender = node.adapter(PolicyRegistry), Sender(node)
         one, two = b"1" * 64, b"2" * 64
@@ -93,6 +104,52 @@ def test_many_policies_are_asked_for_in_bounded_questions_and_each_is_found(
     found = node.adapter(PolicyRegistry).policies_of(owners)
     assert list(found) == owners[:4]
     assert node.adapter(PolicyRegistry).policies_of([]) == {}
+
+
+class TestTheSignatureOfARevocation:
+    """Found in the transaction, whoever sent it and beside whichever others."""
+
+    ONE, OTHERS = bytes(range(64)), b"\x05" * 64
+
+    def shown(self, monkeypatch: pytest.MonkeyPatch, node: Node, data: str) -> bytes:
+        policies = node.adapter(PolicyRegistry)
+        node.emit("PolicyRevoked", policyId=OWNER)
+        (event,) = policies.events(kind="PolicyRevoked")
+        asked = {event.tx_hash: bytes.fromhex(data[2:])}
+        monkeypatch.setattr(policy_registry, "calldata_of", lambda _, tx_hash: asked.get(tx_hash))
+        return policies.revoked_with(event)
+
+    def test_is_found_alone_and_in_a_batch(self, monkeypatch: pytest.MonkeyPatch, node: Node) -> None:
+        policies = node.adapter(PolicyRegistry)
+        assert self.shown(monkeypatch, node, policies.revoke_by_signature_calldata(OWNER, self.ONE)) == self.ONE
+        batch = policies.revoke_batch_calldata([(OTHER, self.OTHERS), (OWNER, self.ONE)])
+        monkeypatch.setattr(policy_registry, "calldata_of", lambda *_: bytes.fromhex(batch[2:]))
+        assert policies.revoked_with(next(policies.events(kind="PolicyRevoked"))) == self.ONE
+
+    def test_is_found_in_its_longer_form(self, monkeypatch: pytest.MonkeyPatch, node: Node) -> None:
+        short = node.adapter(PolicyRegistry).sign_revoke(ACCOUNT, heir=OTHER)
+        data = node.adapter(PolicyRegistry).revoke_by_signature_calldata(OWNER, expanded(short))
+        assert self.shown(monkeypatch, node, data) == short
+
+    @pytest.mark.parametrize("cut", [0, 4, 40])
+    def test_is_none_where_something_else_was_called(
+        self, monkeypatch: pytest.MonkeyPatch, node: Node, cut: int
+    ) -> None:
+        policies = node.adapter(PolicyRegistry)
+        others = policies.revoke_by_signature_calldata(OTHER, self.ONE)
+        assert self.shown(monkeypatch, node, others) == b""
+        data = policies.revoke_by_signature_calldata(OWNER, self.ONE)[: 2 + 2 * cut]
+        monkeypatch.setattr(policy_registry, "calldata_of", lambda *_: bytes.fromhex(data[2:]))
+        assert policies.revoked_with(next(policies.events(kind="PolicyRevoked"))) == b""
+
+    def test_is_asked_for_again_where_no_node_shows_the_transaction(
+        self, monkeypatch: pytest.MonkeyPatch, node: Node
+    ) -> None:
+        policies = node.adapter(PolicyRegistry)
+        node.emit("PolicyRevoked", policyId=OWNER)
+        monkeypatch.setattr(policy_registry, "calldata_of", lambda *_: None)
+        with pytest.raises(ChainUnavailableError, match="no node shows the transaction"):
+            policies.revoked_with(next(policies.events(kind="PolicyRevoked")))
 
 
 class TestPolicy:
