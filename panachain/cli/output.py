@@ -108,6 +108,24 @@ def launcher() -> str:
     return os.environ.get("PANA_LAUNCHER") or "panachain"
 
 
+def typed(text: str, *, by: str = "", profile: str = "") -> str:
+    """Return talk with its commands as its reader types them.
+
+    Args:
+        text: talk of this program, in which commands begin with `panachain`.
+        by: what the reader starts commands by; empty for `launcher()`.
+        profile: whom commands that act for somebody name; empty if the reader named nobody.
+    """
+    by = by or launcher()
+
+    def command(found: re.Match[str]) -> str:
+        if found["word"] in _ACTING and profile:
+            return f"{by} --profile {profile} "
+        return f"{by} " if found["option"] or found["word"] in _ACTING | _OTHERS else found[0]
+
+    return _COMMAND.sub(command, text)
+
+
 class Result(Protocol):
     """A result of the SDK: a dataclass that knows its JSON form."""
 
@@ -263,15 +281,7 @@ class Output:
 
     def typed(self, text: str) -> str:
         """Return talk with its commands as this user types them: by the launcher, and with the profile typed before."""
-        if self.as_json:
-            return text
-
-        def command(found: re.Match[str]) -> str:
-            if found["word"] in _ACTING and self.profile:
-                return f"{self.launcher} --profile {self.profile} "
-            return f"{self.launcher} " if found["option"] or found["word"] in _ACTING | _OTHERS else found[0]
-
-        return _COMMAND.sub(command, text)
+        return text if self.as_json else typed(text, by=self.launcher, profile=self.profile)
 
     def who(self, address: str, role: Role | None = None) -> str:
         """Return what this machine calls an address."""

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from panachain.cli.output import launcher, typed
 from panachain.viewer.words import compiled
 
 LOCALE: Final = Path(__file__).parent / "locale"
@@ -77,10 +78,18 @@ def _catalog(language: str) -> catalogs.NullTranslations:
     return compiled([path.read_bytes() for path in sorted((LOCALE / f"{language}.d").glob("*.po"))], language)
 
 
+def template(message: str) -> str:
+    """Return a message in the language of this request, into which whoever asks puts its values.
+
+    Commands in it are as they are typed here: in a checkout with `./pana`.
+    """
+    found = _catalog(_language.get()).gettext(message)
+    return typed(found, by=launcher().replace("%", "%%"))
+
+
 def gettext(message: str, **values: object) -> str:
     """Return a message in the language of this request, with its values: `gettext("%(count)d hospitals", count=2)`."""
-    found = _catalog(_language.get()).gettext(message)
-    return found % values if values else found
+    return template(message) % values if values else typed(_catalog(_language.get()).gettext(message))
 
 
 def plural(one: str, many: str, number: int) -> str:

@@ -24,7 +24,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
-from panachain.cli import words
+from panachain.cli import output, words
 from panachain.errors import PanaChainError
 from panachain.plain import clean, line
 from panachain.portal import i18n, labels
@@ -78,7 +78,7 @@ def environment() -> Environment:
     made.policies["ext.i18n.trimmed"] = True
     made.install_gettext_callables(  # type: ignore[attr-defined]
         # The values of messages are put in by Jinja2, which escapes them.
-        lambda text: gettext(text),
+        lambda text: i18n.template(text),
         i18n.plural,
         newstyle=True,
     )
@@ -352,7 +352,7 @@ def step(error: PanaChainError) -> str:
     """Return what to do next, in the reader's language."""
     # The usual hint of a kind of error is English, whoever said its message.
     own = i18n.current() == i18n.SOURCE or (is_said(error) and error.hint != error.usual_hint)
-    return clean(hosts(error.hint)) if own and error.hint else step_after(error)
+    return clean(hosts(output.typed(error.hint))) if own and error.hint else step_after(error)
 
 
 def _is_read(error: PanaChainError) -> bool:
@@ -360,7 +360,18 @@ def _is_read(error: PanaChainError) -> bool:
 
 
 def _own(error: PanaChainError) -> str:
-    return clean(hosts(str(error)))
+    return clean(hosts(output.typed(str(error))))
+
+
+@filter_
+@pass_context
+def typed(context: Context, command: object, *, anybody: bool = False) -> str:
+    """Return a command as it is typed here: by what this machine starts it, and for the profile of whoever sits here.
+
+    With `anybody` it is somebody else who types it.
+    """
+    seat: Seat | None = None if anybody else context.get("seat")
+    return output.typed(str(command), profile=line(seat.profile.name) if seat else "")
 
 
 @filter_

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Final
 
 from panachain.plain import line
@@ -143,15 +144,29 @@ class Chart:
 
     def document(self, key: str) -> Document | None:
         """Return a document by its key."""
-        return next((one for one in self.all_documents if one.key == key), None)
+        return self._by_key.get(key)
 
-    @property
+    def instance(self, key: str) -> Instance | None:
+        """Return the DICOM object whose document has this key; None if there is none."""
+        return self._instances.get(key)
+
+    @cached_property
     def all_documents(self) -> tuple[Document, ...]:
         """The documents of all sections."""
         images = (
             one.document for study in self.section("imaging").studies for s in study.series for one in s.instances
         )
         return (*self.section("documents").documents, *images)
+
+    # A folder has a page for each object: what was looked through once for each took minutes for thousands.
+    @cached_property
+    def _by_key(self) -> dict[str, Document]:
+        return {one.key: one for one in reversed(self.all_documents)}
+
+    @cached_property
+    def _instances(self) -> dict[str, Instance]:
+        found = [one for study in self.section("imaging").studies for s in study.series for one in s.instances]
+        return {one.document.key: one for one in reversed(found)}
 
     @property
     def differs(self) -> bool:

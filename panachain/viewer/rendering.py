@@ -238,16 +238,8 @@ def _window_caption(window: Window, language: str) -> str:
 
 def header_of(chart: Chart, shown: Document) -> DicomHeader | None:
     """Return the header of a document that is a DICOM object."""
-    return next(
-        (
-            one.header
-            for study in chart.section("imaging").studies
-            for series in study.series
-            for one in series.instances
-            if one.document.key == shown.key
-        ),
-        None,
-    )
+    found = chart.instance(shown.key)
+    return found.header if found is not None else None
 
 
 def title_of(chart: Chart, key: str) -> str:

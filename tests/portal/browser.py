@@ -109,7 +109,10 @@ class Window:
         return found
 
     def sideways(self) -> list[str]:
-        """Return what reaches beyond the window's width and makes the page scroll sideways."""
+        """Return what reaches beyond the window's width: what makes the page scroll, and tables in boxes of their own.
+
+        A table that stands in a record's own text is as wide as its author made it, and scrolls in its box.
+        """
         return list(self.page.evaluate(_SIDEWAYS))
 
     def resize(self, width: int) -> None:
@@ -138,7 +141,10 @@ class Window:
 
 _SIDEWAYS: Final = """() => {
   const root = document.documentElement;
-  if (root.scrollWidth <= root.clientWidth) return [];
+  const tables = [...document.querySelectorAll('table')].filter(one => !one.closest('.v-foreign'))
+    .filter(one => one.scrollWidth > one.parentElement.clientWidth)
+    .map(one => `${one.scrollWidth} px in ${one.parentElement.clientWidth}: ${one.outerHTML.slice(0, 150)}`);
+  if (root.scrollWidth <= root.clientWidth) return tables;
   const out = [...document.querySelectorAll('body *')].filter(one => {
     if (one.getBoundingClientRect().right <= root.clientWidth + 1) return false;
     // What scrolls inside its own box widens no page.
@@ -146,7 +152,8 @@ _SIDEWAYS: Final = """() => {
       if (getComputedStyle(box).overflowX !== 'visible') return false;
     return true;
   });
-  return [`${root.scrollWidth} px in ${root.clientWidth}`, ...out.slice(0, 5).map(one => one.outerHTML.slice(0, 150))];
+  const wide = `${root.scrollWidth} px in ${root.clientWidth}`;
+  return [...tables, wide, ...out.slice(0, 5).map(one => one.outerHTML.slice(0, 150))];
 }"""
 
 

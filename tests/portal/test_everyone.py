@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+import panachain
 from panachain.model.actors import Role
-from panachain.portal import rendering
 from panachain.sdk.results.listings import LeftOut, Listing
 from tests.portal.conftest import NAMES, ORIGIN, PASSPHRASE, Portal, forms_of, text_of
 
@@ -195,13 +195,17 @@ def test_work_that_is_under_way_is_found_again(portal: Portal) -> None:
     assert client.get(f"/jobs/{job.name}/progress").headers["hx-refresh"] == "true"
 
 
-def test_a_table_of_cards_tells_in_each_cell_what_it_is() -> None:
+def test_each_table_turns_into_cards_that_tell_in_each_cell_what_it_is() -> None:
     """Where there is little room a row is a card: its cells need their titles, and roles in place of the layout's."""
-    folder = Path(rendering.__file__).parent / "templates"
-    for path in sorted(folder.rglob("*.html")):
-        for table in re.findall(r'<table class="matrix".*?</table>', path.read_text(), re.DOTALL):
+    package = Path(panachain.__file__).parent
+    found = 0
+    for path in sorted([*package.glob("portal/templates/**/*.html"), *package.glob("viewer/templates/**/*.html")]):
+        for table in re.findall(r"<table\b.*?</table>", path.read_text(), re.DOTALL):
+            found += 1
+            assert re.match(r'<table class="(matrix|v-table)" role="table">', table), path
             cells = re.findall(r"<td\b[^>]*>", re.sub(r"\{[{%].*?[%}]\}", "x", table))
             assert cells, path
             for cell in cells:
                 assert 'role="cell"' in cell, (path, cell)
                 assert "data-label=" in cell, (path, cell)
+    assert found > 25

@@ -66,7 +66,6 @@ async def keys(request: Request, seat: Anybody) -> Response:
         agent=agent,
         keeps=site.keeps,
         host=site.host,
-        command=f"panachain --profile {seat.profile.name} key",
     )
 
 

@@ -43,7 +43,6 @@ async def recovery(request: Request, seat: Anybody) -> Response:
         title=_("Backup"),
         known=known,
         numbers=range(1, (known.threshold or _FIELDS) + 1),
-        command=f"panachain --profile {seat.profile.name} recovery shares",
         books=seat.role is Role.PATIENT and site.way is not None,
     )
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from posixpath import join, normpath
 
+import pytest
+
 from panachain.records.samples import sample_bundle, sample_dicom
 from panachain.viewer import folder
-from panachain.viewer.chart import chart
+from panachain.viewer.chart import ImageSeries, Instance, Section, Study, chart
+from panachain.viewer.documents import Document
+from panachain.viewer.images import DicomHeader
 from panachain.viewer.items import Item
+from panachain.viewer.moments import NEVER
+from tests.unit.viewer.helpers import shown
 
 NOW = 1_700_000_000.0
 
@@ -60,3 +68,29 @@ def test_pictures_lie_beside_the_pages() -> None:
 
 def test_nothing_needs_a_script() -> None:
     assert not [name for name, content in made().items() if b"<script" in content]
+
+
+class _Counted(tuple[Instance, ...]):
+    """Objects of a series that count how often somebody goes through them."""
+
+    looks = 0
+
+    def __iter__(self) -> Iterator[Instance]:
+        type(self).looks += 1
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("many", [3, 40])
+def test_a_series_is_gone_through_as_often_for_many_objects_as_for_few(many: int) -> None:
+    _Counted.looks = 0
+    objects = _Counted(
+        Instance(DicomHeader(error="no image"), Document(f"{n}", "dicom", "", NEVER, "application/dicom", 1, "", n))
+        for n in range(many)
+    )
+    study = Study("", NEVER, "", (ImageSeries("", "", objects),))
+    made = replace(shown(), sections=(Section("imaging", studies=(study,)),))
+    pages = dict(folder.files(made))
+    assert sum("document-" in name for name in pages) == many
+    assert made.instance("2") is objects[2]
+    # For the documents, for the objects by their keys, and where a section counts and tells what it holds.
+    assert _Counted.looks <= 4
