@@ -7,7 +7,11 @@ by itself (`json_line`). Follows the Unicode categories Cc, Cf, Zl, Zp (UAX 44),
 
 from __future__ import annotations
 
-from typing import Final
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import re
 
 MOST: Final = 20_000
 """Characters of a piece of talk; what is longer is cut, and says so."""
@@ -23,6 +27,10 @@ _UNSEEN: Final = frozenset(
 ) | {chr(code) for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))}
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 """How a cell begins that a spreadsheet takes for a formula; the last four are wide forms of the first."""
+MOST_MARKS: Final = 64
+"""Marks in a row that count: no writing puts more than a few on a letter, and no word of a search has more letters."""
+_JOINER: Final = "\u034f"
+"""Combining grapheme joiner: no mark by its class, and whoever takes it away joins what stood on both sides."""
 _QUOTED: Final = frozenset(',;"\t\r\n')
 """What ends a cell to some reader of CSV: which separator a spreadsheet takes depends on where its user lives."""
 
@@ -68,3 +76,41 @@ def json_line(value: object, *, indent: int | None = None) -> str:
     text = json.dumps(value, ensure_ascii=True, indent=indent, separators=None if indent else (", ", ": "))
     # JSON lets one control character stand as it is.
     return text.replace("\x7f", "\\u007f")
+
+
+def few_marks(text: str) -> str:
+    """Return a text without the marks that follow 64 others in a row, before it is normalised.
+
+    What normalises (UAX 15) puts the marks of a letter in order, one by one: of 64 KB of them in seconds, of a MiB in
+    a quarter of an hour. Texts that are written have none of these, and are returned as they are.
+    """
+    return text if text.isascii() else _marks().sub(lambda run: _first_marks(run[0]), text)
+
+
+def _first_marks(run: str) -> str:
+    # Lines of blanks, dashes or dots: nearly all runs.
+    if run.isascii() or not any(map(_marks_in, run)):
+        return run
+    kept, count = list[str](), 0
+    for sign in run:
+        marks = _marks_in(sign)
+        count = count + marks if marks else 0
+        if count <= MOST_MARKS:
+            kept.append(sign)
+    return "".join(kept)
+
+
+def _marks_in(sign: str) -> int:
+    """Return how many marks a sign becomes where it is normalised, which may be put in another place there."""
+    import unicodedata
+
+    plain = unicodedata.normalize("NFKD", sign)
+    return len(plain) if sign == _JOINER or unicodedata.combining(plain[0]) else 0
+
+
+@cache
+def _marks() -> re.Pattern[str]:
+    import re
+
+    # No mark is a letter, but for two of Kana in half width; and some are two marks in one.
+    return re.compile(rf"[\W\uff9e\uff9f]{{{MOST_MARKS // 2 + 1},}}")

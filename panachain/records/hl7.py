@@ -40,9 +40,10 @@ _REACH: Final = 2048
 
 # A header segment: its name, the separator that it declares, one to five encoding characters, the separator again.
 _HEADER: Final = rb"(MSH|FHS|BHS)(?:\||([^\w\s])[^\w\s]{1,5}\2)"
-# What routers write before the first message is kept with it: blanks, lines of comment.
+# What routers write before the first message is kept with it: blanks, lines of comment. Possessive: of a MiB of blanks
+# each split into two runs would be tried.
 _BEGINS: Final = re.compile(
-    rb"(?:\xef\xbb\xbf)?(?:[ \t\r\n]*(?:#|//|;)[^\r\n]{0,200}[\r\n]){0,10}[ \t\r\n]*\x0b?[ \t]*" + _HEADER
+    rb"(?:\xef\xbb\xbf)?(?:[ \t\r\n]*+(?:#|//|;)[^\r\n]{0,200}+[\r\n]){0,10}+[ \t\r\n]*+\x0b?+[ \t]*+" + _HEADER
 )
 _BOUNDARY: Final = re.compile(rb"[\r\n\x0b\x1c]\x0b?" + _HEADER)
 """Begins with the end of what is before, or with the control character that begins a frame."""

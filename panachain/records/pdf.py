@@ -34,7 +34,10 @@ _METADATA: Final = re.compile(
     rb"|(?:dc:title|dc:description|pdf:Keywords)=[\"']([^\"']{0,4096})[\"']",
     re.DOTALL,
 )
-_STREAM: Final = re.compile(rb"/(?:ObjStm|Metadata)\b(?:(?!endobj|stream).){0,1000}stream\r?\n", re.DOTALL)
+_NAMED: Final = re.compile(rb"/(?:ObjStm|Metadata)\b")
+_STREAM: Final = re.compile(rb"stream\r?\n")
+_FAR: Final = 1000
+"""Bytes of an object's dictionary behind its type; another object may begin right behind it."""
 _ESCAPE: Final = re.compile(rb"\\(?:([0-7]{1,3})|\r?\n|(.))", re.DOTALL)
 _LETTERS: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
 _BETWEEN: Final = re.compile(r"<[^>]*>|[\x00-\x1f]")
@@ -77,11 +80,25 @@ def titles(file: BinaryIO) -> Iterator[str]:
     while piece := file.read(_WINDOW):
         text = kept + piece
         yield from _texts(text)
-        for found in _STREAM.finditer(text):
+        for begin in _streams(text):
             streams += 1
-            if streams <= _STREAMS:
-                yield from _texts(_unpacked(text[found.end() :]))
+            if streams > _STREAMS:
+                break
+            yield from _texts(_unpacked(text[begin:]))
         kept = text[-_OVERLAP:]
+
+
+def _streams(text: bytes) -> Iterator[int]:
+    """Yield where each stream begins that may hold objects or metadata."""
+    last = 0
+    # Not one pattern: of names that no stream follows it would look at a thousand bytes for each, one by one.
+    for found in _NAMED.finditer(text):
+        start = found.end()
+        at = text.find(b"stream", start, start + _FAR + len(b"stream"))
+        begins = _STREAM.match(text, at) if at >= 0 else None
+        if begins is not None and start >= last and text.find(b"endobj", start, at) < 0:
+            last = begins.end()
+            yield last
 
 
 def _texts(text: bytes) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import signal
 from types import FrameType
 from typing import BinaryIO, Final
@@ -20,7 +21,12 @@ MOST_TEXT: Final = 4 << 20
 _MEMORY: Final = 2 << 30
 """Bytes that the process may take."""
 _SECONDS: Final = 30.0
-"""Processor time for one file: the same on a busy machine."""
+"""Processor time for one file at most: the same on a busy machine."""
+_FREE_SECONDS: Final = 2.0
+"""Processor time for one file, however small."""
+_BYTES_A_SECOND: Final = 1 << 15
+"""Bytes of a file that are worth a second more: real ones take a seventh of it, and what names itself again and again
+takes no more than its bytes are worth."""
 
 
 class _OutOfTimeError(BaseException):
@@ -41,22 +47,36 @@ def prepare() -> None:
     logging.disable(logging.CRITICAL)
 
 
-def text_in(file: BinaryIO, *, seconds: float = _SECONDS) -> tuple[bytes, bool]:
+def seconds_for(size: int) -> float:
+    """Return the processor time that a file of so many bytes may take."""
+    return min(_SECONDS, _FREE_SECONDS + size / _BYTES_A_SECOND)
+
+
+def text_in(file: BinaryIO, *, seconds: float | None = None) -> tuple[bytes, bool]:
     """Return the text of a PDF file in UTF-8, and whether each page has some and all of it was read.
+
+    A page that the file names again is read once: its words are the same.
 
     Args:
         file: of any content; what is no PDF has no text.
-        seconds: processor time after which the rest isn't read.
+        seconds: processor time after which the rest isn't read; None for what its size is worth.
     """
-    # Imported here: the command line asks for none of it at its start.
+    # Imported here: the command line asks for none of it at its start. And before the clock runs.
     from pypdf import PdfReader
 
-    parts, size = list[bytes](), 0
+    if seconds is None:
+        seconds = seconds_for(file.seek(0, os.SEEK_END))
+        file.seek(0)
+    parts, size, known = list[bytes](), 0, set[object]()
     # Again and again: what is raised where Python is busy with itself is lost. Not too soon: it must get out of there.
     signal.setitimer(signal.ITIMER_VIRTUAL, seconds, 0.25)
     try:
         pages = PdfReader(file).pages
         for page in pages:
+            place = page.indirect_reference and (page.indirect_reference.idnum, page.indirect_reference.generation)
+            if place is not None and place in known:
+                continue
+            known.add(place)
             parts.append(page.extract_text().encode("utf-8", "replace"))
             size += len(parts[-1]) + 1
             if size > MOST_TEXT:

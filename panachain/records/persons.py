@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, ClassVar, Final
 from xml.parsers import expat
 
 from panachain.errors import InputError
+from panachain.plain import few_marks
 from panachain.records import dicom, hl7, xml_cutter
 from panachain.records.canonical import BLANKS, BOM, MAX_DEPTH, MAX_PIECE, Cutter, read, write
 from panachain.records.fhir_references import names_of
@@ -573,7 +574,7 @@ def _text(part: bytes) -> str:
 
 def _words(name: str) -> list[str]:
     """Return the words of a name without case, accents, titles, and the two ways of writing an umlaut."""
-    folded = unicodedata.normalize("NFKD", name.casefold().replace("ß", "ss"))
+    folded = unicodedata.normalize("NFKD", few_marks(name.casefold().replace("ß", "ss")))
     plain = "".join(one for one in folded if not unicodedata.combining(one))
     words = [_UMLAUT.sub(r"\1", one) for one in _WORD.findall(plain.replace("'", "").replace("\u2019", ""))]
     return sorted({one for one in words if one not in _TITLES})

@@ -14,6 +14,8 @@ from collections.abc import Collection
 from functools import cache
 from typing import Final
 
+from panachain.plain import few_marks
+
 PREFIX: Final = 3
 """Letters that a word's beginning must have at least to be looked for."""
 LONGEST: Final = 64
@@ -46,6 +48,7 @@ def normalized(text: str) -> str:
     """Return a text without what makes no difference: case, accents, compatibility forms."""
     if text.isascii():
         return text.lower()
+    text = few_marks(text)
     # Case is folded before and behind: folding may give what NFKC changes, and the other way round.
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).casefold()
     return unicodedata.normalize("NFC", _ACCENTS.sub("", unicodedata.normalize("NFD", folded)))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from panachain.errors import ConfigurationError
-from panachain.plain import line
+from panachain.plain import few_marks, line
 
 MOST: Final = 20_000
 """Openings of one report; it says how many more there are. A table of more pages is a file for a program."""
@@ -136,7 +136,7 @@ class _Spoken:
         self.numbered = False
 
     def __call__(self, text: str) -> str:
-        clean = unicodedata.normalize("NFC", line(text))
+        clean = unicodedata.normalize("NFC", few_marks(line(text)))
         if len(clean) > _LONGEST * 10:
             clean = f"{clean[: _LONGEST * 10]}… ({len(clean) - _LONGEST * 10} more characters)"
         # Where fpdf2 puts the number of pages.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import unicodedata
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panachain.errors import PanaChainError
-from panachain.plain import MOST, MOST_OF_LINE, cell, clean, json_line, line
+from panachain.plain import MOST, MOST_MARKS, MOST_OF_LINE, cell, clean, few_marks, json_line, line
 
 STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn"}
 ANY = st.text(max_size=200) | st.text(st.characters(categories=["Cc", "Cf", "Zl", "Zp", "Zs", "Mn"]), max_size=60)
@@ -77,3 +78,31 @@ def test_json_stays_exact_and_holds_no_raw_control_character(value: Any) -> None
     assert json_line(value).isprintable()
     assert json.loads(json_line(value, indent=1)) == value
     assert json_line(value, indent=1).replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "plain",
+        "Ärztin " * 20,
+        "─" * 200,
+        " " * 200 + "é",
+        "e" + "\u0301" * MOST_MARKS,
+        "שָׁלוֹם" * 40,
+        "\uff9e" * MOST_MARKS,
+    ],
+)
+def test_marks_that_somebody_may_have_written_stay(text: str) -> None:
+    assert few_marks(text) == text
+
+
+@given(st.lists(st.sampled_from("a\u0301\u0315\u034f\u05b0\uff9e\u0f73 ─"), max_size=300))
+def test_no_run_of_marks_is_longer_and_nothing_else_is_taken(signs: list[str]) -> None:
+    text = "".join(signs)
+    kept = few_marks(text)
+    runs, before = (re.split("[a ─]", one) for one in (kept, text))
+    assert all(len(unicodedata.normalize("NFKD", run)) <= MOST_MARKS for run in runs)
+    assert len(runs) == len(before)
+    assert all(run == one[: len(run)] for run, one in zip(runs, before, strict=True))
+    assert few_marks(kept) == kept

@@ -14,6 +14,7 @@ from functools import cache, lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
+from panachain.plain import few_marks
 from panachain.records.sensitivity.kinds import Finding, category_of_kinds
 from panachain.records.sensitivity.profiles import DEFAULT, Profile
 from panachain.records.sensitivity.systems import (
@@ -478,5 +479,5 @@ def plain_text(text: str) -> str:
     """Return a text in lower case without accents, blanks as one."""
     if text.isascii():
         return " ".join(text.lower().split())
-    decomposed = unicodedata.normalize("NFKD", text)
+    decomposed = unicodedata.normalize("NFKD", few_marks(text))
     return " ".join("".join(one for one in decomposed if not unicodedata.combining(one)).casefold().split())
