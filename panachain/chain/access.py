@@ -38,6 +38,7 @@ _DOMAIN_TYPE: Final = keccak("EIP712Domain(string name,string version,uint256 ch
 _TOKEN_TYPE: Final = keccak("Token(string gate,address node,uint64 expiresAt,bytes16 nonce,bytes32 body)")
 _MAX_SECRET: Final = 16_384
 """Bytes of a key file or a header file."""
+_ANOTHER: Final = "put the right file there, or name another one; `panachain gate key FILE` makes a key for a gate"
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ def read_key(path: Path) -> bytes:
         key = b""
     if len(key) != KEY_SIZE or not any(key):
         # Without a cause: nothing of the file may reach a traceback.
-        raise LockedError(f"{path} holds no secret key of 64 hex digits") from None
+        raise LockedError(f"{path} holds no secret key of 64 hex digits", hint=_ANOTHER) from None
     return key
 
 
@@ -179,9 +180,9 @@ def _read_secret(path: Path) -> str:
                 )
             return file.read(_MAX_SECRET).decode("ascii").strip()
     except OSError as exc:
-        raise LockedError(f"{path} can't be read: {exc.strerror}") from exc
+        raise LockedError(f"{path} can't be read: {exc.strerror}", hint=_ANOTHER) from exc
     except UnicodeDecodeError:
-        raise LockedError(f"{path} isn't ASCII text") from None
+        raise LockedError(f"{path} isn't ASCII text", hint=_ANOTHER) from None
 
 
 def read_header(path: Path) -> dict[str, str]:

@@ -22,6 +22,7 @@ from panachain.chain.refusals import refusal_words
 from panachain.chain.rpc import Rpc, RpcAnswerError
 from panachain.chain.signing import Account, decode_transaction
 from panachain.errors import ChainUnavailableError, IntegrityError, StuckError, TransactionError
+from panachain.model.actors import Address
 
 _RECEIPT_TIMEOUT: Final = 120
 """Seconds to wait for a transaction to be mined, of a chain that goes on."""
@@ -46,6 +47,8 @@ _OVERTAKEN: Final = ("nonce too low", "replace")
 """What nodes say when another transaction has the nonce; also when it is the same one, mined meanwhile."""
 _CHEAP: Final = ("underpriced",)
 """What nodes say of a transaction that pays less than they take from anybody, whether or not another has its nonce."""
+_POOR: Final = ("insufficient funds",)
+"""What nodes say of an account that can't pay."""
 _USED: Final = "nonce too low"
 """What of these says that the nonce is mined, and no other one waits."""
 _LAGGING: Final = 30.0
@@ -193,7 +196,7 @@ class Sender:
                 limit, refusal = self._estimate(call, gas)
                 pending = self._depart(call, limit, refusal, remembered, alone=alone, signed=signed, taken=taken)
             except RpcAnswerError as exc:
-                raise refused(what, exc) from exc
+                raise refused(what, exc, sender=self.address) from exc
         return self._wait(pending, signed)
 
     def resend(self, sent: Sequence[tuple[str, str]], *, what: str, signed: Signed | None = None) -> Receipt | None:
@@ -595,10 +598,11 @@ class _Pace:
             )
 
 
-def refused(what: str, exc: RpcAnswerError) -> TransactionError:
-    """Return the error that says why the chain refuses a transaction, decoded."""
+def refused(what: str, exc: RpcAnswerError, *, sender: Address) -> TransactionError:
+    """Return the error that says why the chain refuses a transaction, decoded; `sender` is whose it is."""
     reason = revert_reason(exc.data) if exc.data else ""
-    return TransactionError(f"{what}: the chain refuses: {refusal_words(reason) or exc}", reason=reason)
+    hint = f"send ether to {sender}, which pays for it" if _says(exc, _POOR) else ""
+    return TransactionError(f"{what}: the chain refuses: {refusal_words(reason) or exc}", reason=reason, hint=hint)
 
 
 def _says(refusal: RpcAnswerError, what: Sequence[str]) -> bool:

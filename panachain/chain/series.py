@@ -64,7 +64,7 @@ class SeriesSender(Sender):
                     try:
                         self._leave(pending, remembered, partial(journal.signed, nonce))
                     except RpcAnswerError as exc:
-                        raise refused(step.what, exc) from exc
+                        raise refused(step.what, exc, sender=self.address) from exc
         return [self._arrive(nonce, step, journal) for nonce, step in numbered]
 
     def estimate(self, step: Step) -> int:
@@ -76,7 +76,7 @@ class SeriesSender(Sender):
         try:
             return self._estimate(_call(step), None)[0]
         except RpcAnswerError as exc:
-            raise refused(step.what, exc) from exc
+            raise refused(step.what, exc, sender=self.address) from exc
 
     def price(self) -> int:
         """Return the wei that a unit of gas may cost at most."""

@@ -259,7 +259,7 @@ class _Run:
         )
         app.output.next(
             f"panachain network check {config.network_file}",
-            f"panachain network add-proxy {config.network_file}  # then add-hospital",
+            "panachain network add-proxy card.json  # of each proxy; then add-hospital, add-person",
         )
 
     def close(self) -> None:

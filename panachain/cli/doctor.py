@@ -29,6 +29,7 @@ from panachain.errors import (
     UnavailableError,
 )
 from panachain.model.actors import Role, handle_of
+from panachain.plain import line
 
 if TYPE_CHECKING:
     from panachain.chain.config import ChainConfig
@@ -476,7 +477,8 @@ def _services(app: App) -> Iterator[Check]:
             for proxy in proxies:
                 answer = ready_problem(network.reach, proxy.endpoint)
                 ready += answer is None
-                fix = "panachain devnet up, or start it with panachain proxy serve"
+                here = "panachain devnet up, or start it with panachain proxy serve"
+                fix = here if network.faucet else "ask its operator"
                 state = "ok" if answer is None else "note"
                 name = handle_of(proxy.address, Role.PROXY)
                 yield Check(f"proxy {name}", state, answer or "ready", fix if answer else "")
@@ -484,7 +486,8 @@ def _services(app: App) -> Iterator[Check]:
                 yield Check("proxies", "ok", f"{ready} of {len(proxies)} are ready, {network.threshold} are needed")
             else:
                 error = UnavailableError(f"{ready} of {len(proxies)} are ready, {network.threshold} are needed")
-                yield _bad("proxies", error, "panachain devnet up")
+                lacking = "its operators register proxies: panachain network add-proxy"
+                yield _bad("proxies", error, "panachain devnet up" if network.faucet else lacking)
             yield from _key_blocks(app.home, network)
     except PanaChainError as exc:
         yield _bad("store", exc, "panachain config show --origin")
@@ -542,4 +545,6 @@ def _ask(name: str, question: Callable[[], str], fix: str) -> Check:
 
 
 def _bad(name: str, error: PanaChainError, fix: str) -> Check:
-    return Check(name, "bad", str(error), error.hint or fix, error.exit_code)
+    # What every failure of a kind is told is less than what is known of this one.
+    usual = line(error.usual_hint)
+    return Check(name, "bad", str(error), fix if fix and error.hint == usual else error.hint, error.exit_code)

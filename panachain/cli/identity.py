@@ -5,6 +5,8 @@ Never shows a seed: it stays in the key store. Follows docs/spec/cli.md.
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from panachain.cli.app import App, command, current
@@ -36,8 +38,11 @@ def init(role: str, name: str) -> None:
     passphrase = app.passphrase(f"profile {profile_name}", confirm=True)
     profile = create_profile(app.home, profile_name, Role(role), passphrase, name)
     app.output.one(profile, fields=("name", "role", "handle", "display_name"), titles={"display_name": "called"})
+    # Nobody registers a registrar: a deployment names the account.
+    registers = f"panachain --profile {profile_name} register"
+    account = f"panachain --profile {profile_name} --long whoami  # the account, for the deployment"
     app.output.next(
-        f"panachain --profile {profile_name} register",
+        account if profile.role is Role.REGISTRAR else registers,
         f"panachain --profile {profile_name} recovery shares  # there is no backup of the seed yet",
     )
 
@@ -69,14 +74,23 @@ def register(organisation: str) -> None:
 
 @command("whoami", examples="panachain --profile me whoami --json")
 def whoami() -> None:
-    """Show the profile's actor: address, handle, role, and what the chain says of it."""
+    """Show the profile's actor: address, handle, role, and what the chain says of it.
+
+    Without a network it is the card that the registrar needs, and no passphrase is asked for: nothing in it is secret.
+    """
     app = current()
+    # The registrar's account goes into a deployment, and a hospital's card to the registrar, before there is a network.
+    if not os.path.lexists(app.config.network_file):
+        profile = app.profile()
+        app.output.say(f"No network is set up: {app.config.network_file} doesn't exist. So this is the profile alone.")
+        _show(app, profile.actor, profile.name, then="whoami --json  # the card, for the registrar")
+        return
     with app.acting() as actor:
         _show(app, actor.whoami(), actor.profile.name)
 
 
-def _show(app: App, actor: Actor, name: str) -> None:
-    """Print an actor: a noun of the model, which has no JSON form of its own."""
+def _show(app: App, actor: Actor, name: str, *, then: str = "register") -> None:
+    """Print an actor, a noun of the model, which has no JSON form of its own, and what an unknown one does then."""
     fields = {
         "schema": "panachain/actor/2",
         "address": actor.address,
@@ -97,4 +111,4 @@ def _show(app: App, actor: Actor, name: str) -> None:
         whole=("address",),
     )
     if actor.status is Status.UNKNOWN:
-        app.output.next(f"panachain --profile {name} register")
+        app.output.next(f"panachain --profile {name} {then}")

@@ -1,4 +1,4 @@
-"""`network check`, `network add-proxy`, `network add-hospital`: whether a network is what its file says, and who joins.
+"""`network check`, `add-proxy`, `add-hospital`, `add-person`: whether a network is what its file says, and who joins.
 
 A check never changes anything, and one finding never hides another. Whoever is admitted is shown whole before the
 registrar signs. Follows docs/spec/cli.md, docs/spec/network.md and docs/security/contracts.md.
@@ -42,11 +42,20 @@ _MANAGED: Final = {
 """The contracts whose functions the chain's AccessManager guards."""
 _CARD_SIZE: Final = 65_536
 """Bytes of a card at most."""
+_GENUINE: Final = (Role.PATIENT, Role.PRACTITIONER)
+"""Roles whose registry is the sidechain's; those of all others is the mainchain's."""
+_PERSONS: Final = (Role.PATIENT, Role.PRACTITIONER, Role.RESEARCHER)
+_ADDED_BY: Final[Mapping[str, tuple[Role, ...]]] = {
+    "add-proxy": (Role.PROXY,),
+    "add-hospital": (Role.HOSPITAL,),
+    "add-person": _PERSONS,
+}
+"""Which command takes whose card."""
 _NAMED: Final = 3
 """Handles of one finding at most."""
 _PUT_AGAIN: Final = (
-    "they run panachain --profile THEIRS register once more; or network add-proxy, add-hospital with their card; or"
-    " storage import"
+    "they run panachain --profile THEIRS register once more; or network add-proxy, add-hospital, add-person with their"
+    " card; or storage import"
 )
 
 
@@ -454,12 +463,34 @@ def add_hospital(card: Path, organisation: str, yes: bool) -> None:
     _add(current(), _read_card(card, Role.HOSPITAL), organisation, yes=yes)
 
 
+@command(
+    "add-person",
+    unchanged="a second call admits nobody twice",
+    after="panachain network check shows who is registered",
+    examples="""
+        panachain --profile doctor whoami --json > card.json
+        panachain --profile registrar network add-person card.json --organisation hos-mfrggzdfmy2tq
+    """,
+)
+@click.option(
+    "--organisation", default="", metavar="HOSPITAL", help="Where a practitioner works: a registered hospital."
+)
+@_joins
+def add_person(card: Path, organisation: str, yes: bool) -> None:
+    """Let a patient, practitioner or researcher join: the CARD is what `panachain whoami --json` printed there.
+
+    The registrar's profile on this machine admits them. Without one, what a registrar elsewhere (a multisig, for
+    example) has to send is printed.
+    """
+    _add(current(), _read_card(card, *_PERSONS), organisation, yes=yes)
+
+
 def _add(app: App, actor: Actor, organisation: str, *, yes: bool) -> None:
     steps: list[Step] = []
     with app.network() as opened:
         if organisation:
             actor = replace(actor, organisation=opened.resolver.house(organisation, actor))
-        registered = opened.mainchain.actors.actor_of(actor.address)
+        registered = _registered(opened, actor)
         if registered is not None and not _had(registered, actor):
             raise UsageError(
                 f"{actor.address} is registered as a {registered.role.value} with other keys; nothing was changed",
@@ -482,7 +513,10 @@ def _add(app: App, actor: Actor, organisation: str, *, yes: bool) -> None:
             under = f", under {registered.organisation}" if registered.organisation else ""
             told = f"it is registered{under}, and {registered.status.name.lower()}"
             steps.append(Step("registry", "done", told))
-        steps += _proxy_steps(opened, actor, registered) if actor.role is Role.PROXY else _hospital_steps(app, actor)
+        if actor.role is Role.PROXY:
+            steps += _proxy_steps(opened, actor, registered)
+        else:
+            steps += _hospital_steps(app, actor) if actor.role is Role.HOSPITAL else _person_steps(app)
     app.output.many(
         steps,
         empty="",
@@ -501,7 +535,7 @@ def _admit(app: App, opened: Network, actor: Actor, *, yes: bool) -> Step:
     if not any(one.role is Role.REGISTRAR for one in profiles):
         for damaged in profiles.omissions:
             app.output.warn(f"{damaged}; it may be the registrar's. {damaged.error.hint}")
-        registry = opened.mainchain.actors
+        registry = opened.sidechain.identities if actor.role in _GENUINE else opened.mainchain.actors
         return Step("registry", "to do", f"the registrar sends this to {registry.address}", registry.admission(actor))
     shown = [f"{actor.role.value} {actor.handle}", f"account        {actor.address}"]
     shown.append(f"keys, SHA-256  {actor.key_digest.hex()}")
@@ -543,7 +577,21 @@ def _hospital_steps(app: App, actor: Actor) -> Iterator[Step]:
     yield Step("network file", "note", f"the hospital gets {file}, by a way on which nobody changes it")
     yield Step("gate", "note", "the registry's active actors pass; a node.key of its own goes into the gate's `nodes`")
     yield Step("check", "note", "on the hospital's machine", f"panachain network check {file.name}")
-    yield Step("first upload", "note", f"patients pair with {actor.handle} before", "panachain upload DIR --dry-run")
+    yield Step("first upload", "note", f"there too, once a patient has paired with {actor.handle}")
+
+
+def _person_steps(app: App) -> Iterator[Step]:
+    file = app.config.network_file
+    yield Step("network file", "note", f"they get {file}, by a way on which nobody changes it")
+    yield Step("check", "note", "on their machine", f"panachain network check {file.name}")
+    yield Step("register", "note", "there, too: `register` puts their keys into the store that they use")
+
+
+def _registered(opened: Network, actor: Actor) -> Actor | None:
+    """Return a card's actor as the registry of the role has them, or None."""
+    if actor.role in _GENUINE:
+        return opened.sidechain.identities.identity_of(actor.address)
+    return opened.mainchain.actors.actor_of(actor.address)
 
 
 def _had(registered: Actor, card: Actor) -> bool:
@@ -551,8 +599,8 @@ def _had(registered: Actor, card: Actor) -> bool:
     return registered.role is card.role and card.key_digest in registered.key_digests
 
 
-def _read_card(path: Path, role: Role) -> Actor:
-    """Return the actor of a card.
+def _read_card(path: Path, *roles: Role) -> Actor:
+    """Return the actor of a card, whose role is one of `roles`.
 
     Raises:
         UsageError: it is none, or of another role.
@@ -574,10 +622,15 @@ def _read_card(path: Path, role: Role) -> Actor:
         address, found, endpoint = parse_address(content["address"]), Role(content["role"]), str(content["endpoint"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError, IntegrityError) as exc:
         raise UsageError(f"{path} can't be read as a card (panachain/actor/2)") from exc
-    if found is not role:
-        raise UsageError(f"{path} is the card of a {found.value}, not of a {role.value}; nothing was changed")
-    endpoint = check_form(endpoint) if role is Role.PROXY else ""
-    return Actor.of(address, role, keys, endpoint=endpoint)
+    if found not in roles:
+        wanted = " or ".join(f"a {role.value}" for role in roles)
+        other = next((name for name, those in _ADDED_BY.items() if found in those), "")
+        raise UsageError(
+            f"{path} is the card of a {found.value}, not of {wanted}; nothing was changed",
+            hint=f"panachain network {other} {path}" if other else "nobody is admitted by this card",
+        )
+    endpoint = check_form(endpoint) if found is Role.PROXY else ""
+    return Actor.of(address, found, keys, endpoint=endpoint)
 
 
 def _ask(name: str, question: Callable[[], str], fix: str) -> Check:
@@ -598,3 +651,4 @@ def _bad(name: str, error: PanaChainError, fix: str) -> Check:
 network.add_command(check)
 network.add_command(add_proxy)
 network.add_command(add_hospital)
+network.add_command(add_person)

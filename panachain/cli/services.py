@@ -66,33 +66,45 @@ def proxy_init(folder: Path, host: str, port: int, user: str, database: str | No
     files.write("card.json", json.dumps(actor, indent=1))
     files.finish(text, "a re-encryption proxy", passphrase=True)
     files.show({"account": str(actor["address"]), "endpoint": endpoint, "node": node})
+    passphrase_file = files.folder / "passphrase"
     app.output.say(
-        f"Put the passphrase into {files.folder / 'passphrase'} (0600), and hand card.json to the registrar."
+        f"Hand card.json to the registrar. When the folder is the service's (chown), put the passphrase into"
+        f" {passphrase_file} (0600, root's): the service gets a copy."
     )
-    app.output.next(f"panachain network add-proxy {folder / 'card.json'}", *files.start())
+    app.output.next(f"panachain network add-proxy {folder / 'card.json'}  # the registrar", *files.start())
 
 
 @command(
     "init",
     unchanged="a key that was made is never written over",
-    examples="panachain relay init /srv/panachain/relay",
+    examples="""
+        panachain relay init /srv/panachain/relay
+        panachain relay init /srv/panachain/sidechain-relay --sidechain --port 8761
+    """,
 )
 @_options(8760, database=True)
-def relay_init(folder: Path, host: str, port: int, user: str, database: str | None) -> None:
+@click.option("--sidechain", is_flag=True, help="It pays for what persons do on the sidechain, in place of policies.")
+def relay_init(folder: Path, host: str, port: int, user: str, database: str | None, sidechain: bool) -> None:
     """Make a relay's folder DIR: the account that pays, a commented configuration, a systemd unit."""
     from panachain.service.prepare import relay_config
 
     app = current()
     network, place = _network(app)
-    files = _Files(app, folder, "relay", user)
-    text = relay_config(network, place, host=host, port=port, database=database or "relay.sqlite")
+    chain = "sidechain" if sidechain else "mainchain"
+    gated = sidechain and bool(network[chain].get("nodeKeyFile"))
+    files = _Files(app, folder, "relay", user, unit="sidechain-relay" if sidechain else "")
+    database = database or "relay.sqlite"
+    text = relay_config(network, place, host=host, port=port, database=database, chain=chain, gated=gated)
     files.begin()
     account = files.node_key("relay.key")
-    files.finish(text, "a relay that pays for patients", passphrase=False)
-    files.show({"account": account})
+    node = files.node_key("node.key") if gated else ""
+    files.finish(text, f"a relay that pays for {'persons' if sidechain else 'patients'}", passphrase=False)
+    files.show({"account": account, "node": node})
     # Whole: half an address gets no ether.
-    app.output.say(f"Send ether to {account}.", whole=True)
-    app.output.say("Put the relay's URL into the network file's `relays`.")
+    app.output.say(f"Send ether to {account} on the {chain}.", whole=True)
+    if node:
+        app.output.say(f"Ask the gate's operators to admit {node}: it goes into their `nodes`.", whole=True)
+    app.output.say(f"Put the relay's URL into the network file's `{'sidechainRelays' if sidechain else 'relays'}`.")
     app.output.next(*files.start(), f"panachain network check {app.config.network_file}")
 
 
@@ -122,6 +134,25 @@ def gate_init(folder: Path, host: str, port: int, user: str, url: str, node: str
 @click.group("gate", cls=LazyGroup, epilog="panachain gate serve --config gate.toml")
 def gate() -> None:
     """Run the gate before the sidechain."""
+
+
+@command(
+    "key",
+    unchanged="a key that is there stays",
+    examples="panachain gate key /etc/panachain/node.key",
+)
+@click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+def gate_key(file: Path) -> None:
+    """Make the key FILE by which this machine passes a gate, if it isn't there, and show its account.
+
+    The network file's `nodeKeyFile` names it; the gate's operators put the account into their `nodes`.
+    """
+    account = _key_of(file)
+    current().output.one(
+        {"schema": "panachain/node-key/1", "file": str(file), "account": account},
+        fields=("file", "account"),
+        whole=("account",),
+    )
 
 
 @click.group("index", cls=LazyGroup, epilog="panachain index follow --every 15")
@@ -197,11 +228,12 @@ def follow(every: int, once: bool) -> None:
 class _Files:
     """The files of one service, in a folder of its own."""
 
-    def __init__(self, app: App, folder: Path, name: str, user: str, *, config: str = "") -> None:
+    def __init__(self, app: App, folder: Path, name: str, user: str, *, config: str = "", unit: str = "") -> None:
         self._app, self._name, self._user = app, name, user
         self.folder = folder.absolute()
         self.config_path = self.folder / (config or f"{name}.toml")
-        self.unit_path = self.folder / f"panachain-{name}.service"
+        # systemd links a unit by its file's name: two on one machine have two names.
+        self.unit_path = self.folder / f"panachain-{unit or name}.service"
         for path in (self.config_path, self.unit_path):
             if path.exists():
                 raise UsageError(f"{path} exists; it was left as it is", hint="another DIR")
@@ -218,12 +250,7 @@ class _Files:
 
     def node_key(self, name: str) -> str:
         """Make a key if it isn't there yet, and return its address."""
-        from panachain.chain.access import read_key
-        from panachain.crypto.keys import Seed, address_of
-
-        if not (self.folder / name).exists():
-            self.write(name, Seed.random().account_key().hex())
-        return address_of(read_key(self.folder / name))
+        return _key_of(self.folder / name)
 
     def finish(self, config: str, what: str, *, passphrase: bool, start: tuple[str, ...] = ()) -> None:
         from panachain.service.prepare import unit
@@ -248,6 +275,21 @@ class _Files:
             "unit": str(self.unit_path),
         } | {name: value for name, value in more.items() if value}
         self._app.output.one(fields, fields=[name for name in fields if name != "schema"], whole=("account", "node"))
+
+
+def _key_of(path: Path) -> str:
+    """Make an account's key if it isn't there yet, and return its address.
+
+    Raises:
+        ConfigurationError: what is there is no key, or others may read it.
+    """
+    from panachain.chain.access import read_key
+    from panachain.crypto.keys import Seed, address_of
+    from panachain.private_files import write_private
+
+    if not path.exists():
+        write_private(path, Seed.random().account_key().hex().encode())
+    return address_of(read_key(path))
 
 
 def _network(app: App) -> tuple[dict[str, Any], Path]:
@@ -290,5 +332,6 @@ def _proxy_keys(path: Path, passphrase: str, endpoint: str) -> dict[str, object]
 
 gate.add_command(gate_init)
 gate.add_command(gate_serve, "serve")
+gate.add_command(gate_key)
 index.add_command(index_init)
 index.add_command(follow)

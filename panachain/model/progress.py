@@ -12,7 +12,7 @@ class Progress(Protocol):
         >>> def show(done: int, total: int, *, unit: str) -> None:
         ...     print(f"{done} of {total or 'many'} {unit}")
         >>> with connect("doctor", role="practitioner") as doctor:
-        ...     policy = next(doctor.inbox())
+        ...     policy = next(one for one in doctor.inbox() if one.active)
         ...     opened = [record.info.category for record in doctor.open(policy, progress=show)]
         1 of 1 records
     """

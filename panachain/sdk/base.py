@@ -176,7 +176,8 @@ class ActorSession:
             unread = "".join(f"; {one}" for one in profiles.omissions)
             raise UnknownActorError(
                 f"no registrar's profile {'can be read' if unread else 'is'} on this machine{unread}",
-                hint="send `panachain whoami --json` to the registrar; the registrar admits you with `Registrar.admit`",
+                hint="send `panachain whoami --json` to the registrar, who admits you:"
+                " `panachain network add-person CARD`, for a hospital `add-hospital`",
             )
         if isinstance(self._passphrase, DataKey):
             raise LockedError(

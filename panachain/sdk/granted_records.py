@@ -108,7 +108,7 @@ class GrantedOpening(Opening):
 
     Examples:
         >>> with connect("doctor", role="practitioner") as doctor:
-        ...     opening = doctor.open(next(doctor.inbox()))
+        ...     opening = doctor.open(next(one for one in doctor.inbox() if one.active))
         ...     survey = opening.survey()
         >>> survey.records, opening.delivered
         (1, 0)

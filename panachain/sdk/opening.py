@@ -109,7 +109,7 @@ class Opening(Iterator[OpenedRecord]):
 
     Examples:
         >>> with connect("doctor", role="practitioner") as doctor:
-        ...     opening = doctor.open(next(doctor.inbox()))
+        ...     opening = doctor.open(next(one for one in doctor.inbox() if one.active))
         ...     records = list(opening)
         >>> len(records) > 0, opening.omissions
         (True, [])
@@ -259,7 +259,7 @@ class Opening(Iterator[OpenedRecord]):
 
         Examples:
             >>> with connect("doctor", role="practitioner") as doctor:
-            ...     found = doctor.open(next(doctor.inbox())).search("glucose")
+            ...     found = doctor.open(next(one for one in doctor.inbox() if one.active)).search("glucose")
             >>> [record.category for record in found.records]
             ['laboratory']
             >>> with connect("me", role="patient") as patient:

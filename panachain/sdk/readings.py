@@ -75,7 +75,7 @@ class Reading:
 
     Examples:
         >>> with connect("doctor", role="practitioner") as doctor:
-        ...     opened = list(doctor.open(next(doctor.inbox())))
+        ...     opened = list(doctor.open(next(one for one in doctor.inbox() if one.active)))
         >>> with connect("me", role="patient") as patient:
         ...     reading = next(patient.log())
         >>> reading.who, reading.what, reading.permitted

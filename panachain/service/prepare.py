@@ -67,10 +67,32 @@ def proxy_config(network: Mapping[str, Any], folder: Path, *, host: str, port: i
     )
 
 
-def relay_config(network: Mapping[str, Any], folder: Path, *, host: str, port: int, database: str) -> str:
-    """Return a relay's configuration; the arguments are those of `proxy_config`."""
+def relay_config(
+    network: Mapping[str, Any],
+    folder: Path,
+    *,
+    host: str,
+    port: int,
+    database: str,
+    chain: str = "mainchain",
+    gated: bool = False,
+) -> str:
+    """Return a relay's configuration.
+
+    Args:
+        network: the network file's content.
+        folder: where the network file lies.
+        host: where it listens.
+        port: the same.
+        database: a file's name, or a URL without a password.
+        chain: `mainchain`, where it pays for policies, or `sidechain`, for what persons do there.
+        gated: whether that chain's node wants the key in `node.key`.
+    """
+    side = chain == "sidechain"
+    own = {"nodeKeyFile": "node.key"} if gated else {}
+    paid = "what persons do on the sidechain" if side else "patients' transactions"
     return _lines(
-        '# A relay, which pays for patients\' transactions. Every field: docs/spec/relay.md, section "Configuration".',
+        f'# A relay, which pays for {paid}. Every field: docs/spec/relay.md, section "Configuration".',
         "# No secret stands here; the files that are named hold them. Names of files are relative to this one.",
         ("schema", "panachain/relay-config/1"),
         "",
@@ -87,7 +109,8 @@ def relay_config(network: Mapping[str, Any], folder: Path, *, host: str, port: i
         ("database", database),
         *(['databasePasswordFile = "database.password"  # 0600'] if "://" in database else []),
         "",
-        "# Gas that may be paid in a day, and what of it is kept for revocations alone. A grant takes about 200,000.",
+        "# Gas that may be paid in a day, and what of it is kept for "
+        + ("calls that take something back." if side else "revocations alone. A grant takes about 200,000."),
         ("gasPerDay", 20_000_000),
         ("revocationReserve", 4_000_000),
         "# Requests that one source may make in a minute.",
@@ -97,7 +120,7 @@ def relay_config(network: Mapping[str, Any], folder: Path, *, host: str, port: i
         '# certificate = "fullchain.pem"',
         '# key = "key.pem"  # 0600',
         "",
-        *_chain("mainchain", network["mainchain"], folder),
+        *_chain(chain, network[chain], folder, own),
     )
 
 

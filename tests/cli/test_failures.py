@@ -14,7 +14,10 @@ import pytest
 
 from panachain import errors
 from panachain.cli.output import Output
+from panachain.model.actors import Role
+from panachain.sdk.profiles import create_profile
 from tests.cli.twin import Outcome, Twin
+from tests.keystores import make_cheap
 
 POLICY = "0x52908400098527886E0F7030069857D2E4169EE7"
 
@@ -181,6 +184,21 @@ def test_no_profile_is_said_before_a_passphrase_is_asked(run: Callable[..., Outc
     outcome = run("whoami")
     assert outcome.code == 2
     assert "there is no profile" in outcome.err
+
+
+def test_a_card_is_there_before_a_network_is(
+    run: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deployment names the registrar's account, and a hospital is admitted before it gets the network's file."""
+    make_cheap(monkeypatch, for_this_process_only=True)
+    profile = create_profile(tmp_path / "home", "clinic", Role.HOSPITAL, "correct horse battery")
+    done = run("--profile", "clinic", "whoami", "--json")
+    assert done.code == 0, done.err
+    card = json.loads(done.out)
+    assert (card["address"], card["status"]) == (profile.address, "unknown")
+    assert card["key_block"] == profile.keys.encode().hex()
+    assert "No network is set up" in run("--profile", "clinic", "whoami").err
+    assert profile.address in run("--profile", "clinic", "--long", "whoami").out
 
 
 def test_no_network_is_said_with_a_fix(run: Callable[..., Outcome]) -> None:

@@ -1,4 +1,4 @@
-"""`network add-proxy` and `add-hospital`: a card is read strictly, and what is left to do is said."""
+"""`network add-proxy`, `add-hospital` and `add-person`: a card is read strictly, and what is left to do is said."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from panachain.chain.contracts.actor_registry import ActorRegistry
+from panachain.chain.contracts.identity_registry import IdentityRegistry
 from panachain.cli import network as subject
 from panachain.cli.app import App
 from panachain.crypto.blind_rsa import IssuerKey
@@ -63,8 +64,11 @@ def registry(
     known: dict[str, Actor] = {}
     calldata = ActorRegistry(bound(Node("ActorRegistry"))).admission
     actors = SimpleNamespace(actor_of=known.get, address="0x" + "c0" * 20, admission=calldata)
+    calldata_of_persons = IdentityRegistry(bound(Node("IdentityRegistry"))).admission
+    persons = SimpleNamespace(identity_of=known.get, address="0x" + "d0" * 20, admission=calldata_of_persons)
     opened = SimpleNamespace(
         mainchain=SimpleNamespace(actors=actors),
+        sidechain=SimpleNamespace(identities=persons),
         reach=None,
         threshold=2,
         resolver=SimpleNamespace(house=lambda text, _: parse_address(text)),
@@ -277,3 +281,34 @@ def test_a_hospital_is_told_what_else_it_needs(run: Run, registry: dict[str, Act
     assert done.code == 0
     assert all(len(line) <= 100 for line in done.out.splitlines())
     assert "network check network.json" in done.out
+
+
+@pytest.mark.parametrize(
+    ("role", "registry_of", "at"),
+    [
+        (Role.PATIENT, IdentityRegistry(bound(Node("IdentityRegistry"))), "d0"),
+        (Role.PRACTITIONER, IdentityRegistry(bound(Node("IdentityRegistry"))), "d0"),
+        (Role.RESEARCHER, ActorRegistry(bound(Node("ActorRegistry"))), "c0"),
+    ],
+)
+def test_a_person_is_admitted_to_the_registry_of_their_role(
+    run: Run, registry: dict[str, Actor], tmp_path: Path, role: Role, registry_of: Any, at: str
+) -> None:
+    found = steps(run("network", "add-person", str(card(tmp_path, role=role.value, endpoint="")), "--json"))
+    actor = replace(PROXY, role=role, endpoint="")
+    assert found["registry"]["run"] == registry_of.admission(actor)
+    assert "0x" + at * 20 in found["registry"]["detail"]
+    registry[PROXY.address] = replace(actor, status=Status.ACTIVE)
+    again = steps(run("network", "add-person", str(card(tmp_path, role=role.value, endpoint="")), "--json"))
+    assert again["registry"]["state"] == "done"
+
+
+def test_a_person_is_told_by_which_command_their_card_is_taken(
+    run: Run, registry: dict[str, Actor], tmp_path: Path
+) -> None:
+    done = run("network", "add-hospital", str(card(tmp_path, role="patient", endpoint="")))
+    assert done.code == 2
+    assert "panachain network add-person" in done.err
+    assert "panachain network add-proxy" in run("network", "add-person", str(card(tmp_path))).err
+    registrar = run("network", "add-person", str(card(tmp_path, role="registrar", endpoint="")))
+    assert "nobody is admitted by this card" in registrar.err

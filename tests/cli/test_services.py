@@ -70,7 +70,32 @@ def test_init_writes_a_commented_configuration_and_a_unit(run: Run, tmp_path: Pa
 
 def test_the_address_that_ether_goes_to_is_said_whole(run: Run, tmp_path: Path) -> None:
     done = run("relay", "init", str(tmp_path / "relay"))
-    assert re.search(r"Send ether to 0x[0-9a-fA-F]{40}\.", done.err)
+    assert re.search(r"Send ether to 0x[0-9a-fA-F]{40} on the mainchain\.", done.err)
+
+
+def test_a_relay_of_the_sidechain_has_a_unit_and_a_key_for_the_gate_of_its_own(run: Run, tmp_path: Path) -> None:
+    done = run("relay", "init", str(tmp_path / "relay"), "--sidechain")
+    assert done.code == 0, done.err
+    assert re.search(r"Send ether to 0x[0-9a-fA-F]{40} on the sidechain\.", done.err)
+    assert "`sidechainRelays`" in done.err
+    config = tomllib.loads((tmp_path / "relay" / "relay.toml").read_text())
+    assert ("mainchain" in config, config["sidechain"]["nodeKeyFile"]) == (False, "node.key")
+    # Two relays on one machine: systemd knows a unit by its file's name.
+    assert (tmp_path / "relay" / "panachain-sidechain-relay.service").exists()
+    assert address_of(read_key(tmp_path / "relay" / "node.key")) in done.err
+
+
+def test_a_key_for_a_gate_is_made_once_and_only_its_account_is_shown(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "node.key"
+    shown = json.loads(run("gate", "key", str(path), "--json").out)
+    assert (shown["account"], path.stat().st_mode & 0o777) == (address_of(read_key(path)), 0o600)
+    again = run("gate", "key", str(path))
+    assert shown["account"] in again.out
+    assert read_key(path).hex() not in again.out + again.err
+    path.write_text("no key")
+    refused = run("gate", "key", str(path))
+    assert (refused.code, "passphrase" in refused.err) == (4, False)
+    assert path.read_text() == "no key"
 
 
 @pytest.mark.parametrize("name", INITS)

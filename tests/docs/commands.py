@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LAUNCHED = frozenset(re.findall(r"^  ([a-z]+)\)$", (ROOT / "pana").read_text(encoding="utf-8"), re.MULTILINE))
 """What `./pana` does by itself; everything else goes to the command line."""
 OTHERS = frozenset(
-    {"apt", "brew", "cast", "cat", "cd", "chmod", "cp", "echo", "git", "mkdir", "npm", "pip", "umask", "uv"}
+    {"apt", "brew", "cast", "cat", "cd", "chmod", "chown", "cp", "echo", "git", "install", "ln", "mkdir", "nano", "npm"}
+    | {"pip", "systemctl", "umask", "useradd", "uv"}
 )
 """Programs that aren't ours, and whose options nobody checks here."""
 SOURCES = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "panachain").rglob("*.py")) + "".join(
@@ -71,7 +72,10 @@ def _check(words: list[str]) -> None:
             raise WrongCommandError(f"there is no benchmark {arguments[1]}")
     elif name in ("pana", "panachain"):
         parse(arguments)
-    elif name in ("python", "python3") and arguments[:2] != ["-m", "pytest"]:
+    elif name in ("python", "python3") and arguments[:1] == ["-m"]:
+        if arguments[1] not in ("pytest", "venv"):
+            raise WrongCommandError(f"nobody knows the module {arguments[1]}")
+    elif name in ("python", "python3"):
         if not (ROOT / arguments[0]).is_file():
             raise WrongCommandError(f"there is no {arguments[0]}")
     elif name == "ape":

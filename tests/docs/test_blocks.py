@@ -78,6 +78,21 @@ def test_every_json_block_is_json_and_every_toml_block_toml() -> None:
         tomllib.loads(block.text)
 
 
+def twice(text: str) -> list[str]:
+    """Return the first cells that two rows of one table have: what a merge of two branches leaves."""
+    found = []
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        first = [line.split(" | ")[0] for line in table.splitlines()[2:]]
+        found += sorted({one for one in first if first.count(one) > 1})
+    return found
+
+
+@pytest.mark.parametrize("name", ["ARCHITECTURE.md", "docs/operate/README.md", "docs/operate/hospital.md"])
+def test_no_question_is_answered_twice(name: str) -> None:
+    assert twice((ROOT / name).read_text(encoding="utf-8")) == []
+    assert twice("| what | where |\n|---|---|\n| a | b |\n| c | d |\n| a | e |\n") == ["| a"]
+
+
 def test_the_readme_shows_the_command_line_and_the_package() -> None:
     own = [block for block in ALL if block.path == ROOT / "README.md"]
     assert {block.language for block in own} >= {"sh", "python"}

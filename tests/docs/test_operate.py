@@ -53,6 +53,14 @@ def test_everything_that_is_exported_is_watched(services: set[str]) -> None:
     assert {name for name in services if not name.endswith(("_sum", "_count", "_created"))} - watched == set()
 
 
+def test_a_proxy_that_sees_no_chain_is_missed_by_itself() -> None:
+    """`absent()` of a whole job is silent while another proxy of the same operator sees one."""
+    assert "panachain_proxy_head_age_seconds" not in exported(Metrics().text(3, None).decode())
+    (rule,) = (rule for rule in RULES if rule["alert"] == "ProxySeesNoChain")
+    assert "unless on(job, instance) panachain_proxy_head_age_seconds" in rule["expr"]
+    assert "absent" not in rule["expr"]
+
+
 def test_outcomes_of_the_rules_are_slugs() -> None:
     slugs = {kind.slug for kind in problems.KINDS} | {"ok"}
     named = [found for rule in RULES for found in re.findall(r'outcome=~?"([^"]+)"', rule["expr"])]

@@ -49,19 +49,15 @@ class IdentityRegistry(Adapter):
             lookup: HMAC under a secret of the trusted nodes, or zeros for none.
             personal: encrypted personal fields, or nothing.
         """
+        what = f"registering {actor.handle}"
+        return sender.send(self.address, self.admission(actor, lookup=lookup, personal=personal), what=what)
+
+    def admission(self, actor: Actor, *, lookup: bytes = bytes(32), personal: bytes = b"") -> str:
+        """Return the calldata that admits a person, for a registrar who signs elsewhere; arguments as `register`."""
         if actor.role not in _NUMBERS:
             raise UsageError(f"a {actor.role.value} has no identity on the sidechain")
-        return self.bound.send(
-            sender,
-            "register",
-            actor.address,
-            _NUMBERS[actor.role],
-            lookup,
-            actor.key_digest,
-            actor.organisation or NOBODY,
-            personal,
-            what=f"registering {actor.handle}",
-        )
+        role, digest, organisation = _NUMBERS[actor.role], actor.key_digest, actor.organisation or NOBODY
+        return self.bound.calldata("register", actor.address, role, lookup, digest, organisation, personal)
 
     def suspend(self, sender: Sends, account: Address) -> Receipt:
         """Suspend a person; only the registrar may."""

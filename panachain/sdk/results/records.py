@@ -363,7 +363,7 @@ class SurveyPart:
 
     Examples:
         >>> with connect("doctor", role="practitioner") as doctor:
-        ...     (part,) = doctor.open(next(doctor.inbox())).survey().parts
+        ...     (part,) = doctor.open(next(one for one in doctor.inbox() if one.active)).survey().parts
         >>> part.category, part.year, part.records
         ('laboratory', 2024, 1)
     """
@@ -391,7 +391,7 @@ class Survey:
 
     Examples:
         >>> with connect("doctor", role="practitioner") as doctor:
-        ...     survey = doctor.open(next(doctor.inbox())).survey()
+        ...     survey = doctor.open(next(one for one in doctor.inbox() if one.active)).survey()
         >>> [(part.category, part.year) for part in survey.parts], survey.records
         ([('laboratory', 2024)], 1)
     """
@@ -442,7 +442,7 @@ class OwnReading:
 
     Examples:
         >>> with connect("doctor", role="practitioner") as doctor:
-        ...     opened = list(doctor.open(next(doctor.inbox())))
+        ...     opened = list(doctor.open(next(one for one in doctor.inbox() if one.active)))
         ...     readings = doctor.readings
         >>> readings[-1].records == len(opened)
         True

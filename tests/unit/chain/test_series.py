@@ -137,8 +137,9 @@ def test_one_that_the_node_refuses_is_told_by_its_name(tmp_path: Path) -> None:
         def _eth_sendRawTransaction(self, raw: str) -> str:
             raise RpcAnswerError("insufficient funds")
 
-    with pytest.raises(TransactionError, match=r"call 0: the chain refuses: .*insufficient funds"):
+    with pytest.raises(TransactionError, match=r"call 0: the chain refuses: .*insufficient funds") as caught:
         sender(Refusing(5), tmp_path).send_all(STEPS, first=0, journal=Written())
+    assert caught.value.hint == f"send ether to {ACCOUNT.address}, which pays for it"
 
 
 def test_one_that_would_revert_is_told_before_it_is_signed(tmp_path: Path) -> None:

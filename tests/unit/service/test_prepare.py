@@ -70,6 +70,17 @@ def test_a_relay_reads_its_own(tmp_path: Path) -> None:
     assert 0 < reserve < gas
 
 
+def test_a_relay_of_the_sidechain_reads_its_own_and_has_one_chain(tmp_path: Path) -> None:
+    text = relay_config(
+        NETWORK, tmp_path, host="::1", port=8761, database="relay.sqlite", chain="sidechain", gated=True
+    )
+    config = RelayConfig.read(write(tmp_path, "relay.toml", text))
+    assert "[mainchain]" not in text
+    assert config.sidechain is not None
+    assert config.sidechain.chain_id == NETWORK["sidechain"]["chainId"]
+    assert config.sidechain.nodes[0].node_key_file == tmp_path / "node.key"
+
+
 def test_a_gate_reads_its_own(tmp_path: Path) -> None:
     text = gate_config(
         NETWORK, tmp_path, host="127.0.0.1", port=8770, url="https://gate.example", node="http://127.0.0.1:8545"
