@@ -16,7 +16,7 @@ def make_cheap() -> None:
 
 def make_least() -> None:
     """Let new key stores cost what other processes accept at least, a tenth of what they cost as a rule."""
-    _set(wraps.LEAST, wraps.LEAST)
+    _set(_USUAL[1], _USUAL[1])
 
 
 def make_usual() -> None:
