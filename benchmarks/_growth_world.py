@@ -21,7 +21,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import _locks
 from _consent_keys import CATEGORIES, LANES
 from _consent_world import publish
 from commands import session, settle
@@ -113,8 +112,6 @@ def arms(folder: Path, size: Size) -> Iterator[list[Arm]]:
         for name in ("empty", "grown"):
             place = folder / name
             place.mkdir()
-            # The first one left a cheap lock, which the second one's proxies don't take.
-            _locks.make_usual()
             network, registrar = stack.enter_context(world(place))
             # The same actors and records on both; on the empty one who has many policies has none, and isn't measured.
             owners = ("few", "many") if name == "grown" else ("few",)

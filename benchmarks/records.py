@@ -81,12 +81,15 @@ def world(folder: Path) -> Iterator[tuple[Network, Registrar]]:
     home, secret = folder / "home", folder / "passphrase"
     secret.write_text(PASSPHRASE)
     secret.chmod(0o600)
+    # Nobody measures key stores of services and of the registrar, and making them takes longer than all the rest.
+    _locks.make_least()
     Devnet.up(home, passphrase=PASSPHRASE)
     try:
         with (
             Network.open(Config.load({"home": str(home)}, {})) as network,
             Registrar(network, load_profile(home, REGISTRAR), PASSPHRASE) as registrar,
         ):
+            _locks.make_usual()
             join(network, registrar, "hospital", Role.HOSPITAL)
             join(network, registrar, "clinician", Role.PRACTITIONER)
             # Patients' key stores aren't measured: a cheap lock lets hundreds of them join in seconds.

@@ -28,9 +28,21 @@ settings.register_profile(
     "panachain", deadline=None, max_examples=100, derandomize=False, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("panachain")
+FEW = int(os.environ.get("PANACHAIN_EXAMPLES", "0"))
+"""Examples that a property is tried with at most, whatever it says: `.ci/run` asks for few on a second Python."""
 leftovers.watch()
 # Some CI systems let everybody write what is made, and what others may write is refused in many places.
 os.umask(0o022)
+
+
+@pytest.hookimpl
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if FEW:
+        function = getattr(item, "obj", None)
+        function = getattr(function, "__func__", function)
+        own = getattr(function, "_hypothesis_internal_use_settings", None)
+        if isinstance(own, settings) and own.max_examples > FEW:
+            function._hypothesis_internal_use_settings = settings(own, max_examples=FEW)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -46,6 +58,7 @@ __all__ = [
     "pytest_collection_finish",
     "pytest_collection_modifyitems",
     "pytest_ignore_collect",
+    "pytest_itemcollected",
     "pytest_make_collect_report",
     "pytest_make_parametrize_id",
     "pytest_runtest_makereport",

@@ -137,9 +137,13 @@ class TestCi:
         program(
             tmp_path / "pana",
             'case "$*" in\n'
-            '  "test --deep") [ "$CI" = true ] || exit 1; echo "$DEEP"; echo "$DEEP"; exit "${DEEP_CODE:-0}" ;;\n'
+            '  "test --deep") [ "$CI" = true ] || exit 1\n'
+            '    i=0; while [ -n "$AWAITS" ] && [ ! -e "$AWAITS" ]; do\n'
+            "      i=$((i + 1)); [ $i -lt 600 ] || exit 1; sleep 0.05; done\n"
+            '    echo "$DEEP"; echo "$DEEP"; exit "${DEEP_CODE:-0}" ;;\n'
             '  test) echo "$QUICK"; echo "$QUICK"; exit "${QUICK_CODE:-0}" ;;\n'
-            '  "test tests/unit"*) echo "on $PANA_PYTHON in $PANA_VENV"; echo "$NEWER"; exit "${NEWER_CODE:-0}" ;;\n'
+            '  "test tests/unit"*) echo "on $PANA_PYTHON in $PANA_VENV with $PANACHAIN_EXAMPLES"\n'
+            '    echo "$NEWER"; exit "${NEWER_CODE:-0}" ;;\n'
             '  lint) exit "${LINT_CODE:-0}" ;;\n'
             '  "setup dev") echo "set up ${PANA_VENV:-.venv}" ;;\n'
             '  "test --deep --version") echo "set up for the long runs"; exit "${FETCH_CODE:-0}" ;;\n'
@@ -197,14 +201,31 @@ class TestCi:
         program(tmp_path / "bin/python3.13", 'case "$*" in *print*) echo 3.13 ;; esac')
         done = run(NEWER=line, NEWER_CODE=str(code))
         assert done.returncode == ends, done.stdout
-        assert "on python3.13 in .venv-3.13" in done.stdout
-        # Its environment was made beside the long runs.
+        assert "on python3.13 in .venv-3.13 with 20\n" in done.stdout
         assert (tmp_path / ".cache/newer-setup.log").read_text() == "set up .venv-3.13\n"
         if line:
             said = done.stdout.splitlines()
             assert said[-3] == f"ci: the tests on Python 3.13 exited with {code}:"
             assert said[-2] == sum_tests.summed(sum_tests.closing_lines(line))
             assert said[-1] == sum_tests.summed(sum_tests.closing_lines("\n".join([PASSED] * 4 + [line])))
+
+    def test_a_newer_python_is_tried_beside_the_long_runs(
+        self, run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+    ) -> None:
+        program(tmp_path / "bin/python3.13", 'case "$*" in *print*) echo 3.13 ;; esac')
+        # The long runs end once it is through.
+        done = run(NEWER=PASSED, AWAITS=".cache/newer.code")
+        assert done.returncode == 0, done.stdout
+
+    def test_what_a_newer_python_said_another_time_counts_for_nothing(
+        self, run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+    ) -> None:
+        program(tmp_path / "bin/python3.13", 'case "$*" in *print*) echo 3.13 ;; esac')
+        (tmp_path / ".cache").mkdir()
+        (tmp_path / ".cache/newer.code").write_text("0\n")
+        (tmp_path / ".cache/newer.log").write_text(f"{PASSED}\n")
+        assert run(NEWER="", NEWER_CODE="0").returncode == 1
+        assert run(NEWER=PASSED, NEWER_CODE="1").returncode == 1
 
     @pytest.mark.parametrize(
         "change",

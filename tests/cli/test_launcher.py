@@ -86,7 +86,7 @@ class TestOtherPython:
             'case "$*" in\n'
             '  *"(3, 11) <="*) exit 1 ;;\n'
             "  *python_version*) echo 3.15.1 ;;\n"
-            '  "-m venv"*) exit 1 ;;\n'
+            '  *"-m venv"*) exit 1 ;;\n'
             f'  *) exec {sys.executable} "$@" ;;\n'
             "esac",
         )

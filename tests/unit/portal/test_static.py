@@ -44,6 +44,18 @@ def test_dark_pages_differ_in_nothing_but_colours() -> None:
     assert [one for one in texts if one not in sheets and asking.search(one.read_text("utf-8"))] == []
 
 
+def test_colours_are_the_same_in_each_language() -> None:
+    """So tests in a browser look at dark pages in one of them."""
+    for sheet in (STATIC / "portal.css", HERE.parent / "viewer/viewer.css"):
+        assert not re.search(r":lang\(|:dir\(|\[\s*(hreflang|lang|dir)\b|@import", sheet.read_text("utf-8")), sheet
+    # And a class or a style that depends on one would be written in a template, or in what writes pages.
+    asking = re.compile(r"""(?:class|style)\s*=\s*f?["'][^"']*\{[^}]*\b(?:language|locale|lang)\b""")
+    texts = [one for place in (HERE, HERE.parent / "viewer") for one in place.rglob("*.*") if one.is_file()]
+    pages = [one for one in texts if one.suffix in {".html", ".py"}]
+    assert len(pages) > 50
+    assert [one for one in pages if asking.search(one.read_text("utf-8"))] == []
+
+
 _PAGE = """
 const told = [], heard = {}, sent = [];
 let now = 0, busy = null, tick = null, channel = null;
