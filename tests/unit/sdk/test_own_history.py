@@ -216,7 +216,7 @@ class History:
         self.world.patient.revoke(made.policy_id, rotate=True)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(steps=STEPS)
 def test_a_journal_of_any_age_against_any_history_ends_with_each_record_once(steps: list[str]) -> None:
     # With levels of two manifests each, so that what is lost, restored and forked is merged, too.
@@ -225,7 +225,7 @@ def test_a_journal_of_any_age_against_any_history_ends_with_each_record_once(ste
 
 
 @pytest.mark.deep
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=240, deadline=None)
 @given(steps=STEPS)
 def test_a_journal_of_any_age_against_any_history_at_length(steps: list[str]) -> None:
     for fan in (2, 8):
