@@ -18,7 +18,7 @@ from panachain.crypto.keys import Seed
 from panachain.errors import BlockNotFoundError, IntegrityError, Omission, TransactionError
 from panachain.ipld import dagcbor, unixfs
 from panachain.ipld.cid import CID, DAG_CBOR, DAG_PB
-from panachain.model.actors import Address, Role
+from panachain.model.actors import Address, Role, handle_of
 from panachain.model.scope import Category, path_of
 from panachain.records import manifest
 from panachain.records.findings import Findings
@@ -39,6 +39,8 @@ from panachain.sdk.pairings import Pairings
 _LOG: Final = logging.getLogger(__name__)
 _USE: Final = b"sealed for"
 """What a fingerprint is of, beside those of sdk/changes.py."""
+_MINING: Final = 600
+"""Seconds before the end of the hospital's keys from which on nothing is sent under them: the block's time counts."""
 
 LANES: Final = "lanes"
 CHOICES: Final = "choices"
@@ -132,7 +134,7 @@ class Unsent:
         else:
             self._journal.unsent.cut(made, why)
             for one in self._journal.unsent.lacking(why):
-                _LOG.warning("%s of patient %s: %s", _what(one), one.patient, _why(one))
+                _LOG.warning("%s of patient %s: %s", _what(one), _handle(one.patient), _why(one))
         self.delete()
         return next((one for one in self._journal.pending() if one.sequence == batch.sequence), None)
 
@@ -153,7 +155,7 @@ class Unsent:
         """Return what was sealed, wasn't sent and must be uploaded again, of everybody or of some patients."""
         hint = "upload the files of that patient again: what is published isn't published twice"
         return [
-            Omission("", f"{_what(one)} of patient {one.patient}", TransactionError(_why(one), hint=hint))
+            Omission("", f"{_what(one)} of patient {_handle(one.patient)}", TransactionError(_why(one), hint=hint))
             for one in self._journal.unsent.lacking(patients)
         ]
 
@@ -165,7 +167,7 @@ class Unsent:
                 " they would have lain then, until the patient's next order moves them",
                 batch.sequence,
                 WHY[reason],
-                patient,
+                _handle(patient),
             )
 
     def _is_signed_in_vain(self, batch: Batch) -> bool:
@@ -174,7 +176,9 @@ class Unsent:
             return False
         actor = self._network.resolve(self._hospital, Role.HOSPITAL)
         now = int(self._network.clock())
-        ended = {digest for digest, end in zip(actor.earlier_keys, actor.key_ends(), strict=True) if end.at <= now}
+        ended = {
+            digest for digest, end in zip(actor.earlier_keys, actor.key_ends(), strict=True) if end.at <= now + _MINING
+        }
         if not ended:
             return False
         seeds = [self._seed.of_generation(one) for one in range(self._seed.generation + 1)]
@@ -257,7 +261,7 @@ class Unsent:
                 "storage transaction %d wasn't sent, because of patient %s: %s since it was sealed; what it did has to"
                 " be done again by the same command",
                 batch.sequence,
-                patient,
+                _handle(patient),
                 WHY[reason],
             )
         if lost:
@@ -324,6 +328,10 @@ def _is_rotated(now: Pairing, scope: str, epoch: int) -> bool:
     # With the emergency lane wherever a record may be in it: to seal again what isn't costs an upload.
     lanes = path_of(Category.parse(name), int(year), emergency=True)
     return any(now.generations.current(lane) > epoch for lane in lanes)
+
+
+def _handle(patient: Address) -> str:
+    return handle_of(patient, Role.PATIENT)
 
 
 def _what(one: Lacking) -> str:

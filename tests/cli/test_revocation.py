@@ -10,10 +10,11 @@ import click
 import pytest
 
 from panachain.cli import revocation
-from panachain.errors import Omission, PartlyDoneError, PolicyRevokedError
+from panachain.errors import Omission, PartlyDoneError, PolicyRevokedError, TransactionError
 from panachain.model.actors import Address, PolicyId
 from panachain.model.policy import Receipt, ReceiptKind
 from panachain.sdk.results.revocations import RevocationReport
+from panachain.sdk.results.uploads import SettleReport
 from tests.cli.test_output import VIEW
 from tests.cli.twin import Outcome, Twin
 
@@ -66,6 +67,19 @@ def test_settle_lists_what_fell_after_what_was_finished(run: Run, twin: Twin) ->
     assert outcome.code == 3
     assert VIEW.policy_id[:8] in outcome.out
     assert "left out: a grant that wasn't finished: policy 0xa1, which it was to replace, was revoked" in outcome.err
+
+
+def test_settle_of_a_hospital_names_what_must_be_uploaded_again(
+    run: Run, twin: Twin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("panachain.sdk.hospital.Hospital", type(twin))
+    why = TransactionError("sealed and not sent", hint="upload the files of that patient again")
+    report = SettleReport(2, (Omission("", "3 records of 1 file of patient pat-a", why),))
+    twin.answers["settle"] = PartlyDoneError.of(report.omissions, done="2 were sent", result=report)
+    outcome = run("settle")
+    assert (outcome.code, outcome.out.split()) == (3, ["sent", "2"])
+    assert "left out: 3 records of 1 file of patient pat-a: sealed and not sent" in outcome.err
+    assert "upload the files of that patient again" in outcome.err
 
 
 def test_a_grant_that_was_never_sent_has_no_steps(run: Run, twin: Twin) -> None:

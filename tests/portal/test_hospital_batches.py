@@ -35,6 +35,17 @@ def test_lists_batches_and_finishes_what_was_interrupted(portal: Portal) -> None
     assert portal.world.hospital.overview.batches().pending == ()
 
 
+def test_what_must_be_uploaded_again_is_named(portal: Portal) -> None:
+    """It was sealed for lanes that have new keys since."""
+    client = portal.client_of(Role.HOSPITAL)
+    with patch.object(TwinSender, "send", side_effect=TransactionError("no")), pytest.raises(TransactionError):
+        upload(portal.world)
+    portal.world.patient.revoke(grant(portal.world).policy_id, rotate=True)
+    told = text_of(client.finish(client.agree(client.submit("/batches/settle"))))
+    assert "1 record of 1 file (laboratory/2025) of patient" in told
+    assert list(portal.world.hospital.records()) == []
+
+
 def test_where_nothing_is_missing_nothing_is_sent(portal: Portal) -> None:
     client = portal.client_of(Role.HOSPITAL)
     done = client.finish(client.agree(client.submit("/batches/settle")))

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -22,6 +23,7 @@ from panachain.errors import (
     PanaChainError,
     PartlyDoneError,
     SuspendedError,
+    TransactionError,
     UnknownActorError,
     UsageError,
 )
@@ -37,6 +39,7 @@ from panachain.sdk.profiles import Profile
 from tests.keystores import make_cheap
 from tests.support import chain_refuses
 from tests.twin import world as twin
+from tests.twin.chains import TwinSender
 from tests.twin.world import World, resource, running_world, seed_of
 
 DAY = 86_400
@@ -751,3 +754,22 @@ def test_a_network_of_before_has_no_wards_and_says_so(world: World, monkeypatch:
         world.patient.wards.find(1)
     publish(world, "laboratory")
     assert kinds(world.patient) == ["laboratory"]
+
+
+@pytest.mark.deep
+def test_what_was_sealed_for_a_carer_goes_to_nobody_but_the_ward_once_the_wardship_is_over(
+    world: World, tmp_path: Any
+) -> None:
+    """Their account's lanes are the carer's for good: what wasn't sent before the end isn't sent there behind it."""
+    _, account, number = start(world)
+    (tmp_path / "one.json").write_text(json.dumps(resource("laboratory", 2025, 7)))
+    with patch.object(TwinSender, "_run", side_effect=TransactionError("killed")), pytest.raises(TransactionError):
+        world.hospital.upload([tmp_path], world.patient.address)
+    world.registrar.wards.end(number)
+    with pytest.raises(PartlyDoneError, match="1 record of 1 file") as named:
+        world.hospital.settle()
+    assert account.profile.handle in str(named.value)
+    world.hospital.upload([tmp_path], world.patient.address)
+    assert (kinds(account), kinds(world.patient)) == ([], ["laboratory"])
+    # The same file, for the ward: nothing is missing any more.
+    assert world.hospital.settle().transactions == 0

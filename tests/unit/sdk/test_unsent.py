@@ -17,8 +17,10 @@ from panachain.records import merging
 from panachain.records.journal import Journal
 from panachain.records.journal_unsent import UnsentBatches
 from panachain.sdk.batches import open_journal
+from panachain.sdk.unsent import Unsent
 from tests.twin.chains import TwinSender
 from tests.twin.test_interruptions import EndedError, Fuse
+from tests.twin.test_rotation import granted
 from tests.twin.world import World, running_world
 from tests.unit.sdk.helpers import admitted, again, grant
 from tests.unit.sdk.test_own_history import publish, write
@@ -75,13 +77,32 @@ def test_what_was_sealed_before_a_rotation_is_sealed_again_by_the_same_upload(wo
     assert publish(world, write(tmp_path, 0, 1), verify=True).read_back.records == 2
 
 
+@pytest.mark.parametrize(("mends", "read"), [(True, 0), (False, 2)])
+def test_whoever_kept_the_old_lanes_keys_with_all_proxies_reads_nothing_of_it(
+    world: World, tmp_path: Path, mends: bool, read: int
+) -> None:
+    policy_id, loot = granted(world)
+    sealed(world, write(tmp_path, 0, 1))
+    world.patient.revoke(policy_id, rotate=True)
+    with ExitStack() as stack:
+        if not mends:
+            # The control: what was sealed is sent as it is.
+            stack.enter_context(patch.object(Unsent, "changed", lambda *_: {}))
+        publish(world, write(tmp_path, 0, 1))
+    found = loot.headers(world)
+    assert sum(loot.content(world, *one) is not None for one in found.values()) == len(found) == read
+
+
 @pytest.mark.deep
 def test_without_the_source_it_is_named_until_it_is_uploaded_again(world: World, tmp_path: Path) -> None:
     sealed(world, write(tmp_path, 0, 1, 2))
     rotate(world)
     for _ in range(2):
         told = settled(world)
-        assert f"3 records of 3 files (laboratory/2024, laboratory/2025) of patient {world.patient.address}" in told
+        assert (
+            f"3 records of 3 files (laboratory/2024, laboratory/2025) of patient {world.patient.whoami().handle}"
+            in told
+        )
         assert "has given new keys to lanes since; they have to be uploaded again" in told
     assert list(world.patient.records()) == list(world.hospital.records()) == []
     with pytest.raises(PartlyDoneError, match=r"2 records of 2 files \(laboratory/2024, laboratory/2025\)") as caught:
@@ -181,7 +202,7 @@ class TestOnItsWay:
         rotate(world)
         with patch.object(TwinSender, "bury", _mine):
             assert settles(world) == 0
-        assert f"patient {world.patient.address} lie where they would have lain then" in caplog.text
+        assert f"patient {world.patient.whoami().handle} lie where they would have lain then" in caplog.text
         assert (generations(world), settles(world)) == ([0], 0)
 
     def test_one_that_is_mined_and_was_never_noted_is_not_sent_again(self, world: World, tmp_path: Path) -> None:
