@@ -160,7 +160,7 @@ def veto() -> None:
 def freeze() -> None:
     """Let nobody new be named as a guardian or paired with in your name for 72 hours, as when your key may be stolen.
 
-    Revoking, unpairing, new lanes and the veto go on, and so do your guardians.
+    Revoking, unpairing, new keys and the veto go on, and so do your guardians.
     """
     app = current()
     with app.acting(Role.PATIENT) as patient:

@@ -141,7 +141,7 @@ class Erasures:
                         orders[cid] = reseals.undecided(cid, order)
             if not any(order.to is None and order.leaves for order in orders.values()):
                 continue
-            with findings.alone("", f"the lanes of patient {patient.handle}"):
+            with findings.alone("", f"the records of patient {patient.handle}"):
                 self._batches.learn(patient.address)
                 wanted = {cid: order for cid, order in orders.items() if order.leaves}
                 found += [Asked(patient, one) for one in reseals.of(patient, pairing, wanted, findings)]

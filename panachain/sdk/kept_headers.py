@@ -75,7 +75,7 @@ class KeptHeaders:
             if held:
                 now[name] = held
             if gone:
-                findings.notice(hospital, f"lane {rows.lane.scope.text}", _vanished(gone))
+                findings.notice(hospital, f"category {rows.lane.scope.text}", _vanished(gone))
         if now != before:
             kept.write({"v": _VERSION, "lanes": now})
 

@@ -447,7 +447,7 @@ class Upload:
                 if asked not in self._paths:
                     self._paths[asked] = pairing.path(record.category, record.year, emergency=record.emergency)
         except IntegrityError as exc:
-            self._tally.leave_out(source, InputError(f"it can't be sealed to its patient's lanes: {exc}"))
+            self._tally.leave_out(source, InputError(f"it can't be sealed to its patient's keys: {exc}"))
             return False
         return True
 
