@@ -1,4 +1,4 @@
-"""Text of others, made harmless: the one place where it is cleaned before anybody sees it.
+"""Text as people see it: others' made harmless, in this one place, and numbers with their nouns.
 
 A note, an endpoint, a name or an error text of a service may hold escape sequences, letters that turn the writing
 around, letters that nobody sees, other people's line ends, or a novel. Never changes what a program reads: JSON escapes
@@ -68,3 +68,16 @@ def json_line(value: object, *, indent: int | None = None) -> str:
     text = json.dumps(value, ensure_ascii=True, indent=indent, separators=None if indent else (", ", ": "))
     # JSON lets one control character stand as it is.
     return text.replace("\x7f", "\\u007f")
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, such as `1 record` or `2 policies`."""
+    if number == 1:
+        return f"1 {noun}"
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2:-1] not in "aeiou" else f"{noun}s"
+    return f"{number:,} {plural}"
+
+
+def were(number: int, noun: str) -> str:
+    """Return a number with its noun and verb, such as `1 opening was` or `2 openings were`."""
+    return f"{count(number, noun)} {'was' if number == 1 else 'were'}"

@@ -279,8 +279,8 @@ def _show(app: App, report: GuardiansReport) -> None:
             app.output.warn(f"{well}, and {report.threshold} are needed: that isn't enough, name others")
     if report.threshold and report.exposed >= report.threshold:
         app.output.warn(
-            f"others may know {report.exposed} shares, and {report.threshold} are your key: go to the registrar, and"
-            " make a new account"
+            f"others may know {words.count(report.exposed, 'share')}, and {report.threshold} are your key: go to"
+            " the registrar, and make a new account"
         )
     elif report.exposed:
         app.output.warn(f"others may know {words.count(report.exposed, 'share')}: name guardians anew")

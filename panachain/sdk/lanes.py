@@ -26,6 +26,7 @@ from panachain.model.policy import GrantedLane
 from panachain.model.records import STATEMENT
 from panachain.model.scope import IN_PART, Category, Generations, Scope, path_of
 from panachain.model.transactions import PairingEvent
+from panachain.plain import count
 from panachain.records import rewrap
 from panachain.records.findings import LEFT_OUT, Findings, Strict
 from panachain.records.header import SLOTS, Header, seal_envelope, wrap_at
@@ -801,7 +802,7 @@ def _tell_hidden(
                 lacking[scope].append(one.info.header_cid)
     for scope, cids in lacking.items():
         error = IntegrityError(
-            f"{len(cids)} records, such as {min(cids)}, aren't in it: whoever was granted it doesn't find them",
+            f"not in it: {count(len(cids), 'record')}, such as {min(cids)}; nobody who was granted it finds that",
             hint="ask the hospital what became of them",
         )
         told.append(Omission(hospital, f"category {scope.text}", error))

@@ -20,6 +20,7 @@ from panachain.model.actors import Address
 from panachain.model.progress import Progress
 from panachain.model.records import PlainRecord, RecordInfo
 from panachain.model.scope import UNDATED, Category, Scope
+from panachain.plain import count
 from panachain.records.classify import Classified
 from panachain.records.header import HospitalLane
 from panachain.records.jitter import Delay, delay
@@ -365,7 +366,7 @@ class Upload:
         except InputError as exc:
             if self._tally.sent:
                 published = len(self._tally.records)
-                raise InputError(f"{exc} after {published} records of earlier batches", hint=exc.hint) from exc
+                raise InputError(f"{exc} after {count(published, 'record')} of earlier batches", hint=exc.hint) from exc
             raise
         finally:
             if self._builder is not None:
