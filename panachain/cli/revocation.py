@@ -18,7 +18,7 @@ _STAGES: Final = {
     "revoked elsewhere": "revoked elsewhere; `panachain settle` asks the proxies",
     "final": "proxies deleted",
     "lane rotated": "new keys",
-    "headers re-wrapped": "new keys, old headers gone",
+    "headers re-wrapped": "new keys, old records moved",
     "withdrawn before it was sent": "withdrawn before anybody saw it",
     "sent, not proven yet": "revocation sent, not proven yet",
 }
@@ -63,10 +63,10 @@ def steps(report: Mapping[str, object]) -> list[tuple[str, str, str, str]]:
             "Reach back: older records stay under the old keys.",
         ),
         (
-            "4 old headers go",
+            "4 records move",
             "done" if rewrapped else waits,
             "Older records move to the new keys, too.",
-            "Take back what was opened, or a header that somebody copied.",
+            "Take back what was opened, or what somebody copied before.",
         ),
     ]
 

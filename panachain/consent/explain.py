@@ -334,8 +334,8 @@ _STAGES: Final = {
         "Older records are still under the old keys: proxies that break the rules could serve those.",
     ),
     "headers re-wrapped": (
-        "The categories have new keys and the old headers are replaced: old and new records are under the new keys.",
-        "Anybody who kept copies of the old headers could still open them with proxies that break the rules.",
+        "The categories have new keys, and old records moved to them: old and new records are under the new keys.",
+        "Anybody who kept copies from before could still open them with proxies that break the rules.",
     ),
 }
 _SOME_DELETED: Final = (
