@@ -1,4 +1,4 @@
-"""Text of others, made harmless: the one place where it is cleaned before anybody sees it.
+"""Text as people see it: others' made harmless, in this one place, and numbers with their nouns.
 
 A note, an endpoint, a name or an error text of a service may hold escape sequences, letters that turn the writing
 around, letters that nobody sees, other people's line ends, or a novel. Never changes what a program reads: JSON escapes
@@ -91,11 +91,11 @@ def _first_marks(run: str) -> str:
     # Lines of blanks, dashes or dots: nearly all runs.
     if run.isascii() or not any(map(_marks_in, run)):
         return run
-    kept, count = list[str](), 0
+    kept, marked = list[str](), 0
     for sign in run:
         marks = _marks_in(sign)
-        count = count + marks if marks else 0
-        if count <= MOST_MARKS:
+        marked = marked + marks if marks else 0
+        if marked <= MOST_MARKS:
             kept.append(sign)
     return "".join(kept)
 
@@ -114,3 +114,16 @@ def _marks() -> re.Pattern[str]:
 
     # No mark is a letter, but for two of Kana in half width; and some are two marks in one.
     return re.compile(rf"[\W\uff9e\uff9f]{{{MOST_MARKS // 2 + 1},}}")
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, such as `1 record` or `2 policies`."""
+    if number == 1:
+        return f"1 {noun}"
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2:-1] not in "aeiou" else f"{noun}s"
+    return f"{number:,} {plural}"
+
+
+def were(number: int, noun: str) -> str:
+    """Return a number with its noun and verb, such as `1 opening was` or `2 openings were`."""
+    return f"{count(number, noun)} {'was' if number == 1 else 'were'}"

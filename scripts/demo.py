@@ -62,7 +62,7 @@ LEAD = (
 )
 LIMITS = (
     "What was opened before can't be called back, nor a copy of it. Two proxies that break their word together could"
-    " still serve what lies in the old lanes; new lanes close what is published later. Why somebody reads is what they"
+    " still serve what lies under the old keys; new keys close what is published later. Why somebody reads is what they"
     " say: nobody can prove it."
 )
 

@@ -49,7 +49,7 @@ def _moved(found: Sequence[LeftOut]) -> str:
     else:
         those, place, lies = f"{len(found)} of the records were", "the places where these were before are", "these lie"
     return (
-        f"{those} moved to other lanes, and {place} deleted: openings of where {lies} now are told here, from"
+        f"{those} moved, and {place} deleted: openings of where {lies} now are told here, from"
         f" {words.when(max(one.since for one in found))} on. Who opened the earlier place before, or later because they"
         " kept a copy of it, stands in the whole log, which doesn't say which records an opening was of: panachain log."
     )

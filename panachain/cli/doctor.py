@@ -29,7 +29,7 @@ from panachain.errors import (
     UnavailableError,
 )
 from panachain.model.actors import Role, handle_of
-from panachain.plain import line
+from panachain.plain import count, line
 
 if TYPE_CHECKING:
     from panachain.chain.config import ChainConfig
@@ -96,7 +96,7 @@ def doctor() -> None:
         also=lambda check: {"fix": app.output.typed(str(check["fix"]))},
     )
     bad = [check for check in checks if check.state == "bad"]
-    app.output.say(f"{len(checks)} checks, {len(bad)} bad.")
+    app.output.say(f"{count(len(checks), 'check')}, {len(bad)} bad.")
     if bad:
         click.get_current_context().exit(bad[0].exit_code)
 

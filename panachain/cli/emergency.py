@@ -63,7 +63,7 @@ def emergency() -> None:
 @click.option("--later", multiple=True, type=Categories(), help="What opens only when the delay is over; with commas.")
 @click.option("--delay", type=Duration(), help="How long that waits after the second signature: 15m to 225m, by 15.")
 def prepare(desks: tuple[str, ...], until: int, later: tuple[tuple[str, ...], ...], delay: int | None) -> None:
-    """Let emergency desks open your emergency lane, in an emergency alone.
+    """Let emergency desks open your emergency summary, in an emergency alone.
 
     A DESK is a group of practitioners. Nothing opens until one of them asks with a reason and a second practitioner of
     the same hospital co-signs; then it is open to the one who asked for four hours, and you are told.
@@ -142,7 +142,7 @@ def veto(yes: bool) -> None:
     app.check_can_confirm(yes=yes)
     with app.acting(Role.PATIENT) as patient:
         if not yes:
-            app.confirm("Nobody will be able to open your emergency lane, whatever happens to you. Go on?", yes=yes)
+            app.confirm("Nobody will be able to open your emergency summary, whatever happens to you. Go on?", yes=yes)
         reports = patient.emergency.veto()
         none = "" if reports.left_out else "No emergency desk could open anything."
         app.output.many(reports, empty=none, columns=("policy_id", "stage"))
@@ -177,7 +177,7 @@ def status() -> None:
                 )
             prepared = len(part.policies())
             app.output.say(
-                f"{words.count(prepared, 'emergency desk')} could open your emergency lane in an emergency."
+                f"{words.count(prepared, 'emergency desk')} could open your emergency summary in an emergency."
                 if prepared
                 else "No emergency desk can open anything: `panachain emergency prepare` lets one."
             )
@@ -195,7 +195,7 @@ def status() -> None:
 )
 @click.option("--colleague", required=True, metavar="NAME", help="Who shall co-sign, of your own hospital.")
 def request(patient: str, reason: str, colleague: str) -> None:
-    """Break the glass: ask for PATIENT's emergency lane. The patient is told, whatever comes of it."""
+    """Break the glass: ask for PATIENT's emergency summary. The patient is told, whatever comes of it."""
     app = current()
     with app.acting(Role.PRACTITIONER) as practitioner:
         made = practitioner.emergency.request(patient, reason, colleague=colleague)
@@ -233,7 +233,7 @@ def cosign(number: int) -> None:
     help="A folder to make, or an empty one. It gets index.html and summary.fhir.json.",
 )
 def open_(number: int, folder: Path) -> None:
-    """Open the patient's emergency lane in emergency ID, with a patient summary made of it."""
+    """Open the patient's emergency summary in emergency ID, with one page made of it."""
     from panachain.cli.practitioner import open_into
 
     open_into(
@@ -297,7 +297,7 @@ def warn_of_unreviewed(app: App, patient: Patient) -> None:
         if one.state in ("asked", "active", "over", "overdue"):
             why = f": {one.reason}" if one.reason else ", and the reason can't be read"
             what = "asked for" if one.state == "asked" else "could open"
-            app.output.warn(f"emergency {one.emergency_id}: {one.practitioner_name} {what} your emergency lane{why}")
+            app.output.warn(f"emergency {one.emergency_id}: {one.practitioner_name} {what} your emergency summary{why}")
 
 
 def _show(app: App, view: EmergencyView) -> None:

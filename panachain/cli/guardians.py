@@ -160,7 +160,7 @@ def veto() -> None:
 def freeze() -> None:
     """Let nobody new be named as a guardian or paired with in your name for 72 hours, as when your key may be stolen.
 
-    Revoking, unpairing, new lanes and the veto go on, and so do your guardians.
+    Revoking, unpairing, new keys and the veto go on, and so do your guardians.
     """
     app = current()
     with app.acting(Role.PATIENT) as patient:
@@ -279,8 +279,8 @@ def _show(app: App, report: GuardiansReport) -> None:
             app.output.warn(f"{well}, and {report.threshold} are needed: that isn't enough, name others")
     if report.threshold and report.exposed >= report.threshold:
         app.output.warn(
-            f"others may know {report.exposed} shares, and {report.threshold} are your key: go to the registrar, and"
-            " make a new account"
+            f"others may know {words.count(report.exposed, 'share')}, and {report.threshold} are your key: go to"
+            " the registrar, and make a new account"
         )
     elif report.exposed:
         app.output.warn(f"others may know {words.count(report.exposed, 'share')}: name guardians anew")

@@ -79,7 +79,7 @@ _NONE: Final = "There are no records."
 @click.option(
     "--verify",
     is_flag=True,
-    help="Read back what is published of these files, as the patients would: found by lane, fetched whole and checked.",
+    help="Read back what is published of these files as the patients do: found by category, fetched whole, checked.",
 )
 @click.option(
     "--strict",
@@ -211,7 +211,7 @@ def _say_upload(app: App, report: UploadReport) -> None:
     if report.read_back:
         read = report.read_back
         output.say(
-            f"Read back: {words.count(read.records, 'record')}, each found by its lanes, in"
+            f"Read back: {words.count(read.records, 'record')}, each found by its category, in"
             f" {words.count(read.blocks, 'block')} ({words.size(read.size)} sealed)."
         )
     output.detail(f"manifest {report.manifest_cid or '-'}, transactions {', '.join(report.transactions) or '-'}")
@@ -352,9 +352,9 @@ def withdraw(records: tuple[str, ...], reason: str, yes: bool) -> None:
     examples="panachain --profile clinic rewrap",
 )
 def rewrap() -> None:
-    """Move records to new lanes or into other categories, for patients who asked for it.
+    """Move records to new keys or into other categories, for patients who asked for it.
 
-    After a patient rotated their lanes the content stays where it is, and only the headers are new. What they asked to
+    After a patient changed keys the content stays where it is, and only the headers are new. What they asked to
     have in another category (`panachain recategorize`) is opened with the key that their order hands over, and sealed
     anew. What was there before is deleted from the store.
     """

@@ -75,7 +75,7 @@ def rotate(**how: Any) -> None:
     """Give the profile's actor other keys for sealing, receiving and signing.
 
     What was sealed to the keys before still opens, and what they signed until their end stays good. The account stays.
-    A patient's keys never change: `revoke --rotate` rotates their lanes.
+    A patient's keys never change: `revoke --rotate` changes those of their records.
     """
     app = current()
     if not how["dry_run"]:

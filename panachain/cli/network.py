@@ -96,7 +96,7 @@ def check(file: Path | None) -> None:
         also=lambda row: {"fix": app.output.typed(str(row["fix"]))},
     )
     bad = sum(one.state == "bad" for one in found)
-    app.output.say(f"{len(found)} findings, {bad} bad.")
+    app.output.say(f"{words.count(len(found), 'finding')}, {bad} bad.")
     if bad:
         click.get_current_context().exit(PartlyDoneError.exit_code)
 
@@ -569,7 +569,7 @@ def _proxy_steps(opened: Network, actor: Actor, registered: Actor | None) -> Ite
         yield Step("service", "done", f"{actor.endpoint} is ready")
     count = len(opened.proxies())
     state = "done" if count > opened.threshold else "note"
-    yield Step("threshold", state, f"{count} proxies are registered, {opened.threshold} must help")
+    yield Step("threshold", state, f"{words.count(count, 'proxy')} registered, {opened.threshold} must help")
 
 
 def _hospital_steps(app: App, actor: Actor) -> Iterator[Step]:

@@ -144,10 +144,10 @@ def proxy_options(function: Function) -> Function:
     help="A kind that the emergency summary holds although it is closed, such as antiretrovirals or methadone.",
 )
 def pair(hospital: str, close: tuple[str, ...], emergency: tuple[str, ...]) -> None:
-    """Assent that HOSPITAL publishes to your lanes.
+    """Assent that HOSPITAL publishes to your records.
 
-    The hospital gets the lanes' public keys and its own locator keys, sealed to it. It can write with them,
-    and read nothing that others wrote.
+    The hospital gets public keys of your categories and their years, and what finds its own records under them,
+    sealed to it. It can write with them, and read nothing that others wrote.
     """
     app = current()
     with app.acting(Role.PATIENT) as patient:
@@ -166,15 +166,15 @@ def pair(hospital: str, close: tuple[str, ...], emergency: tuple[str, ...]) -> N
 )
 @click.argument("hospital")
 def unpair(hospital: str) -> None:
-    """Take back the assent that HOSPITAL publishes to your lanes.
+    """Take back the assent that HOSPITAL publishes to your records.
 
     What it published stays readable, as far as it is whole; what is broken of it stops nothing any more.
     """
     app = current()
     with app.acting(Role.PATIENT) as patient:
         app.output.one(patient.unpair(hospital), fields=("hospital",))
-    app.output.say("It is told of no new lanes, and a rotation doesn't ask it any more.")
-    app.output.next("panachain revoke POLICY --rotate  # closes the lanes that it knows")
+    app.output.say("It is told of no new keys, and isn't asked any more when keys change.")
+    app.output.next("panachain revoke POLICY --rotate  # replaces keys that it knows")
 
 
 @command(
@@ -224,7 +224,7 @@ def unpair(hospital: str) -> None:
     help="Don't wait for the blocks that proxies want above the policy's: `panachain settle`, or your next command,"
     " hands out the shares.",
 )
-@click.option("--dry-run", is_flag=True, help="Show lanes and gas; send nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be granted, and the gas; send nothing.")
 def grant(
     grantee: str,
     categories: tuple[tuple[str, ...], ...],
@@ -306,8 +306,8 @@ def reissue(policy: str, threshold: int | None, proxies: tuple[str, ...], any_op
 @click.option(
     "--rotate",
     is_flag=True,
-    help="Also give the policy's lanes a new generation, grant it to the remaining grantees, and ask the hospitals to"
-    " re-wrap what they published.",
+    help="Also give what the policy opens new keys, grant these to the remaining grantees, and ask the hospitals to"
+    " move what they published to them.",
 )
 @click.option("--status", is_flag=True, help="Only look how far it has come.")
 @click.option("--offline", is_flag=True, help="Send nothing: write the signed revocation, which anybody may submit.")
@@ -369,7 +369,7 @@ def _check_revoked(report: RevocationReport, *, rotate: bool, status: bool) -> N
         )
     if rotate and not report.rotated:
         raise PartlyDoneError(
-            "no hospital is paired, so no lane was rotated", hint="panachain pair, then the same again"
+            "no hospital is paired, so no keys were changed", hint="panachain pair, then the same again"
         )
     if not report.final:
         raise PartlyDoneError(
@@ -380,7 +380,7 @@ def _check_revoked(report: RevocationReport, *, rotate: bool, status: bool) -> N
     if report.omissions:
         raise PartlyDoneError.of(
             report.omissions,
-            done="the policy is revoked and its lanes are new",
+            done="the policy is revoked and its keys are new",
             hint="the same again once it is mended, or panachain unpair HOSPITAL",
         )
 
@@ -395,7 +395,7 @@ def _revoke_question(app: App, patient: Patient, policy_id: PolicyId, *, rotate:
                 app.output.learn(view.grantee)
                 who, what = app.output.person("grantee", view.grantee), app.output.text("scopes", view.scopes)
                 about = f", by which {who} reads {what}"
-    return words.line(f"Revoke policy {policy_id}{about}{', and rotate its lanes' if rotate else ''}?")
+    return words.line(f"Revoke policy {policy_id}{about}{', and give what it opens new keys' if rotate else ''}?")
 
 
 def _show_revocation(app: App, report: RevocationReport) -> None:
@@ -416,7 +416,7 @@ def _show_revocation(app: App, report: RevocationReport) -> None:
     _warn(app, report.policy_id, report.alarms)
     output.left_out(report.omissions)
     if report.regranted:
-        output.say(f"{words.count(len(report.regranted), 'policy')} of others moved to the new lanes.")
+        output.say(f"{words.count(len(report.regranted), 'policy')} of others moved to the new keys.")
     brief = words.short(report.policy_id)
     state = "is revoked" if report.proven else "was sent its revocation, and the chain doesn't prove it yet"
     output.say(f"Policy {brief} {state}. What was opened before can't be called back by anybody.")
@@ -539,7 +539,7 @@ _FAULTS = {"lied": "lies about who read what", "silent": "doesn't tell all that 
     "--to", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="With --report: where the PDF goes."
 )
 @click.option("--name", default="", metavar="NAME", help="With --report: your name, as it shall stand in it.")
-@click.option("--with-records", is_flag=True, help="Say which records were in what was opened; reads your lanes.")
+@click.option("--with-records", is_flag=True, help="Say which records were in what was opened; looks them all up.")
 @click.option("--verify", is_flag=True, help="Let each proxy prove that it left nothing out.")
 @click.option("--as", "form", type=click.Choice(["csv", "fhir", "json"]), help="Write it for other programs.")
 @click.option(

@@ -396,7 +396,7 @@ def _given(app: App, files: Sequence[Path]) -> list[RecoveryShare]:
         app.output.say(f"Share {share.number} of set {share.set!r} was taken.")
     if found and len(found) >= found[0].threshold:
         return found
-    raise SharesTooFewError(f"after {_TRIES} tries there are {len(found)} shares")
+    raise SharesTooFewError(f"{words.count(len(found), 'share')} after {_TRIES} tries")
 
 
 def _check_files(files: Sequence[Path], count: int, *, together: bool) -> None:

@@ -17,8 +17,8 @@ _STAGES: Final = {
     "revoked on chain": "no proxy deleted yet",
     "revoked elsewhere": "revoked elsewhere; `panachain settle` asks the proxies",
     "final": "proxies deleted",
-    "lane rotated": "new lanes",
-    "headers re-wrapped": "new lanes, old headers gone",
+    "lane rotated": "new keys",
+    "headers re-wrapped": "new keys, old records moved",
     "withdrawn before it was sent": "withdrawn before anybody saw it",
     "sent, not proven yet": "revocation sent, not proven yet",
 }
@@ -57,16 +57,16 @@ def steps(report: Mapping[str, object]) -> list[tuple[str, str, str, str]]:
             "Prove that none of them kept a copy.",
         ),
         (
-            "3 new lanes",
+            "3 new keys",
             "done" if rotated else "not asked for: --rotate",
             "What is published from now on is out of reach, whatever proxies do.",
-            "Reach back: older records lie in the old lanes.",
+            "Reach back: older records stay under the old keys.",
         ),
         (
-            "4 old headers go",
+            "4 records move",
             "done" if rewrapped else waits,
-            "Older records move to the new lanes, too.",
-            "Take back what was opened, or a header that somebody copied.",
+            "Older records move to the new keys, too.",
+            "Take back what was opened, or what somebody copied before.",
         ),
     ]
 

@@ -95,7 +95,9 @@ def show(app: App, found: SearchResult) -> None:
             more=("record_id", "media_type", "size"),
         )
     if found.total > len(found.records):
-        app.output.say(f"{found.total:,} records have that; --limit names more than {len(found.records):,} of them.")
+        app.output.say(
+            f"{say.count(found.total, 'record')} found; --limit names more than {len(found.records):,} of them."
+        )
     lacking = {omission.hospital for omission in found.omissions}
     for proof in found.proofs:
         hospital = app.output.who(proof.hospital, Role.HOSPITAL)

@@ -17,6 +17,7 @@ from panachain.cli.values import Categories, Moment, Years, flat
 from panachain.errors import PartlyDoneError, UsageError
 from panachain.model.actors import Role
 from panachain.passphrase import read_passphrase
+from panachain.plain import count
 
 if TYPE_CHECKING:
     from panachain.sdk.results.shares import MadeLink, ShareView
@@ -272,7 +273,7 @@ def list_() -> None:
         app.output.warn(str(left))
     if found.left_out:
         raise PartlyDoneError(
-            f"{len(found.left_out)} links can't be read; the others are listed",
+            f"not read: {count(len(found.left_out), 'link')}; the others are listed",
             hint="what the warnings name; until then nobody opens those links",
         )
 

@@ -20,6 +20,7 @@ from panachain.cli.values import Moment
 from panachain.cli.words import size
 from panachain.errors import IntegrityError, PanaChainError, PartlyDoneError, UsageError
 from panachain.model.actors import Role
+from panachain.plain import count, were
 
 if TYPE_CHECKING:
     from panachain.ipld.cid import CID
@@ -109,7 +110,7 @@ def repair(cids: tuple[str, ...]) -> None:
     if report.lost:
         told = f" (of what the chains name: {counted(absent)})" if absent else ""
         raise IntegrityError(
-            f"no node has the true bytes of {len(report.lost)} blocks, such as {report.lost[0]}{told}",
+            f"no node has the true bytes of {count(len(report.lost), 'block')}, such as {report.lost[0]}{told}",
             hint="import a CAR that holds them: panachain storage import FILE",
         )
     if named is not None and named.failures:
@@ -122,8 +123,8 @@ def repair(cids: tuple[str, ...]) -> None:
     keeping = [node for node in report.nodes if node.erased]
     if keeping:
         raise PartlyDoneError(
-            f"every node has every block, and {keeping[0].name} still has {keeping[0].erased} blocks that were erased:"
-            " no other node was given them",
+            f"every node has every block, and {keeping[0].name} still has"
+            f" {count(keeping[0].erased, 'block')} of what was erased: no other node was given them",
             hint="`panachain --profile HOSPITAL erase --finish` completes an erasure; a store that was away meanwhile"
             " is emptied, and filled again by the same command; one that was put back from a backup is moved to a new"
             " one without them: panachain storage move",
@@ -187,7 +188,8 @@ def gc(older_than: int, without: tuple[str, ...], dry_run: bool, yes: bool) -> N
     app.output.many(({"name": name, **part.to_json()} for name, part in found), empty="", columns=columns)
     removed = sum(part.removed for _, part in found)
     app.output.say(
-        f"{removed} blocks of {size(sum(part.freed for _, part in found))} " + ("would go." if dry_run else "went.")
+        f"{count(removed, 'block')} of {size(sum(part.freed for _, part in found))} "
+        + ("would go." if dry_run else "went.")
     )
     if dry_run:
         app.output.say("Dry run: nothing was removed.")
@@ -228,11 +230,11 @@ def export(target: Path, cids: tuple[str, ...], everything: bool, all_pins: bool
     if report.missing:
         app.unchanged = "the store is as it was"
         raise PartlyDoneError(
-            f"{len(report.missing)} blocks aren't in the store; the file has the others",
+            f"not in the store: {count(len(report.missing), 'block')}; the file has the others",
             hint="panachain storage repair, then the same command with another FILE",
         )
     if report.erased:
-        app.output.say(f"{report.erased} blocks were erased, and aren't in the file.")
+        app.output.say(f"{were(report.erased, 'block')} erased, and not written to the file.")
 
 
 @command(
@@ -256,14 +258,14 @@ def import_(source: Path) -> None:
     _print(app, report.to_json())
     if report.erased and not report.missing:
         raise PartlyDoneError(
-            f"{report.erased} blocks of the file were erased from the store, and aren't stored again:"
-            f" {report.pinned} of {len(report.roots)} roots were pinned, all else of the file is stored",
+            f"{count(report.erased, 'block')} of the file had been erased from the store, and isn't stored"
+            f" again: {report.pinned} of {len(report.roots)} roots were pinned, all else of the file is stored",
             hint="a list that names what was erased isn't pinned: the store has one without it, or the hospital"
             " publishes anew",
         )
     if report.missing:
         raise PartlyDoneError(
-            f"{len(report.missing)} blocks that the file's roots reach are neither in it nor in the store:"
+            f"neither in the file nor in the store: {count(len(report.missing), 'block')} that its roots reach;"
             f" {report.pinned} of {len(report.roots)} roots were pinned",
             hint="import the file that holds them, then this one again",
         )
@@ -299,11 +301,11 @@ def move(source: str, target: str) -> None:
     _print(app, report.to_json())
     if report.missing:
         raise PartlyDoneError(
-            f"{len(report.missing)} blocks are in neither store, such as {report.missing[0]}",
+            f"in neither store: {count(len(report.missing), 'block')}, such as {report.missing[0]}",
             hint="panachain storage repair, then the same command again",
         )
     if report.erased:
-        app.output.say(f"{report.erased} blocks were erased, and weren't copied.")
+        app.output.say(f"{were(report.erased, 'block')} erased, and not copied.")
     app.output.say("Every block is there, and true.")
 
 

@@ -18,6 +18,7 @@ from panachain.cli.output import put
 from panachain.errors import PartlyDoneError, UsageError
 from panachain.model.actors import Role
 from panachain.model.progress import Progress
+from panachain.plain import count
 
 if TYPE_CHECKING:
     from panachain.sdk.results.summaries import PatientSummary
@@ -52,7 +53,7 @@ def summary(policy: str | None, file: Path | None) -> None:
     else:
         write_new(file, made.content + b"\n")
         shown = made.to_json() | {"file": str(file)}
-        sections = ", ".join(f"{number} {name}" for name, number in made.sections.items() if number)
+        sections = ", ".join(f"{name} ({number:,})" for name, number in made.sections.items() if number)
         app.output.one(
             shown, fields=("file", "records", "hospitals", "sections"), also={"sections": sections or "nothing"}
         )
@@ -61,7 +62,7 @@ def summary(policy: str | None, file: Path | None) -> None:
     if made.differs:
         app.output.warn("the records say of different persons that they are about them: make sure whose they are")
     if made.others:
-        app.output.say(f"{made.others} records aren't FHIR; nothing of them is in the summary.")
+        app.output.say(f"Not FHIR: {count(made.others, 'record')}; nothing of that is in the summary.")
     app.output.left_out(made.omissions)
     if made.omissions:
         app.unchanged = "the summary holds what could be read, and says what is missing"

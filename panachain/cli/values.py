@@ -92,7 +92,7 @@ class Years(click.ParamType):
 
 
 class Categories(click.ParamType):
-    """A category, or several with commas; `all` and `emergency` where lanes are meant."""
+    """A category, or several with commas; `all` and `emergency` where whole grants are meant."""
 
     name = "category"
 

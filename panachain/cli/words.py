@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from panachain.model.scope import UNDATED
 from panachain.plain import clean as clean
+from panachain.plain import count as count
 from panachain.plain import line as line
+from panachain.plain import were as were
 
 if TYPE_CHECKING:
     from panachain.sdk.results.guardians import RecoveryView
@@ -112,19 +114,6 @@ def after(seconds: int) -> str:
         if seconds % size == 0:
             return f"after {count(seconds // size, noun)}"
     return f"after {count(seconds, 'second')}"
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun, such as `1 record` or `2 policies`."""
-    if number == 1:
-        return f"1 {noun}"
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2:-1] not in "aeiou" else f"{noun}s"
-    return f"{number:,} {plural}"
-
-
-def were(number: int, noun: str) -> str:
-    """Return a number with its noun and verb, such as `1 opening was` or `2 openings were`."""
-    return f"{count(number, noun)} {'was' if number == 1 else 'were'}"
 
 
 def size(amount: int) -> str:

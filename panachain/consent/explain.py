@@ -257,7 +257,7 @@ def _allows(say: _Say, terms: Terms, is_group: bool, grantee: str, patient: str)
             start=say.moment(terms.starts_at),
             end=say.moment(terms.expires_at),
         ),
-        say("Records that hospitals publish later are covered too, as long as it lasts and the lanes aren't rotated."),
+        say("Records that hospitals publish later are covered too, as long as it lasts and the keys don't change."),
     )
 
 
@@ -313,8 +313,8 @@ def _nobody(say: _Say, terms: Terms, is_group: bool) -> tuple[str, ...]:
         say("That the purpose is the true one: it is stated, not proven."),
         say("That hospitals sorted each record into its right category."),
         say(
-            "If {needed} proxies break the rules with the grantee, this is read at any time; rotating the lanes closes"
-            " only what is published later.",
+            "If {needed} proxies break the rules with the grantee, this is read at any time; new keys close only"
+            " what is published later.",
             needed=terms.threshold,
         ),
     )
@@ -327,15 +327,15 @@ _STAGES: Final = {
     ),
     "final": (
         "Final: {needed} proxies signed the deletion, so fewer than {threshold} can serve, unless one lied.",
-        "The lanes aren't all rotated: proxies that lied could also serve records that are published later.",
+        "Not all of it has new keys: proxies that lied could also serve records that are published later.",
     ),
     "lane rotated": (
-        "The lanes are rotated: records published under the new ones are out of reach, whatever proxies do.",
-        "Older records are still under the old lanes: proxies that break the rules could serve those.",
+        "The categories have new keys: records published under these are out of reach, whatever proxies do.",
+        "Older records are still under the old keys: proxies that break the rules could serve those.",
     ),
     "headers re-wrapped": (
-        "The lanes are rotated and the old headers replaced: new lanes hold old and new records.",
-        "Anybody who kept copies of the old headers could still open them with proxies that break the rules.",
+        "The categories have new keys, and old records moved to them: old and new records are under the new keys.",
+        "Anybody who kept copies from before could still open them with proxies that break the rules.",
     ),
 }
 _SOME_DELETED: Final = (

@@ -89,10 +89,10 @@ class Reader(ElementReader):
     def _references(self, fields: Mapping[str, Any], place: str) -> None:
         verb = _verb(fields)
         for at, _ in self.items(fields.get("code", []), f"{place}.code"):
-            self.findings.refuse(at, f"{verb} single codes: a lane holds a whole category")
+            self.findings.refuse(at, f"{verb} single codes: a grant opens a whole category")
         for at, data in self.items(fields.get("data", []), f"{place}.data"):
             meaning = shown(data.get("meaning")) if isinstance(data, Mapping) else "…"
-            self.findings.refuse(at, f"{verb} by data reference ({meaning}): a lane holds a whole category or year")
+            self.findings.refuse(at, f"{verb} by data reference ({meaning}): a grant opens a whole category or year")
 
     def _purposes(self, fields: Mapping[str, Any], place: str) -> tuple[Purpose, ...] | None:
         if "purpose" not in fields:
@@ -261,7 +261,7 @@ class Reader(ElementReader):
             return chosen
         self.findings.refuse(
             labels[0][0] if labels else "Consent.provision",
-            "permits only the part of a category that bears these labels: a lane holds all of it",
+            "permits only the part of a category that bears these labels: a grant opens all of it",
         )
         return chosen
 

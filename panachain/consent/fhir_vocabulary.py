@@ -46,8 +46,8 @@ CATEGORIES: Final = {(LOINC, CONSENT_CODE), (ACT_CODE, "INFA"), (ACT_CODE, "IDSC
 RECIPIENTS: Final = frozenset({"IRCP", "PRCP"})
 """Participation types of those who receive: information recipient, primary information recipient."""
 ROLE_REASONS: Final = {
-    "AUT": "names an author: a lane holds what every author wrote",
-    "CST": "names a custodian: a lane holds the records of every hospital that the patient paired with",
+    "AUT": "names an author: a grant opens what every author wrote",
+    "CST": "names a custodian: a grant opens the records of every hospital that the patient paired with",
 }
 """Why a participation type can't be enforced."""
 

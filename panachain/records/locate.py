@@ -437,12 +437,12 @@ class _Walk:
         kind = info.category, info.year
         if kind not in self._fitting:
             if self.lane.scope not in path_of(*kind, emergency=True):
-                raise IntegrityError(f"its header says {Scope.of(*kind).text}, and lies in lane {self.lane.scope.text}")
+                raise IntegrityError(f"its header says {Scope.of(*kind).text}, and lies under {self.lane.scope.text}")
             self._fitting.add(kind)
         if opened.epoch < self.lane.generation:
-            raise IntegrityError(f"its header is of rotation {opened.epoch}, its lane of {self.lane.generation}")
+            raise IntegrityError(f"its header is of key change {opened.epoch}, its category of {self.lane.generation}")
         if patient is not None and opened.patient != patient:
-            raise IntegrityError("another patient's record was put into the lane")
+            raise IntegrityError("another patient's record was put under these keys")
 
     def _counting(self, cid: CID) -> list[bytes]:
         """Return the keys that counted when a header was published, the oldest first: most are of their own time.
@@ -571,8 +571,8 @@ def _search(
                 if left_out is not None:
                     first, last = left_out
                     error = IntegrityError(
-                        f"numbers {first} to {last} of lane {walk.lane.scope.text} are missing: records of them may be"
-                        " lost"
+                        f"numbers {first} to {last} of category {walk.lane.scope.text} are missing: records of them"
+                        " may be lost"
                     )
                     findings.notice(hospital, _transaction(manifest.sequence), error)
             read = True

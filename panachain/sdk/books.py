@@ -16,6 +16,7 @@ from panachain.ethereum import checksum_address
 from panachain.ipld import dagcbor
 from panachain.ipld.cid import CID, RAW
 from panachain.model.actors import Address, Role
+from panachain.plain import count
 from panachain.sdk.contacts import NAME, Contact, add_contact, list_contacts, looks_like_an_actor
 from panachain.sdk.results.recovery import BooksReport
 from panachain.storage.blocks import keep
@@ -73,7 +74,7 @@ class Books:
         sealed = stream.seal(padding.pad(dagcbor.encode(content), _LEAST), self._key, labels.BOOKS)
         if len(sealed) > _MOST:
             raise TooLargeError(
-                f"{len(contacts)} names take {len(sealed):,} bytes, and {_MOST:,} are kept",
+                f"{count(len(contacts), 'name')} would take {len(sealed):,} bytes, and {_MOST:,} are kept",
                 size=len(sealed),
                 limit=_MOST,
             )

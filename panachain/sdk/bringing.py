@@ -25,6 +25,7 @@ from panachain.errors import (
     TransactionError,
     UnavailableError,
 )
+from panachain.plain import were
 from panachain.trust import Trust
 from panachain.wire.client import Client, WireError, said
 from panachain.wire.json_text import read_json
@@ -244,7 +245,7 @@ def _shortfall(what: str, attempts: Sequence[_Attempt]) -> PanaChainError:
     if refusals and len(refusals) == len(attempts):
         return TransactionError(f"{what}: {reasons}", reason=refusals[0].reason)
     return RelaysUnavailableError(
-        f"{what} isn't on chain after {len(attempts)} relays were asked: {reasons}",
+        f"{what} isn't on chain after {were(len(attempts), 'relay')} asked: {reasons}",
         hint="panachain doctor shows which relays answer; the same command again asks all of them anew",
         taken=sum(bool(attempt.claim) for attempt in attempts),
     )

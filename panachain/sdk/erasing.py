@@ -35,6 +35,7 @@ from panachain.ipld.cid import CID, DAG_CBOR
 from panachain.model.actors import Actor, Address
 from panachain.model.records import STATEMENT, PlainRecord, Reason
 from panachain.model.scope import UNDATED, Category
+from panachain.plain import count, were
 from panachain.records.findings import LEFT_OUT, Findings
 from panachain.records.header import Header
 from panachain.records.journal import JournalRecord
@@ -141,7 +142,7 @@ class Erasures:
                         orders[cid] = reseals.undecided(cid, order)
             if not any(order.to is None and order.leaves for order in orders.values()):
                 continue
-            with findings.alone("", f"the lanes of patient {patient.handle}"):
+            with findings.alone("", f"the records of patient {patient.handle}"):
                 self._batches.learn(patient.address)
                 wanted = {cid: order for cid, order in orders.items() if order.leaves}
                 found += [Asked(patient, one) for one in reseals.of(patient, pairing, wanted, findings)]
@@ -294,8 +295,8 @@ class Erasures:
                 others = [one.info.header_cid for one in members if one.info.header_cid not in named]
                 if others:
                     raise UsageError(
-                        f"{len(others)} more records lie in the same envelope, such as {others[0]}: a hospital can't"
-                        " open its list to take one out; nothing was erased",
+                        f"in the same envelope: {count(len(others), 'other record')}, such as {others[0]}: a hospital"
+                        " can't open its list to take one out; nothing was erased",
                         hint="name them all and upload again what shall stay; or the patient asks: panachain erase",
                     )
                 emergency = self._batches.history.in_emergency(patient, members[0])
@@ -585,7 +586,7 @@ def partly(report: EraseReport) -> EraseReport:
         PartlyDoneError: it does.
     """
     if report.omissions:
-        done = f"{len(report.erased)} records were erased and attested"
+        done = f"{were(len(report.erased), 'record')} erased and attested"
         raise PartlyDoneError.of(report.omissions, done=done, result=report)
     return report
 

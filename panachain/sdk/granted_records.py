@@ -276,7 +276,7 @@ class GrantedRecords:
         left = MOST_ENVELOPES
         for number, (lane, headers) in enumerate(zip(self._asked.terms.lanes, one.lanes, strict=True)):
             new = [found for found in headers if found.info.header_cid not in self._seen]
-            what = f"lane {lane.scope.text}"
+            what = f"category {lane.scope.text}"
             envelopes = list(dict.fromkeys(found.info.envelope_cid for found in new))
             chosen = set(envelopes[:left])
             left -= len(chosen)

@@ -17,6 +17,7 @@ from panachain.model.actors import Actor, Address, Role
 from panachain.model.progress import Progress
 from panachain.model.records import Reason
 from panachain.model.scope import Category
+from panachain.plain import were
 from panachain.records.findings import Findings
 from panachain.records.pairing import Pairing
 from panachain.records.sensitivity.profiles import profile_of
@@ -248,7 +249,7 @@ class Hospital(HospitalRouting):
             batches.reconcile()
             report = Moves(self.network, self.address, self._seed, batches, self._pairings).run(progress)
         if report.omissions:
-            done = f"{report.moved + report.resealed} records were moved"
+            done = f"{were(report.moved + report.resealed, 'record')} moved"
             raise PartlyDoneError.of(report.omissions, done=done, result=report)
         return report
 

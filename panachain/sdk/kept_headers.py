@@ -16,6 +16,7 @@ from panachain.crypto.keys import Seed
 from panachain.errors import IntegrityError
 from panachain.ipld.cid import CID
 from panachain.model.actors import Address
+from panachain.plain import were
 from panachain.records.findings import Findings
 from panachain.records.life import Life
 from panachain.records.locate import Named
@@ -75,7 +76,7 @@ class KeptHeaders:
             if held:
                 now[name] = held
             if gone:
-                findings.notice(hospital, f"lane {rows.lane.scope.text}", _vanished(gone))
+                findings.notice(hospital, f"category {rows.lane.scope.text}", _vanished(gone))
         if now != before:
             kept.write({"v": _VERSION, "lanes": now})
 
@@ -87,7 +88,7 @@ class KeptHeaders:
 
 def _vanished(gone: Sequence[str]) -> IntegrityError:
     return IntegrityError(
-        f"{len(gone)} records that were here, such as {sorted(gone)[0]}, are in no manifest any more, and nothing says"
+        f"{were(len(gone), 'record')} here, such as {sorted(gone)[0]}, and in no manifest any more, and nothing says"
         " that they were withdrawn or re-wrapped",
         hint="ask the hospital what became of them",
     )

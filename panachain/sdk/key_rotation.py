@@ -37,7 +37,7 @@ MOST_OVERLAP: Final = timedelta(days=30)
 MOST_BACK: Final = timedelta(days=179)
 """How long ago keys can have become known to others: a day less than the registries allow (`MAX_BACK`), for mining."""
 _NEVER_CHANGE: Final = {
-    Role.PATIENT: "a patient's lanes are rotated by `revoke --rotate`; a stolen seed is replaced by the guardians",
+    Role.PATIENT: "keys of a patient's records are changed by `revoke --rotate`, a stolen seed by the guardians",
     Role.REGISTRAR: "nothing is sealed to a registrar, and their power is the account's (docs/security/contracts.md)",
 }
 

@@ -26,6 +26,7 @@ from panachain.model.policy import GrantedLane
 from panachain.model.records import STATEMENT
 from panachain.model.scope import IN_PART, Category, Generations, Scope, path_of
 from panachain.model.transactions import PairingEvent
+from panachain.plain import count
 from panachain.records import rewrap
 from panachain.records.findings import LEFT_OUT, Findings, Strict
 from panachain.records.header import SLOTS, Header, seal_envelope, wrap_at
@@ -61,7 +62,7 @@ from panachain.sdk.searching import Searchable
 from panachain.storage.ahead import reading_beside
 from panachain.storage.blocks import keep
 
-NEWEST_PAIRING: Final = "the newest pairing, and lanes that it alone names"
+NEWEST_PAIRING: Final = "the newest pairing, and keys that it alone names"
 """What can't be told where nobody has it."""
 _ATTEMPTS: Final = 4
 """How often everybody is told anew because another device of the patient's told something meanwhile."""
@@ -456,7 +457,7 @@ class OwnLanes:
                 # something.
                 if event.paired and not self._knows(event, generations, choices):
                     # One whose key is none, or isn't proven, keeps the others from nothing.
-                    with findings.alone(hospital.address, "the new lanes and choices"):
+                    with findings.alone(hospital.address, "the new keys and choices"):
                         pairing, _, _ = self._pair_again(hospital, generations, choices=choices)
                         generations, choices = pairing.generations, pairing.choices
                         told[hospital.address], anybody = None, True
@@ -753,7 +754,7 @@ class _Moved:
         return all(one.hospital not in theirs and one.what != NEWEST_PAIRING for one in told)
 
 
-_MOVED: Final = "it was moved to other lanes, and who opened where it lay before can't be told by its name any more"
+_MOVED: Final = "it was moved, and who opened where it lay before can't be told by its name any more"
 
 
 def no_record(record_id: str, findings: Findings) -> UnknownActorError:
@@ -789,7 +790,7 @@ def _tell_hidden(
         in_scope[rows.lane.scope].update(map(str, rows.named))
         for one in rows.opened:
             error = IntegrityError(
-                f"it lies in lane {rows.lane.scope.text}, and not in that of its category, {one.info.category.value}:"
+                f"it lies under {rows.lane.scope.text}, and not under its category, {one.info.category.value}:"
                 " its hospital showed it to others only"
             )
             told.append(Omission(hospital, f"record {one.info.header_cid}", error))
@@ -801,10 +802,10 @@ def _tell_hidden(
                 lacking[scope].append(one.info.header_cid)
     for scope, cids in lacking.items():
         error = IntegrityError(
-            f"{len(cids)} records, such as {min(cids)}, aren't in it: whoever was granted it doesn't find them",
+            f"not in it: {count(len(cids), 'record')}, such as {min(cids)}; nobody who was granted it finds that",
             hint="ask the hospital what became of them",
         )
-        told.append(Omission(hospital, f"lane {scope.text}", error))
+        told.append(Omission(hospital, f"category {scope.text}", error))
     for notice in told:
         findings.notice(notice.hospital, notice.what, notice.error)
     return frozenset(map(str, told))

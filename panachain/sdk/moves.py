@@ -118,7 +118,7 @@ class Moves:
         try:
             self._batches.learn(patient.address)
         except LEFT_OUT as exc:
-            findings.left_out("", f"the lanes of patient {patient.handle}", exc)
+            findings.left_out("", f"the records of patient {patient.handle}", exc)
             return False
         return True
 

@@ -21,6 +21,7 @@ from panachain.model.frozen import frozen
 from panachain.model.progress import Progress
 from panachain.model.records import STATEMENT, Past, Reason, RecordInfo
 from panachain.model.scope import Category
+from panachain.plain import were
 from panachain.records import statements
 from panachain.records.attachments import Restoring
 from panachain.records.content import Content
@@ -289,7 +290,7 @@ class Opening(Iterator[OpenedRecord]):
         self._raised = True
         if not self.delivered:
             raise omissions[0].named() from omissions[0].error
-        raise PartlyDoneError.of(omissions, done=f"{self.delivered} records were opened")
+        raise PartlyDoneError.of(omissions, done=f"{were(self.delivered, 'record')} opened")
 
 
 class FormerHospital(Findings):

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from panachain.errors import Omission, PartlyDoneError, UsageError
+from panachain.plain import were
 from panachain.records.findings import Findings
 from panachain.records.sensitivity.kinds import kind_of, kinds, with_parts
 from panachain.sdk.results.choices import ChoicesReport
@@ -87,7 +88,7 @@ class OwnChoices:
         told = self._lanes.tell(self._lanes.generations(), choices, findings)
         report = _report(choices, told=told, omissions=findings.omissions)
         if report.omissions:
-            raise PartlyDoneError.of(report.omissions, done=f"{len(told)} hospitals were told", result=report)
+            raise PartlyDoneError.of(report.omissions, done=f"{were(len(told), 'hospital')} told", result=report)
         return report
 
     def recategorize(

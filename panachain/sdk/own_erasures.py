@@ -13,6 +13,7 @@ from panachain.errors import Omission, PartlyDoneError, ProxiesUnavailableError
 from panachain.model.actors import Address, PolicyId, Role, handle_of
 from panachain.model.records import STATEMENT
 from panachain.model.scope import Category, path_of
+from panachain.plain import count
 from panachain.records.findings import Findings
 from panachain.records.life import Erasure, Life
 from panachain.records.rewrap import Reseal
@@ -145,11 +146,11 @@ class OwnErasures:
             # What a proxy answered to the order isn't enough: its log is asked for, which other proxies cosign.
             deleted = {one.proxy: one.count for one in self._told(own.policy_id) if one.kind == "deleted"}
             for proxy in own.terms.proxies:
-                count = deleted.get(proxy.address, 0)
-                shares += count
-                if count < len(own.terms.lanes):
+                gone = deleted.get(proxy.address, 0)
+                shares += gone
+                if gone < len(own.terms.lanes):
                     error = ProxiesUnavailableError(
-                        f"its log tells of {count} deleted shares of {len(own.terms.lanes)}",
+                        f"its log tells of {gone} deleted shares of {len(own.terms.lanes)}",
                         answered=0,
                         needed=1,
                         hint=f"panachain revoke {own.policy_id} asks it again",
@@ -159,7 +160,10 @@ class OwnErasures:
         report = DroppedShares(tuple(dropped), shares, tuple(left))
         if left:
             raise PartlyDoneError(
-                f"{len(left)} proxies may still have shares", omissions=left, result=report, hint=left[0].error.hint
+                f"{count(len(left), 'proxy')} may still have shares",
+                omissions=left,
+                result=report,
+                hint=left[0].error.hint,
             )
         return report
 

@@ -170,7 +170,7 @@ class OwnHistory:
             with findings.alone("", f"record {record.header}"):
                 lane = lanes.get((record.patient, record.scope, record.generation))
                 if lane is None:
-                    raise IntegrityError(f"no pairing that can be read has the lane of record {record.header}")
+                    raise IntegrityError(f"no pairing that can be read has the keys of record {record.header}")
                 found[record.header] = self._header(Found(lane, CID.parse(record.header)), verifying_keys)
         return found
 
@@ -340,7 +340,7 @@ class OwnHistory:
     def _fetch(self, cid: str, patient: Address, found: Sequence[Found]) -> tuple[int, int]:
         """Fetch all of a record; return its blocks, and their bytes."""
         if not found:
-            raise IntegrityError(f"record {cid} was published, and no lane of its patient finds it")
+            raise IntegrityError(f"record {cid} was published, and no category of its patient finds it")
         store = self._network.store
         header = self._header(found[0])
         info = header.info

@@ -166,7 +166,7 @@ class Pairings:
         block = self._network.store.get_block(CID(RAW, digest))
         found = self._network.keys.signed(
             patient,
-            "the lanes of the pairing",
+            "the keys of the pairing",
             lambda verifying: open_pairing(
                 block,
                 secret=self._secret,

@@ -423,7 +423,7 @@ class Proxies:
             needed=terms.threshold,
             ask=opening.ask,
             combine=opening.combine,
-            what=f"opening lane {terms.lanes[number].scope.text} of policy {terms.policy_id}",
+            what=f"opening category {terms.lanes[number].scope.text} of policy {terms.policy_id}",
             pace=self._pace,
         ).run()
         return opening.unwrapped

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from panachain.crypto.keys import Seed
 from panachain.errors import NothingToDoError, Omission, PartlyDoneError, UsageError
 from panachain.model.actors import Address
+from panachain.plain import count, were
 from panachain.records.pairing import Pairing
 from panachain.records.sources import Source
 from panachain.sdk.batches import Batches, open_batches
@@ -114,7 +115,7 @@ class Publishing:
         if omissions or report.omissions:
             report = replace(report, omissions=(*omissions, *report.omissions), unassigned=dict(unassigned or {}))
             what = "read" if self.dry_run else "published"
-            done = f"{len(report.records)} records of {patients} patients were {what}"
+            done = f"{were(len(report.records), 'record')} {what}, of {count(patients, 'patient')}"
             raise PartlyDoneError.of(report.omissions, done=done, result=report)
         return report
 

@@ -22,6 +22,7 @@ from panachain.errors import (
 from panachain.model.actors import Address
 from panachain.model.records import STATEMENT
 from panachain.model.scope import Category, Scope, path_of
+from panachain.plain import count, were
 from panachain.records.attachments import Restoring
 from panachain.records.findings import LEFT_OUT, Findings
 from panachain.records.header import Header
@@ -111,7 +112,7 @@ class Recategorizing:
             raise omissions[0].error
         report = RecategorizeReport(to, tuple(asked), tuple(already), tuple(wider), omissions)
         if omissions:
-            raise PartlyDoneError.of(omissions, done=f"{len(asked)} records were asked for", result=report)
+            raise PartlyDoneError.of(omissions, done=f"{were(len(asked), 'record')} asked for", result=report)
         return report
 
     def _found(self, wanted: Sequence[str]) -> list[_Envelope]:
@@ -194,7 +195,7 @@ class Recategorizing:
             ready = [(order, envelope) for order, envelope in own if envelope.chosen]
             if not ready:
                 continue
-            with self._findings.alone(address, f"order of {sum(len(one.chosen) for _, one in ready)} records"):
+            with self._findings.alone(address, f"order of {count(sum(len(one.chosen) for _, one in ready), 'record')}"):
                 self._lanes.ask(hospitals[address][0], [order for order, _ in ready])
                 asked += [
                     AskedRecord(cid, address, found.info.category.value, found.info.year)

@@ -24,6 +24,7 @@ from panachain.ipld.cid import CID
 from panachain.model.actors import Actor, Address
 from panachain.model.records import STATEMENT, PlainRecord
 from panachain.model.scope import Category, Scope
+from panachain.plain import count
 from panachain.records.findings import LEFT_OUT, Findings
 from panachain.records.header import Header, seal_envelope
 from panachain.records.inventory import Inventory
@@ -175,7 +176,7 @@ class Reseals:
         if foreign:
             done = "erased" if self._erases else "moved"
             raise IntegrityError(
-                f"it names {len(foreign)} records that aren't this patient's in {last.scope.text}; nothing was {done}"
+                f"it names {count(len(foreign), 'record')} not of this patient in {last.scope.text}; nothing was {done}"
             )
         # A statement names contents: sealed anew, what the hospital withdrew since would count again.
         withdrawn = self._batches.journal.withdrawn.known(str(content) for content in wanted)

@@ -378,7 +378,7 @@ class Revocations:
         made, failed = self._bring_up(generations, self._readable(findings), progress)
         for policy_id, error in failed.items():
             # The others get theirs; `settle`, or the same call again, tries this one once more.
-            findings.left_out("", f"policy {policy_id} on the new lanes", error)
+            findings.left_out("", f"policy {policy_id} on the new keys", error)
         return told, {before: view.policy_id for before, view in made.items()}
 
     def _bring_up(

@@ -18,6 +18,7 @@ from panachain.config import Config
 from panachain.crypto import jwe
 from panachain.errors import DiskError, InputError, PanaChainError, PartlyDoneError, UsageError
 from panachain.model.scope import Category
+from panachain.plain import were
 from panachain.private_files import make_private_folder, others_may_write, write_private
 from panachain.sdk.results.listings import LeftOut, Listing
 from panachain.sdk.results.records import OpenedRecord
@@ -300,7 +301,7 @@ class Sharing:
         if found.omissions:
             if not found.files:
                 raise found.omissions[0].named()
-            raise PartlyDoneError.of(found.omissions, done=f"{len(found.files)} files were opened", result=found)
+            raise PartlyDoneError.of(found.omissions, done=f"{were(len(found.files), 'file')} opened", result=found)
         return found
 
     def _make(

@@ -19,6 +19,7 @@ from panachain.ipld.cid import CID, DAG_CBOR, RAW
 from panachain.model.actors import Address
 from panachain.model.progress import Progress
 from panachain.model.sizes import HASH_SIZE
+from panachain.plain import count
 from panachain.private_files import write_private
 from panachain.records.journal import Journal
 from panachain.storage import collect
@@ -158,7 +159,7 @@ def check_listed(store: BlobStore, manifests: Iterable[CID], listed: set[CID]) -
     unlisted = [cid for cid in manifests if cid not in listed and store.has_block(cid)]
     if unlisted:
         raise IntegrityError(
-            f"{len(unlisted)} manifests on chain, such as {unlisted[0]}, are in no pinned batch list;"
+            f"in no pinned batch list: {count(len(unlisted), 'manifest')} on chain, such as {unlisted[0]};"
             " nothing was removed",
             hint="panachain storage import a CAR of the hospital that published them",
         )

@@ -20,6 +20,7 @@ from panachain.model.actors import Address
 from panachain.model.progress import Progress
 from panachain.model.records import PlainRecord, RecordInfo
 from panachain.model.scope import UNDATED, Category, Scope
+from panachain.plain import count
 from panachain.records.classify import Classified
 from panachain.records.header import HospitalLane
 from panachain.records.jitter import Delay, delay
@@ -366,7 +367,7 @@ class Upload:
         except InputError as exc:
             if self._tally.sent:
                 published = len(self._tally.records)
-                raise InputError(f"{exc} after {published} records of earlier batches", hint=exc.hint) from exc
+                raise InputError(f"{exc} after {count(published, 'record')} of earlier batches", hint=exc.hint) from exc
             raise
         finally:
             if self._builder is not None:
@@ -448,7 +449,7 @@ class Upload:
                 if asked not in self._paths:
                     self._paths[asked] = pairing.path(record.category, record.year, emergency=record.emergency)
         except IntegrityError as exc:
-            self._tally.leave_out(source, InputError(f"it can't be sealed to its patient's lanes: {exc}"))
+            self._tally.leave_out(source, InputError(f"it can't be sealed to its patient's keys: {exc}"))
             return False
         return True
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from panachain.model.scope import RESTRICTED, Category
+from panachain.plain import count
 from panachain.records import canonical
 from panachain.summary import elements
 from panachain.summary.choice import PARTS, Choice, Chosen, Part, choose
@@ -186,9 +187,9 @@ class _Maker:
     def _says(self) -> Iterator[str]:
         hospitals = dict.fromkeys(item.source for item in self.items)
         yield (
-            f"A program made this summary on {_instant(self.now)[:10]} of {len(self.items)} records of"
-            f" {len(hospitals)} hospitals ({', '.join(hospitals) or 'none'}). Nobody checked or attested it: each"
-            " statement is its hospital's."
+            f"A program made this summary on {_instant(self.now)[:10]} of {count(len(self.items), 'record')} of"
+            f" {count(len(hospitals), 'hospital')} ({', '.join(hospitals) or 'none'}). Nobody checked or attested it:"
+            " each statement is its hospital's."
         )
         if self.withheld:
             yield (
@@ -211,7 +212,7 @@ class _Maker:
             numbers = dict.fromkeys(f"record {one.record} of {one.source} ({one.reason})" for one in unread)
             yield f"Left out, because it can't be read: {'; '.join([*numbers][:_MOST_TOLD])}."
         if self.others:
-            yield f"Not looked into: {self.others} records that aren't FHIR, such as documents and images."
+            yield f"Not looked into: {count(self.others, 'record')} not in FHIR, such as documents and images."
         if self.choice.merged:
             yield f"{self.choice.merged} statements that several records make in the same words stand here once."
 

@@ -50,7 +50,7 @@ def test_kinds_come_one_by_one_or_with_commas_and_are_shown_in_words(run: Run, a
 
 
 def test_a_hospital_that_was_not_told_is_named_and_the_exit_code_says_so(run: Run, twin: Twin) -> None:
-    omission = Omission(WHO, "the new lanes and choices", IntegrityError("its key isn't proven"))
+    omission = Omission(WHO, "the new keys and choices", IntegrityError("its key isn't proven"))
     report = ChoicesReport(("ETHUD",), omissions=(omission,))
 
     def change(**_: Any) -> ChoicesReport:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import click
 import pytest
 
+import panachain
 from panachain.cli.main import COMMANDS, SECTIONS, cli
 from tests.cli.twin import Outcome
 
@@ -103,3 +107,19 @@ def test_usage_and_examples_are_typed_as_the_launcher_is_called(
     assert told.startswith("Usage: ./pana grant ")
     assert "\n  ./pana --profile me grant" in told
     assert "\n  panachain" not in told
+
+
+def test_what_people_read_speaks_of_categories_keys_and_records_and_of_no_lane() -> None:
+    """A lane is the specification's word: help, talk and pages say what it is for."""
+    package = Path(panachain.__file__).parent
+    said = [command.get_help(click.Context(command, info_name=" ".join(path))) for path, command in every()]
+    for source in sorted([*package.glob("cli/*.py"), *package.glob("portal/**/*.py"), *package.glob("consent/*.py")]):
+        # A sentence, and no name of a field or a state in JSON; docstrings tell engineers.
+        tree = ast.parse(source.read_text())
+        docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        words = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in docs)
+        said += [one.value for one in words if isinstance(one.value, str) and one.value.count(" ") > 1]
+    for page in package.glob("portal/templates/**/*.html"):
+        said += re.findall(r"""gettext\(.*?\)|_\(.*?\)|>[^<{]+<""", page.read_text())
+    assert len(said) > 3_000
+    assert [text for text in said if re.search(r"\blanes?\b", text, re.IGNORECASE)] == ["no lane or no purpose"]

@@ -46,7 +46,7 @@ def test_each_step_says_how_it_stands(report: RevocationReport, states: list[str
 
 @pytest.mark.parametrize("report", [REPORT, replace(REPORT, receipts=(RECEIPT,)), FINAL, ROTATED])
 def test_every_stage_of_the_sdk_has_its_words(report: RevocationReport) -> None:
-    known = ("no proxy deleted yet", "1 of 3 proxies deleted", "proxies deleted", "new lanes")
+    known = ("no proxy deleted yet", "1 of 3 proxies deleted", "proxies deleted", "new keys")
     assert revocation.stage(report.stage) in known
 
 
@@ -102,7 +102,7 @@ def test_the_question_before_a_revocation_says_whom_it_is_about(
     twin.answers["policies"] = [replace(VIEW, policy_id=POLICY, grantee=grantee)]
     run("revoke", POLICY, "--rotate")
     (question,) = questions
-    assert question == f"Revoke policy {POLICY}, by which {grantee} reads laboratory, and rotate its lanes?"
+    assert question == f"Revoke policy {POLICY}, by which {grantee} reads laboratory, and give what it opens new keys?"
     assert "revoke" not in [name for name, _, _ in twin.calls]
 
 

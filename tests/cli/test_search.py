@@ -48,7 +48,7 @@ def test_shows_what_was_found_and_what_was_looked_through(run: Run, twin: Twin) 
     ]
     assert "131 mg/dL" in outcome.out
     told = " ".join(outcome.err.split())
-    assert "7 records have that" in told
+    assert "7 records found" in told
     assert "Looked through 40 records" in told
     assert "all that its 12 storage transactions hold" in told
     assert "2 records had no words" in told

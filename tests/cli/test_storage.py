@@ -119,7 +119,7 @@ class TestMove:
             lose(home, folder, block)
         outcome = run("storage", "move", "configured", "embedded:new")
         assert outcome.code == 3
-        assert "1 blocks are in neither store" in outcome.err
+        assert "in neither store: 1 block" in outcome.err
 
     @pytest.mark.parametrize(
         ("source", "target"),
@@ -368,7 +368,7 @@ class TestCars:
 
         monkeypatch.setattr("panachain.sdk.storage.journal_erased", erased)
         outcome = run("storage", "repair")
-        assert (outcome.code, "still has 1 blocks that were erased" in outcome.err) == (3, True)
+        assert (outcome.code, "still has 1 block of what was erased" in outcome.err) == (3, True)
         assert "what other erased isn't compared with the store: torn" in " ".join(outcome.err.split())
 
     def test_repair_goes_on_whatever_profiles_and_journals_are_like(
@@ -439,13 +439,13 @@ class TestCars:
                 guard.note([block])
         outcome = run("storage", "repair")
         assert outcome.code == 3
-        assert "still has 1 blocks that were erased: no other node was given them" in outcome.err
+        assert "still has 1 block of what was erased: no other node was given them" in outcome.err
         with opened(home) as store:
             store.unpin(root)
             store.delete_block(block)
         outcome = run("storage", "import", str(file))
         assert outcome.code == 3
-        assert "1 blocks of the file were erased from the store, and aren't stored again: 0 of 1 roots" in outcome.err
+        assert "1 block of the file had been erased from the store, and isn't stored again: 0 of 1 roots" in outcome.err
         with opened(home) as store:
             assert not store.has_block(block)
         assert run("storage", "repair").code == 0

@@ -39,7 +39,7 @@ def test_a_practitioners_is_of_a_policy(run: Run, twin: Twin, tmp_path: Path) ->
     assert json.loads(outcome.out)["file"] == str(tmp_path / "ips.json")
     assert [name for name, _, _ in twin.calls] == ["open"]
     assert (tmp_path / "ips.json").stat().st_mode & 0o777 == 0o600
-    assert "1 allergies" in run("summary", POLICY, "-o", str(tmp_path / "other.json")).out
+    assert "allergies (1)" in run("summary", POLICY, "-o", str(tmp_path / "other.json")).out
 
 
 def test_a_file_that_is_there_is_left_as_it_is(run: Run, twin: Twin, tmp_path: Path) -> None:

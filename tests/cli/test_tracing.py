@@ -193,7 +193,7 @@ def test_a_record_that_moved_is_told_of_once_and_fails_nothing(run: Run, twin: T
     twin.answers["log"] = Listed(Listing([READING], [MOVED]))
     outcome = run("trace", "--record", str(leaked))
     assert outcome.code == 0, outcome.err
-    assert said(outcome).count("moved to other lanes") == 1
+    assert said(outcome).count("moved, and the place") == 1
     assert "openings of where it lies now are told here, from 15 Jun 2025" in said(outcome)
     assert "or later because they kept a copy of it, stands in the whole log" in said(outcome)
     # Nobody is cleared by what can't be told.
@@ -211,7 +211,7 @@ def test_a_record_that_moved_is_told_of_once_and_fails_nothing(run: Run, twin: T
     shown = " ".join((outcome.out + outcome.err).split())
     assert (outcome.code, "Nobody can." in shown, "Nobody has opened what it lies in now." in shown) == (0, True, True)
     assert "since it was moved" not in shown
-    assert shown.count("moved to other lanes") == 1
+    assert shown.count("moved, and the place") == 1
     (line,) = run("records", "access", "bafkreione", "--json").out.splitlines()
     assert [one["since"] for one in json.loads(line)["left_out"]] == ["2025-06-15T15:06:40Z"]
 

@@ -1,11 +1,15 @@
-"""Times, distances, identifiers, purposes and lanes as people read them."""
+"""Times, distances, identifiers, purposes and parts of records as people read them."""
 
 from __future__ import annotations
 
+import ast
+import re
 import time
+from pathlib import Path
 
 import pytest
 
+import panachain
 from panachain.cli import words
 from panachain.cli.readings import reading_words
 from panachain.model.scope import Category, Purpose
@@ -153,3 +157,44 @@ def test_a_reading_is_told_in_words_that_a_patient_knows(reading: dict[str, obje
 )
 def test_how_long_somebody_waits_is_told_in_the_largest_unit_that_fits(seconds: int, told: str) -> None:
     assert words.after(seconds) == told
+
+
+_NOUNS = (
+    "blocks checks files findings guardians hospitals links manifests nodes openings patients policies profiles"
+    " proxies records relays resources shares"
+)
+"""What people are told numbers of."""
+_MANY = re.compile(rf" (?:more |other )?(?:{_NOUNS.replace(' ', '|')})\b(?! in the same)")
+_NEVER_ONE = {
+    "found.threshold": "a threshold is two and more",
+    "threshold": "the same",
+    "share.threshold": "the same",
+    "count": "shares are as many as their threshold, and more",
+    "len(files)": "a number beside another one that it isn't",
+    "len(found)": "what is ambiguous is two and more",
+    "len(fitting)": "the same",
+    "len(there)": "a number beside another one that it isn't",
+    "sequence": "a number that names",
+}
+"""Numbers before a plural, and why they need no singular."""
+
+
+def test_no_message_puts_a_plural_behind_a_number_that_can_be_one() -> None:
+    """`1 records` is what `count` is for; a plural behind `2 of` is right whatever the number."""
+    package = Path(panachain.__file__).parent
+    found = []
+    for part in ("cli", "sdk", "summary", "sharing"):
+        for source in sorted(package.joinpath(part).rglob("*.py")):
+            for node in ast.walk(ast.parse(source.read_text())):
+                parts = node.values if isinstance(node, ast.JoinedStr) else []
+                for before, number, behind in zip([ast.Constant(""), *parts], parts, parts[1:], strict=False):
+                    if not isinstance(number, ast.FormattedValue) or not isinstance(behind, ast.Constant):
+                        continue
+                    said = str(before.value) if isinstance(before, ast.Constant) else ""
+                    if _MANY.match(str(behind.value)) and not said.endswith(
+                        ("of ", "of the ", "than ", "most ", "these ", " to ", "--profile ")
+                    ):
+                        what = ast.unparse(number.value)
+                        if what not in _NEVER_ONE:
+                            found.append(f"{source.relative_to(package)}: {what}: {ast.unparse(node)[:100]}")
+    assert not found, "\n".join(found)

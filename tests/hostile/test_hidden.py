@@ -82,7 +82,7 @@ def test_the_patient_is_told_what_others_do_not_find(world: World, evil: EvilHos
     again(world).grant(world.clinician.address, [name], years=[int(year)] if year else [], until=world.now + 10_000)
     opening = again(world).records()
     assert hidden in read(opening)
-    (told,) = [str(one) for one in opening.notices if f"lane {scope}" in one.what]
+    (told,) = [str(one) for one in opening.notices if f"category {scope}" in one.what]
     assert f"1 records, such as {hidden}, aren't in it" in told
 
 

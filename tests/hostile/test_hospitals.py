@@ -278,7 +278,8 @@ class TestFloods:
             assert [record.info.hospital for record in records].count(world.hospital.address) == GOOD
             assert len(records) == GOOD + 4
             (omission,) = omissions
-            assert omission.startswith(f"16 envelopes of lane laboratory of hospital {evil.address}: an opening asks")
+            said = f"16 envelopes of category laboratory of hospital {evil.address}: an opening asks"
+            assert omission.startswith(said)
 
     def test_those_with_few_envelopes_come_first_and_the_rest_is_named(self, world: World) -> None:
         for _ in range(12):
@@ -290,7 +291,7 @@ class TestFloods:
 
         assert [record.info.hospital for record in records] == [world.clinic.address]
         assert len(omissions) == 1
-        assert f"lane laboratory of hospital {world.hospital.address}" in omissions[0]
+        assert f"category laboratory of hospital {world.hospital.address}" in omissions[0]
         assert "at most 10 in a minute" in omissions[0]
 
     def test_whoever_gets_nothing_at_all_is_told_when_to_come_again(self, world: World) -> None:
@@ -308,13 +309,13 @@ def test_a_record_lies_in_the_lane_of_its_year_and_generation(world: World, evil
     evil.publish()
     records, (omission,) = told(world.clinician.open(this_year))
     assert len(records) == GOOD
-    assert "its header says laboratory/2024, and lies in lane laboratory/2025" in omission
+    assert "its header says laboratory/2024, and lies under laboratory/2025" in omission
 
     world.patient.revoke(this_year, rotate=True)
     evil.record(epoch=0)
     evil.publish()
     _, omissions = told(world.clinician.open(grant(world, years=[2025])))
-    assert [one for one in omissions if "its header is of rotation 0, its lane of 1" in one]
+    assert [one for one in omissions if "its header is of key change 0, its category of 1" in one]
 
 
 def test_what_else_the_hospital_published_is_delivered(world: World, evil: EvilHospital) -> None:

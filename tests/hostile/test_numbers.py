@@ -91,7 +91,7 @@ def test_numbers_that_were_left_out_are_told_and_passed_over(world: World, clini
     publish(clinic, "g")
     names, (told,) = read(world)
     assert names == list("abcdefg")
-    assert "storage transaction 2: numbers 1 to 6 of lane laboratory are missing" in told
+    assert "storage transaction 2: numbers 1 to 6 of category laboratory are missing" in told
 
 
 @pytest.mark.parametrize(("number", "found"), [(64, ["a", "z"]), (65, ["a"])])

@@ -213,7 +213,7 @@ class PolicyLife(RuleBasedStateMachine):
         waiting = [old for old in lagging if not enough or self.model.policies[old].grantee in self.model.suspended]
         lagging = [old for old in lagging if old not in waiting]
         assert sorted(one.what for one in report.omissions) == sorted(
-            f"policy {old} on the new lanes" for old in waiting
+            f"policy {old} on the new keys" for old in waiting
         )
         assert sorted(report.regranted) == sorted(lagging)
         for old in lagging:

@@ -40,7 +40,7 @@ KINDS: Final = {
     Kind.FIRST_OPENING: N_("somebody reads by a grant for the first time"),
     Kind.BREAK_GLASS: N_("somebody stated an emergency"),
     Kind.EXPIRY: N_("a grant ends within a week"),
-    Kind.ROTATION: N_("lanes got new keys"),
+    Kind.ROTATION: N_("categories got new keys"),
     Kind.WITHDRAWN: N_("a hospital withdrew a record"),
     Kind.SUSPENDED: N_("somebody who may read was suspended"),
     Kind.GRANTED: N_("a request of yours was granted"),

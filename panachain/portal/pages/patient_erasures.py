@@ -123,7 +123,7 @@ async def end(request: Request, seat: _Patient, form: _Form) -> Response:
 
 def _looking(seat: Seat) -> Response:
     def work(patient: Patient, progress: JobProgress) -> Erasures:
-        progress.stage(_("Your lanes are looked through"))
+        progress.stage(_("Your records are looked through"))
         found = patient.erasures.all()
         seat.put("erasures", found)
         return found

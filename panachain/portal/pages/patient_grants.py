@@ -245,7 +245,7 @@ async def revoke(request: Request, seat: Sitting, form: Filled) -> Response:
             title=_("Take the grant back"),
             sentences=_revoke_sentences(seat, view, rotate=rotate),
             fields={"policy": wanted, "rotate": "yes" if rotate else ""},
-            button=_("Take it back, with new lanes") if rotate else _("Take it back"),
+            button=_("Take it back, with new keys") if rotate else _("Take it back"),
             danger=True,
         )
 
@@ -259,7 +259,7 @@ async def revoke(request: Request, seat: Sitting, form: Filled) -> Response:
 
         report = patient.revoke(wanted, progress=tell)
         if rotate and report.proven and report.shares:
-            progress.stage(_("Lanes get new keys; hospitals and everybody else who reads are told"))
+            progress.stage(_("The categories get new keys; hospitals and everybody else who reads are told"))
             report = patient.revoke(wanted, rotate=True, progress=progress)
         return report
 
@@ -312,10 +312,13 @@ def _revoke_sentences(seat: Seat, view: PolicyView | None, *, rotate: bool) -> l
     ]
     if rotate:
         sentences += [
-            _("The lanes get new keys: what is published later is out of reach, even if proxies break their word."),
+            _(
+                "The categories get new keys: what is published later is out of reach, even if proxies break their"
+                " word."
+            ),
             _("Everybody else who reads these categories is granted anew, and hospitals are asked to move records."),
-            _("Everybody who watches the chains can see that you gave lanes new keys."),
+            _("Everybody who watches the chains can see that you changed keys."),
         ]
     else:
-        sentences.append(_("Without new lanes, proxies that break their word together could still help."))
+        sentences.append(_("Without new keys, proxies that break their word together could still help."))
     return sentences

@@ -118,7 +118,7 @@ async def settle(request: Request, seat: Sitting, form: Filled) -> Response:
             sentences=[
                 _("Proxies that lack a share of a grant are given it, and grants that waited long enough are sent."),
                 _("Proxies that haven't signed the deletion of a revoked grant are asked again."),
-                _("Grants that new lanes left behind are granted anew."),
+                _("Grants that new keys left behind are granted anew."),
                 _("Nothing is granted that you didn't grant before."),
             ],
             fields={},

@@ -81,7 +81,10 @@ async def pair(request: Request, seat: Sitting, form: Filled) -> Response:
                     handle=found.handle,
                     address=found.address,
                 ),
-                _("It gets the public keys of your lanes, and reads nothing with them: not even what it published."),
+                _(
+                    "It gets the public keys of your categories and their years, and reads nothing with them:"
+                    " not even what it published."
+                ),
                 _("It is told which kinds of sensitive information you close."),
                 _("Everybody can see on the sidechain that your account is paired with it, but nothing else."),
             ],
@@ -91,7 +94,7 @@ async def pair(request: Request, seat: Sitting, form: Filled) -> Response:
         )
 
     def work(patient: Patient, progress: JobProgress) -> PairingReport:
-        progress.stage(_("The lanes' keys are sealed to the hospital, and the pairing goes on the sidechain"))
+        progress.stage(_("The public keys are sealed to the hospital, and the pairing goes on the sidechain"))
         return patient.pair(who)
 
     return to(seat.start(_("Pairing"), work, template="patient/paired.html"))
@@ -109,7 +112,10 @@ async def unpair(request: Request, seat: Sitting, form: Filled) -> Response:
             sentences=[
                 _("%(who)s may publish no more to you.", who=await called(seat, account, Role.HOSPITAL)),
                 _("What it published stays readable. What is broken of it stops nothing any more."),
-                _("It still knows the lanes' public keys; a revocation with new lanes closes them to it."),
+                _(
+                    "It still knows these public keys; a grant that you take back with new keys replaces those that it"
+                    " gave."
+                ),
             ],
             fields={"hospital": account},
             button=_("Unpair"),

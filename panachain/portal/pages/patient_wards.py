@@ -116,7 +116,7 @@ async def end(request: Request, seat: Sitting, form: Filled) -> Response:
             title=_("End the wardship"),
             sentences=[
                 _("%(carer)s acts no more for %(who)s, from now on.", carer=found.carer_name, who=found.ward_name),
-                _("Hospitals publish to the ward's own lanes then. Honest readers refuse what was granted."),
+                _("Hospitals publish to the ward's own account then. Honest readers refuse what was granted."),
                 _("What was read before can't be called back."),
             ],
             fields={"wardship": str(number)},

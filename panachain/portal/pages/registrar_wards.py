@@ -56,7 +56,7 @@ async def start(request: Request, seat: Sitting, form: Filled) -> Response:
                 ward=await called(seat, found.ward, Role.PATIENT),
                 until=moment(found.ends_at),
             ),
-            _("What hospitals publish of the named categories goes to the carer's lanes meanwhile."),
+            _("What hospitals publish of the named categories goes to the carer's account meanwhile."),
         ]
         if found.keeps:
             what = ", ".join(label(CATEGORIES, word) for word in found.keeps)
@@ -99,7 +99,7 @@ async def end(request: Request, seat: Sitting, form: Filled) -> Response:
                     carer=await called(seat, found.carer),
                     who=await called(seat, found.ward, Role.PATIENT),
                 ),
-                _("Hospitals publish to the ward's own lanes then. Honest readers refuse what was granted."),
+                _("Hospitals publish to the ward's own account then. Honest readers refuse what was granted."),
                 _("What was read before can't be called back."),
                 _("It can't be undone: a new wardship has to be proposed."),
             ],

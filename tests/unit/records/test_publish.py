@@ -469,7 +469,7 @@ def test_numbers_that_were_left_out_are_passed_over_up_to_a_window(clinic: Clini
     clinic.publish((patient, record(b"c")), gap=gap)
     count, told = found_of(clinic, patient)
     assert count == found
-    assert [text.partition(" of lane")[0] for text in told] == (
+    assert [text.partition(" of category")[0] for text in told] == (
         [f"numbers 0 to {gap - 1}"] if gap and found == 3 else []
     )
 

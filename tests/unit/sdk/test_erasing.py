@@ -375,7 +375,7 @@ class TestOfItsOwnAccord:
     def test_a_hospital_erases_whole_envelopes(self, world: World, tmp_path: Path) -> None:
         ids = published(world, tmp_path / "1", observation(1, "v1"), observation(2, "v2"))
         published(world, tmp_path / "2", observation(3, "v3"))
-        with pytest.raises(UsageError, match="1 more records lie in the same envelope"):
+        with pytest.raises(UsageError, match="in the same envelope: 1 other record"):
             world.hospital.erasures.erase(ids[:1])
         assert len(own(world)) == 3
         report = again(world, "hospital").erasures.erase(ids)

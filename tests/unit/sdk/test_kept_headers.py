@@ -54,7 +54,7 @@ def test_what_vanishes_without_a_word_is_told_each_time(world: World) -> None:
     for _ in range(2):
         count, (told,) = read(world, "patient")
         assert count == 1
-        assert told.startswith("lane laboratory: 1 records that were here")
+        assert told.startswith("category laboratory: 1 record was here")
         assert str(header) in told
 
 

@@ -82,7 +82,7 @@ def test_a_patient_whose_lanes_cannot_be_counted_keeps_no_other_order_back(world
     rotate(world)
     session = again(world, "hospital")
     lost = BlockNotFoundError("nobody has the pairing")
-    with patch.object(Batches, "learn", side_effect=lost), pytest.raises(PartlyDoneError, match="lanes of patient"):
+    with patch.object(Batches, "learn", side_effect=lost), pytest.raises(PartlyDoneError, match="records of patient"):
         session.rewrap()
     assert again(world, "hospital").rewrap().moved == 1
 

@@ -379,7 +379,7 @@ class TestReadBack:
         # Number 0 is left out: the search ends there.
         with patch.object(keys, "brief_id", lambda key, sequence, number: real(key, sequence, number + 1)):
             publish(world, write(tmp_path, 2))
-        with pytest.raises(IntegrityError, match="no lane of its patient finds it"):
+        with pytest.raises(IntegrityError, match="no category of its patient finds it"):
             publish(world, write(tmp_path, 2), verify=True)
 
     def test_finds_a_record_that_one_lane_of_its_path_lacks(self, world: World, tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ class TestRotation:
         with monkeypatch.context() as meanwhile:
             meanwhile.setattr(LocalRelay, "grant", refuse)
             report = world.patient.revoke(lost.policy_id, rotate=True)
-            names = [f"policy {one.policy_id} on the new lanes" for one in (kept, suspended)]
+            names = [f"policy {one.policy_id} on the new keys" for one in (kept, suspended)]
             assert (report.rotated, report.regranted, [one.what for one in report.omissions]) == (True, {}, names)
             with pytest.raises(TransactionError, match=r"relay\.test refuses"):
                 again(world).settle()

@@ -76,7 +76,7 @@ class TestGarbage:
         published.batch()
         published.batch(listed=how != "unlisted", pinned=how != "unpinned")
         before = dict(store.held)
-        with pytest.raises(IntegrityError, match="1 manifests on chain"):
+        with pytest.raises(IntegrityError, match="1 manifest on chain"):
             stores.collect_garbage(published.network(tmp_path), now=NOW)
         assert store.held == before
 

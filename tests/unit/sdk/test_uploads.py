@@ -278,7 +278,7 @@ class TestLeavingOut:
 
     def test_the_rest_is_published_and_the_culprits_are_named(self, world: World, tmp_path: Path) -> None:
         self.folder(tmp_path)
-        with pytest.raises(PartlyDoneError, match="3 records of 1 patients were published") as caught:
+        with pytest.raises(PartlyDoneError, match="3 records were published, of 1 patient") as caught:
             upload(world, tmp_path)
         report = caught.value.result
         assert isinstance(report, UploadReport)
@@ -332,7 +332,7 @@ class TestLeavingOut:
         self.folder(tmp_path)
         with (
             patch.object(world.network.mainchain.ledger, "estimate_store", return_value=1),
-            pytest.raises(PartlyDoneError, match="3 records of 1 patients were read") as caught,
+            pytest.raises(PartlyDoneError, match="3 records were read, of 1 patient") as caught,
         ):
             upload(world, tmp_path, dry_run=True)
         assert len(caught.value.omissions) == 2

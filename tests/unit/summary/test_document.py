@@ -126,7 +126,7 @@ class TestWithheld:
     def test_files_that_are_not_fhir_are_counted(self) -> None:
         found = made(item(condition()), file(b"%PDF-1.7", "application/pdf", 2))
         assert found.others == 1
-        assert "Not looked into: 1 records" in of_kind(found, "Composition")[0]["text"]["div"]
+        assert "Not looked into: 1 record not" in of_kind(found, "Composition")[0]["text"]["div"]
 
 
 class TestProvenance:

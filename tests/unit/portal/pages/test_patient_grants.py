@@ -197,7 +197,7 @@ def test_new_lanes_are_told_before_and_done_after(portal: Portal, client: Client
     asked = client.submit("/grants/revoke", policy=made.policy_id, rotate="yes")
     assert "Everybody else who reads these categories is granted anew" in text_of(asked.text)
     text = text_of(client.finish(client.agree(asked)))
-    assert "grants of others moved to the new lanes" in text or "grant of others moved" in text
+    assert "grants of others moved to the new keys" in text or "grant of others moved" in text
     assert world.patient.terms_of(other)[0].status is PolicyStatus.REVOKED
     looked = client.finish(client.submit("/grants/look", policy=made.policy_id))
     assert "waits for the hospitals" in text_of(looked) or "done" in text_of(looked)

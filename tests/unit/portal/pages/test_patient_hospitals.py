@@ -24,7 +24,7 @@ def paired(portal: Portal) -> set[str]:
 
 def test_each_hospital_is_shown_with_what_it_knows(portal: Portal, client: Client) -> None:
     text = text_of(client.page("/hospitals"))
-    assert text.count("paired Knows the public keys of") == 2
+    assert text.count("public keys: of your categories and their years, up to") == 2
     assert "hospital" in text
     assert "clinic" in text
 
