@@ -131,7 +131,7 @@ _MOST_TEXTS: Final = 16 << 20
 _IMPLICIT: Final = b"1.2.840.10008.1.2"
 _BIG_ENDIAN: Final = b"1.2.840.10008.1.2.2"
 _DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
-_MOST_INFLATED: Final = 1 << 20
+_MOST_INFLATED: Final = 16 << 20
 """Bytes of a deflated data set that are looked at."""
 _CHUNK: Final = 1 << 16
 
@@ -156,6 +156,14 @@ def _begins_element(start: bytes) -> bool:
         return False
     # An element without a VR has its length here: a group's length or a character set is short.
     return _is_vr(start[4:6]) or int.from_bytes(start[4:8], "little") <= _LONGEST
+
+
+def deflated_at(file: BinaryIO) -> int | None:
+    """Return where the deflated data set of an object begins (PS3.5 annex A.5); None where it isn't deflated."""
+    file.seek(0)
+    file.seek(_PREAMBLE + 4 if has_preamble(file.read(_PREAMBLE + 6)) else 0)
+    syntax = dict(_Reader(file, explicit=True).elements(last=0x0002_FFFF)).get(_TRANSFER_SYNTAX, b"")
+    return file.tell() if syntax.rstrip(b"\0 ") == _DEFLATED else None
 
 
 def study_year(file: BinaryIO) -> int:
