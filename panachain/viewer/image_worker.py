@@ -370,9 +370,9 @@ def _picture(content: bytes) -> tuple[dict[str, Any], bytes]:
     Image.MAX_IMAGE_PIXELS = None
     if (size := _webp_size(content)) is not None:
         # Its decoder takes the memory when the file is opened.
-        _check_size(*size, _WEBP_PIXELS)
+        _check_size(size[0], size[1], _WEBP_PIXELS)
     image: Any = Image.open(io.BytesIO(content), formats=_FORMATS)
-    _check_size(*image.size, _PROGRESSIVE_PIXELS if "progressive" in image.info else MOST_PIXELS)
+    _check_size(image.width, image.height, _PROGRESSIVE_PIXELS if "progressive" in image.info else MOST_PIXELS)
     # JPEG is decoded at an eighth of its size or more, as is enough.
     image.draft("RGB", (_SIDE, _SIDE))
     drawn = _shrunk(image, "RGBA" if image.mode in ("RGBA", "LA", "P") else "RGB")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import struct
 from collections.abc import Callable
@@ -79,4 +80,52 @@ def test_references_and_tags_in_a_narrative_hide_no_word(written: str, quote: st
     div = f"<div xmlns={quote}http://www.w3.org/1999/xhtml{quote}>{written}</div>"
     content = json.dumps({"resourceType": "Basic", "text": {"status": "generated", "div": div}}).encode()
     (record,) = read_bytes(content, ".json")
+    assert record.category in RESTRICTED
+
+
+FILE = base64.b64encode(b"HIV positive").decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(f'<text representation="{one}">{FILE}</text>' for one in ("B64", "b64")),
+        f'<text mediaType="text/plain" representation="B64"><x/>{FILE}</text>',
+        f'<text mediaType="text/plain" representation="B64"><x>{FILE}</x></text>',
+        f'<text representation="B64">{FILE[:8]}<!-- -->{FILE[8:]}</text>',
+    ],
+)
+def test_a_file_in_a_document_is_read_however_it_stands_there(text: str) -> None:
+    body = f"<component><nonXMLBody>{text}</nonXMLBody></component><after>words that are no file</after>"
+    (record,) = read_bytes(f'<ClinicalDocument xmlns="urn:hl7-org:v3">{body}</ClinicalDocument>'.encode(), ".xml")
+    assert record.category in RESTRICTED
+
+
+def test_words_behind_a_file_are_words_again() -> None:
+    body = f'<text representation="B64">{base64.b64encode(b"well").decode()}</text><title>HIV positive</title>'
+    (record,) = read_bytes(f'<ClinicalDocument xmlns="urn:hl7-org:v3">{body}</ClinicalDocument>'.encode(), ".xml")
+    assert record.category in RESTRICTED
+
+
+@pytest.mark.parametrize(
+    "written", [r"H\H\IV\N\ positive", r"HIV\N\positive", r"\H\HIV\N\ positive", r"H\X49\V positive"]
+)
+def test_escapes_of_a_message_hide_no_word(written: str) -> None:
+    (record,) = read_bytes(message(written), ".hl7")
+    assert record.category in RESTRICTED
+
+
+@pytest.mark.parametrize("undefined", [False, True])
+def test_a_sequence_that_a_sender_did_not_know_is_looked_into(undefined: bool) -> None:
+    """As a value of unknown type, whose elements have none."""
+    meaning = struct.pack("<HHL", 0x0008, 0x0104, 12) + b"HIV positive"
+    item = struct.pack("<HHL", 0xFFFE, 0xE000, len(meaning)) + meaning
+    head = struct.pack("<HH2sHL", 0x0009, 0x1001, b"UN", 0, 0xFFFF_FFFF if undefined else len(item))
+    (record,) = read_bytes(dicom("all is well") + head + item, ".dcm")
+    assert record.category in RESTRICTED
+
+
+@pytest.mark.parametrize("text", ["\x1b(BHIV positive", "H\x1b(BIV positive", "all \x1b$B\x1b(BHIV positive"])
+def test_a_change_of_characters_hides_no_word(text: str) -> None:
+    (record,) = read_bytes(dicom(text), ".dcm")
     assert record.category in RESTRICTED
