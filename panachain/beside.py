@@ -283,6 +283,8 @@ class Asked:
         self._closed = threading.Event()
         self.process: subprocess.Popen[bytes] | None = None
         """The one that runs."""
+        self.was_late = False
+        """Whether the last question has no answer because its time was over."""
 
     @property
     def is_closed(self) -> bool:
@@ -353,6 +355,7 @@ class Asked:
         os.set_blocking(sink, False)
         unsent = [memoryview(piece) for part in question for piece in (len(part).to_bytes(_LENGTH, "big"), part)]
         answer = _Answer(self._parts, self._most)
+        self.was_late = False
         until = time.monotonic() + self._seconds
         # Not `select`, which takes descriptors below 1,024 only.
         ready = select.poll()
@@ -363,6 +366,7 @@ class Asked:
                 left = until - time.monotonic()
                 events = dict(ready.poll(1000 * left)) if left > 0 else {}
                 if not events:
+                    self.was_late = True
                     return None
                 if sink in events:
                     _write(sink, unsent)

@@ -20,6 +20,10 @@ from typing import Final
 _LAX: Final = "others may write it (chmod go-w; where a disk knows no such rights, a copy elsewhere)"
 _MAKING: Final = threading.Lock()
 """Held while an empty file is made that a library opens by its name."""
+_HELD: Final = dict[tuple[int, int], str]()
+"""Files that this process gave to a library that locks them, by device and number: where each lies, without links."""
+_BESIDE: Final = ("", "-wal", "-shm", "-journal")
+"""Ends of the names of what SQLite has open beside a database, and of the database itself."""
 
 
 def make_private_folder(path: Path) -> None:
@@ -69,6 +73,35 @@ def private_file(path: Path) -> None:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     _check_is_file(path, found)
     _close(path, found, 0o600)
+    _HELD[found.st_dev, found.st_ino] = os.path.realpath(path)
+
+
+def is_held(path: Path, found: os.stat_result) -> bool:
+    """Tell whether a library of this process may have locks on a file, so that nobody else opens it here.
+
+    Looks at names and numbers only. One whose library closed it counts as held for as long as it lies there.
+
+    Args:
+        path: of the file, without links.
+        found: what `stat` says of it.
+    """
+    if not _HELD:
+        return False
+    name = str(path)
+    # Written by other threads meanwhile.
+    held = list(_HELD.values())
+    if any(name == f"{one}{end}" for one in held if name.startswith(one) for end in _BESIDE):
+        return True
+    # The same file by another name; but a number that was a database's may be another file's by now.
+    where = _HELD.get((found.st_dev, found.st_ino))
+    return where is not None and _is_at(where, found)
+
+
+def _is_at(where: str, found: os.stat_result) -> bool:
+    with suppress(OSError):
+        there = os.lstat(where)
+        return (there.st_dev, there.st_ino) == (found.st_dev, found.st_ino)
+    return False
 
 
 def open_private(path: Path, flags: int) -> int:

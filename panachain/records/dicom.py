@@ -10,6 +10,7 @@ Opens no file. Follows DICOM PS3.5 section 7, PS3.6, PS3.10 section 7.1; PS3.3 s
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Collection, Iterator
@@ -121,6 +122,8 @@ _ENCODINGS: Final = {
 """Specific Character Set, PS3.3 section C.12.1.1.2, as Python calls them."""
 _TO_G1: Final = (b"\x1b$)C", b"\x1b$)A", b"\x1b(B")
 """Escapes to sets that the encodings above have in their upper half, and back to ASCII."""
+_ESCAPE: Final = re.compile(r"\x1b[ -/]+[0-~]")
+"""How a text changes to another set of characters (ISO/IEC 2022), also inside a word: nobody sees it."""
 _PIXELS: Final = 0x7FE0_0000
 _AFTER_PIXELS: Final = 0x7FE1_0000
 _MOST_TEXT: Final = 8 << 20
@@ -131,7 +134,7 @@ _MOST_TEXTS: Final = 16 << 20
 _IMPLICIT: Final = b"1.2.840.10008.1.2"
 _BIG_ENDIAN: Final = b"1.2.840.10008.1.2.2"
 _DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
-_MOST_INFLATED: Final = 1 << 20
+_MOST_INFLATED: Final = 16 << 20
 """Bytes of a deflated data set that are looked at."""
 _CHUNK: Final = 1 << 16
 
@@ -156,6 +159,14 @@ def _begins_element(start: bytes) -> bool:
         return False
     # An element without a VR has its length here: a group's length or a character set is short.
     return _is_vr(start[4:6]) or int.from_bytes(start[4:8], "little") <= _LONGEST
+
+
+def deflated_at(file: BinaryIO) -> int | None:
+    """Return where the deflated data set of an object begins (PS3.5 annex A.5); None where it isn't deflated."""
+    file.seek(0)
+    file.seek(_PREAMBLE + 4 if has_preamble(file.read(_PREAMBLE + 6)) else 0)
+    syntax = dict(_Reader(file, explicit=True).elements(last=0x0002_FFFF)).get(_TRANSFER_SYNTAX, b"")
+    return file.tell() if syntax.rstrip(b"\0 ") == _DEFLATED else None
 
 
 def study_year(file: BinaryIO) -> int:
@@ -197,7 +208,7 @@ def findings(file: BinaryIO, matcher: Matcher | None = None) -> list[Finding]:
     found: dict[Finding, None] = {}
     coded: dict[str, str] = {}
     for tag, value in _data_set(file, syntax.rstrip(b"\0 ")).texts():
-        text = (text_of(value) or "").strip("\0 ")
+        text = _ESCAPE.sub("\u200b", text_of(value) or "").strip("\0 ")
         if tag in _CODES:
             # The code comes first, then its scheme and its meaning, as far as they are there.
             coded = {_CODES[tag]: text} if _CODES[tag] == "code" else coded | {_CODES[tag]: text}
@@ -327,8 +338,11 @@ class _Reader:
                 self._file.seek(size, 1)
 
     def _begins_item(self) -> bool:
-        """Tell whether the value that follows is a sequence, which a data set without types doesn't say."""
-        if self._vr:
+        """Tell whether the value that follows is a sequence, which a data set without types doesn't say.
+
+        Nor does a value of unknown type (PS3.5 section 6.2.2): whoever passes on what it doesn't know makes one of it.
+        """
+        if self._vr not in (b"", b"UN"):
             return False
         start = self._file.read(4)
         self._file.seek(-len(start), 1)

@@ -52,6 +52,8 @@ _END: Final = re.compile(rb"[^\r\n\x0b\x1c]*+(\r\n|[\r\n\x0b\x1c])")
 _SEGMENT: Final = re.compile(rb"[^\r\n\x0b\x1c]+")
 _MOST_FIELDS: Final = 100
 """Fields of a segment that are looked at one by one; what follows them is one more."""
+_UNSEEN: Final = "\u200b".encode()
+"""Zero width space: parts two words, and no word (`sensitivity.matcher.plain_text`)."""
 _LETTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
 _CATEGORIES: Final = {
@@ -240,10 +242,14 @@ def _repetitions(fields: list[bytes], number: int, signs: bytes) -> Iterator[lis
 
 
 def _unescaped(part: bytes, escape: bytes) -> str:
-    """Return a component as text: bytes written in hex are put back, other escapes are blanks."""
+    """Return a component as text: bytes written in hex are put back, other escapes are blanks.
+
+    Where highlighting begins and ends nobody sees a sign, also inside a word.
+    """
     if escape in part:
         mark = re.escape(escape)
         part = re.sub(mark + rb"X((?:[0-9A-Fa-f]{2})+)" + mark, lambda hit: bytes.fromhex(hit[1].decode()), part)
+        part = re.sub(mark + b"[HN]" + mark, _UNSEEN, part)
         part = re.sub(mark + rb"[^\r\n]{1,20}?" + mark, b" ", part)
     return part.decode("utf-8", "replace").strip()
 

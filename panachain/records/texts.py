@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterator
 from html import unescape
 from typing import Final
 
@@ -21,6 +22,12 @@ _CONTROLS: Final = 100
 """One byte in so many may be another one."""
 _UTF32: Final = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _TAG: Final = re.compile(r"<[^<>]*>")
+_INLINE: Final = re.compile(
+    r"</?(?:a|abbr|b|big|code|content|del|em|font|i|ins|mark|s|small|span|strike|strong|sub|sup|tt|u|wbr)(?:\s[^<>]*)?/?>"
+    r"|<!--[^<>]*-->",
+    re.IGNORECASE,
+)
+"""Tags that stand inside a word and change how it looks (HTML, section 4.5; CDA R2's `content`), and comments."""
 
 
 def findings_in(text: str, matcher: Matcher) -> list[Finding]:
@@ -28,14 +35,22 @@ def findings_in(text: str, matcher: Matcher) -> list[Finding]:
 
     Args:
         text: of any length; of HTML and XML once with their tags, whose attributes may tell, and once without, since
-            a tag may stand inside a phrase.
+            a tag may stand inside a phrase; and where tags stand inside of words, once more with these made whole.
         matcher: says what is sensitive.
     """
     found = dict[Finding, None]()
-    for reading in (text, unescape(_TAG.sub(" ", text))) if "<" in text else (text,):
+    for reading in _readings(text):
         for line in reading.splitlines():
             found.update(dict.fromkeys(matcher.text(line)))
     return list(found)
+
+
+def _readings(text: str) -> Iterator[str]:
+    yield text
+    if "<" in text:
+        yield unescape(_TAG.sub(" ", text))
+        if (joined := _INLINE.sub("", text)) != text:
+            yield unescape(_TAG.sub(" ", joined))
 
 
 def is_read(content: bytes) -> bool:

@@ -35,8 +35,17 @@ class FoundFile:
         """Open the file that was found, and no other one.
 
         Raises:
-            InputError: it can't be read, or is another one now.
+            InputError: it can't be read, is another one now, or is a database that this process has open: closing it
+                here would drop the locks that SQLite has on it (POSIX, `fcntl`).
         """
+        # Imported here: the process that reads beside an upload opens no file.
+        from panachain.private_files import is_held
+
+        if is_held(self.real, self.found):
+            raise InputError(
+                "it is a database of this program, which has it open",
+                hint="leave the program's home out: name the folders that hold records",
+            )
         try:
             # A moment ago it was a regular file. Should it be a FIFO or a link by now: neither wait nor follow.
             descriptor = os.open(self.real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -310,6 +310,8 @@ class DocumentReader(Bounded):
         self._sections: list[tuple[Section, dict[Finding, None]]] = []
         self._in_section = False
         self._is_file = False
+        self._file_at = 0
+        """How deep the element stands whose words are a file; 0 outside of one."""
         self._words: list[str] = []
         self._size = 0
         self._parser.CharacterDataHandler = self._write
@@ -353,7 +355,9 @@ class DocumentReader(Bounded):
             raise InputError(f"XML nested deeper than {MAX_DEPTH}")
         if name.rpartition(":")[2] not in _INLINE:
             self._read_words()
-        self._is_file = attributes.get("representation") == "B64"
+        if not self._file_at and attributes.get("representation", "").upper() == "B64":
+            self._file_at = len(self._path) + 1
+        self._is_file = self._file_at > 0
         self._path.append(name.rpartition(":")[2])
         if len(self._path) == 1:
             self._document.media_type = _media_type(self._path[0], attributes)
@@ -370,7 +374,9 @@ class DocumentReader(Bounded):
     def _end(self, name: str) -> None:
         if name.rpartition(":")[2] not in _INLINE:
             self._read_words()
-        self._is_file = False
+        if len(self._path) <= self._file_at:
+            self._file_at = 0
+        self._is_file = self._file_at > 0
         if self._path == _SECTION:
             self._in_section = False
         ended = self._path.pop()

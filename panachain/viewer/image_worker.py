@@ -14,23 +14,40 @@ import math
 import signal
 import sys
 import warnings
+import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from types import FrameType
 from typing import Any, Final
 
 from panachain.beside import answer_questions, bound
 from panachain.ipld import dagcbor
+from panachain.records.dicom import deflated_at
 
-MEMORY: Final = 2 << 30
-"""Bytes that the process may take."""
+MEMORY: Final = 1 << 30
+"""Bytes that the process may take; whatever is within the bounds below takes half of that."""
 SECONDS: Final = 20.0
 """Processor time for one request."""
 MOST_PIXELS: Final = 1 << 26
-"""Pixels of one frame."""
+"""Pixels of a picture; looked at before any is decoded."""
+_WEBP_PIXELS: Final = 1 << 24
+"""The same of a kind whose decoder holds four times as much for each."""
+_PROGRESSIVE_PIXELS: Final = 1 << 25
+"""The same of a JPEG that comes in several scans, of which all are held at once."""
+_FRAME_PIXELS: Final = 1 << 25
+"""Pixels of one frame of a DICOM object, with their values."""
+MOST_SIDE: Final = 1 << 16
+"""Pixels of a side: JPEG has no longer ones."""
+MOST_UNPACKED: Final = 1 << 28
+"""Bytes of a deflated data set (PS3.5, annex A.5)."""
+_STRIP: Final = 1 << 22
+"""Pixels that are made smaller at once."""
 MOST_FRAMES: Final = 32
 """Frames of a cine; of more every n-th."""
 ABSENT: Final = "what draws pictures isn't installed: pip install 'panachain[dicom]'"
 _TOO_MANY: Final = "its image has more pixels than are drawn"
+_TOO_LONG: Final = "its image is longer on one side than is drawn"
+_TOO_FULL: Final = "it unpacks to more bytes than are drawn"
 _CINE_SIDE: Final = 400
 _SIDE: Final = 1024
 """Pixels of the longer side of what is drawn."""
@@ -122,6 +139,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 def _of_dicom(asked: dict[str, Any], content: bytes) -> tuple[dict[str, Any], bytes]:
     from pydicom import dcmread
 
+    _check_unpacked(content)
     dataset = dcmread(io.BytesIO(content), force=True, stop_before_pixels=asked["do"] == "describe")
     if asked["do"] == "describe":
         told: dict[str, Any] = {name: _text(dataset, keyword) for name, keyword in _NAMES.items()}
@@ -140,6 +158,21 @@ def _of_dicom(asked: dict[str, Any], content: bytes) -> tuple[dict[str, Any], by
     images = [_frame(dataset, place, window, _CINE_SIDE) for place in places]
     apart = _float(dataset, "FrameTime", 0.0) or 1000.0 / (_float(dataset, "CineRate", 0.0) or 8.0)
     return {"size": images[0].size, "frames": len(images)}, _png(images, min(max(apart * step, 40.0), 1000.0))
+
+
+def _check_unpacked(content: bytes) -> None:
+    """Check that a deflated data set isn't too large, before a library unpacks all of it."""
+    begins = deflated_at(io.BytesIO(content))
+    if begins is None:
+        return
+    unpacker, left, size = zlib.decompressobj(-zlib.MAX_WBITS), content[begins:], 0
+    # What is damaged is told by whoever reads it.
+    with suppress(zlib.error):
+        while left and not unpacker.eof:
+            size += len(unpacker.decompress(left, _STRIP))
+            left = unpacker.unconsumed_tail
+            if size > MOST_UNPACKED:
+                raise _UnshownError(_TOO_FULL)
 
 
 def _text(dataset: Any, keyword: str) -> str:
@@ -233,9 +266,10 @@ def _decoded(dataset: Any, place: int) -> tuple[tuple[int, int], bytes, Any]:
     rows, columns = _number(dataset, "Rows", 0), _number(dataset, "Columns", 0)
     if "PixelData" not in dataset:
         raise _UnshownError("it holds no image of a kind that is drawn")
-    if rows * columns > MOST_PIXELS:
-        raise _UnshownError(_TOO_MANY)
-    Image.MAX_IMAGE_PIXELS = MOST_PIXELS
+    _check_size(columns, rows, _FRAME_PIXELS)
+    # What a frame says of itself may be more than its object says.
+    Image.MAX_IMAGE_PIXELS = _FRAME_PIXELS
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
     if dataset.file_meta.get("TransferSyntaxUID") is None:
         # What doesn't say it is of the kind that DICOM begins with (PS3.5, annex A.1).
         dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2"
@@ -243,7 +277,7 @@ def _decoded(dataset: Any, place: int) -> tuple[tuple[int, int], bytes, Any]:
     if not decoder.is_available:
         raise _UnshownError("its image is compressed in a way that isn't read here")
     buffer, meta = decoder.as_buffer(dataset, index=place)
-    return (columns, rows), bytes(buffer), meta
+    return (columns, rows), buffer if isinstance(buffer, bytes) else bytes(buffer), meta
 
 
 def _common(dataset: Any, places: range) -> list[float] | None:
@@ -332,15 +366,57 @@ def _palette(size: tuple[int, int], buffer: bytes, meta: Any, dataset: Any) -> A
 def _picture(content: bytes) -> tuple[dict[str, Any], bytes]:
     from PIL import Image
 
-    Image.MAX_IMAGE_PIXELS = MOST_PIXELS
-    warnings.simplefilter("error", Image.DecompressionBombWarning)
+    # Looked at here, and by name: a library's own bound says that the file can't be read.
+    Image.MAX_IMAGE_PIXELS = None
+    if (size := _webp_size(content)) is not None:
+        # Its decoder takes the memory when the file is opened.
+        _check_size(size[0], size[1], _WEBP_PIXELS)
     image: Any = Image.open(io.BytesIO(content), formats=_FORMATS)
-    if image.width * image.height > MOST_PIXELS:
-        raise _UnshownError(_TOO_MANY)
+    _check_size(image.width, image.height, _PROGRESSIVE_PIXELS if "progressive" in image.info else MOST_PIXELS)
+    # JPEG is decoded at an eighth of its size or more, as is enough.
     image.draft("RGB", (_SIDE, _SIDE))
-    drawn = image.convert("RGBA" if image.mode in ("RGBA", "LA", "P") else "RGB")
-    drawn.thumbnail((_SIDE, _SIDE))
+    drawn = _shrunk(image, "RGBA" if image.mode in ("RGBA", "LA", "P") else "RGB")
     return {"size": drawn.size}, _png([drawn], 0)
+
+
+def _check_size(width: int, height: int, most: int) -> None:
+    if max(width, height) > MOST_SIDE:
+        raise _UnshownError(_TOO_LONG)
+    if width * height > most:
+        raise _UnshownError(_TOO_MANY)
+
+
+def _webp_size(content: bytes) -> tuple[int, int] | None:
+    """Return width and height of a WebP file, as its header says (RFC 9649, section 2); None for any other file."""
+    if content[:4] != b"RIFF" or content[8:12] != b"WEBP":
+        return None
+    kind, head = content[12:16], content[20:30].ljust(10, b"\0")
+    if kind == b"VP8X":
+        return int.from_bytes(head[4:7], "little") + 1, int.from_bytes(head[7:10], "little") + 1
+    if kind == b"VP8L":
+        bits = int.from_bytes(head[1:5], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    return int.from_bytes(head[6:8], "little") & 0x3FFF, int.from_bytes(head[8:10], "little") & 0x3FFF
+
+
+def _shrunk(image: Any, mode: str) -> Any:
+    """Return an image with sides as long as are drawn; a large one strip by strip, so that it is held once."""
+    from PIL import Image
+
+    width, height = image.size
+    factor = max(width, height) // (2 * _SIDE)
+    if factor > 1:
+        by = min(factor, width), min(factor, height)
+        small = Image.new(mode, (-(-width // by[0]), -(-height // by[1])))
+        rows = max(_STRIP // (width * by[1]), 1) * by[1]
+        for top in range(0, height, rows):
+            strip = image.crop((0, top, width, min(top + rows, height)))
+            small.paste(strip.convert(mode).reduce(by), (0, top // by[1]))
+        image.close()
+    else:
+        small = image.convert(mode)
+    small.thumbnail((_SIDE, _SIDE))
+    return small
 
 
 def _png(images: list[Any], apart: float) -> bytes:

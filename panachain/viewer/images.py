@@ -28,6 +28,9 @@ _MOST_COUNT: Final = 1 << 31
 """What a count may be (PS3.5, section 6.2: an integer string)."""
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _UNREAD: Final = "it can't be read"
+_NO_PROCESS: Final = (
+    "no process can be started on this machine that draws pictures: end other programs, or try again later"
+)
 PRESETS: Final = {"CT": ((40.0, 400.0, "soft tissue"), (-600.0, 1500.0, "lung"), (300.0, 1500.0, "bone"))}
 """Modality → centre, width and name of windows in common use."""
 
@@ -35,13 +38,16 @@ PRESETS: Final = {"CT": ((40.0, 400.0, "soft tissue"), (-600.0, 1500.0, "lung"),
 _NAMED: Final = (N_("soft tissue"), N_("lung"), N_("bone"))
 REASONS: Final = (
     N_("what draws pictures isn't installed: pip install 'panachain[dicom]'"),
-    N_("it takes too much memory or time"),
+    N_("no process can be started on this machine that draws pictures: end other programs, or try again later"),
+    N_("what draws pictures failed at it"),
     N_("it takes too much memory"),
     N_("it takes too long"),
     N_("it can't be read"),
     N_("it is too large to be looked into"),
     N_("it holds no image of a kind that is drawn"),
     N_("its image has more pixels than are drawn"),
+    N_("its image is longer on one side than is drawn"),
+    N_("it unpacks to more bytes than are drawn"),
     N_("its image is compressed in a way that isn't read here"),
     N_("its colours are written in a way that isn't read here"),
     N_("its pixels are written in a way that isn't read here"),
@@ -120,10 +126,10 @@ class Worker:
         try:
             answer = self.asked.ask(dagcbor.encode(asked), content)
         except (OSError, MemoryError):
-            # This machine has no process left.
-            answer = None
+            # Not the file's fault.
+            return {"error": _NO_PROCESS}, b""
         if answer is None:
-            return {"error": "it takes too much memory or time"}, b""
+            return {"error": "it takes too long" if self.asked.was_late else "what draws pictures failed at it"}, b""
         try:
             told = dagcbor.decode(answer[0], limit=_MOST_ANSWER)
         except IntegrityError:

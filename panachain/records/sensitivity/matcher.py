@@ -57,6 +57,12 @@ _DENIABLE: Final = frozenset(
     }
 )
 """Kinds of which a denial or a routine question tells nothing. A test for HIV or a pregnancy that is denied does."""
+_UNSEEN: Final = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\U000e0000-\U000e0fff]+"
+)
+"""Hyphens that show at the end of a line only, joiners, marks of direction, selectors, fillers: Unicode's
+Default_Ignorable_Code_Point (UAX 44), but for those of shorthand and music."""
 _BEFORE: Final = re.compile(
     r"(?<![a-z0-9])(?:no|not|denies|denied|without|no (?:history|evidence|signs?) of|never had|negative for"
     r"|(?:family history|fh)(?: of|:)?|screening (?:for|of)|screen for|assessment (?:of|for)"
@@ -476,8 +482,17 @@ def _ranges() -> dict[str, tuple[list[_Range], list[str]]]:
 
 
 def plain_text(text: str) -> str:
-    """Return a text in lower case without accents, blanks as one."""
+    """Return a text in lower case without accents, blanks as one.
+
+    One with signs that nobody sees comes twice: a reader sees a word that they stand in as whole, and two words that
+    they stand between as two.
+    """
     if text.isascii():
         return " ".join(text.lower().split())
+    seen = _UNSEEN.sub("", text)
+    return _plain(text) if seen == text else f"{_plain(seen)} . {_plain(text)}"
+
+
+def _plain(text: str) -> str:
     decomposed = unicodedata.normalize("NFKD", few_marks(text))
     return " ".join("".join(one for one in decomposed if not unicodedata.combining(one)).casefold().split())

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
 from panachain.errors import InputError, UsageError
+from panachain.private_files import private_file
 from panachain.records.walk import FoundFile, spelled, walk
 
 
@@ -113,3 +118,48 @@ class TestOpens:
 def test_names_that_can_not_be_printed_are_escaped() -> None:
     assert spelled("a\nb\x1b[31m") == "a\\nb\\x1b[31m"
     assert spelled("befund-ä.pdf") == "befund-ä.pdf"
+
+
+class TestDatabases:
+    """A folder of records that happens to hold the program's home."""
+
+    def names(self, folder: Path) -> dict[str, bool]:
+        """Return which files of a folder are opened."""
+        opened = {}
+        for found in walk(folder):
+            with suppress(InputError):
+                opened[found.shown.name] = False
+                found.open().close()
+                opened[found.shown.name] = True
+        return opened
+
+    def test_one_that_this_process_has_open_keeps_its_locks(self, tmp_path: Path) -> None:
+        path = tmp_path / "journal.sqlite"
+        private_file(path)
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("CREATE TABLE one (a)")
+            db.execute("BEGIN IMMEDIATE")
+            os.link(path, tmp_path / "linked")
+            (tmp_path / "record.json").write_text("{}")
+            assert self.names(tmp_path) == {
+                **dict.fromkeys(("journal.sqlite", "journal.sqlite-shm", "journal.sqlite-wal", "linked"), False),
+                "record.json": True,
+            }
+            # Whoever wants to write meanwhile still finds it locked.
+            writes = (
+                "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('INSERT INTO one VALUES (1)')"
+            )
+            run = subprocess.run([sys.executable, "-c", writes, path], capture_output=True, text=True, timeout=60)
+            assert "database is locked" in run.stderr
+
+    def test_one_of_another_program_is_a_file_as_any_other(self, tmp_path: Path) -> None:
+        with closing(sqlite3.connect(tmp_path / "data.sqlite")) as db:
+            db.execute("CREATE TABLE one (a)")
+        assert self.names(tmp_path) == {"data.sqlite": True}
+
+    def test_a_file_that_took_a_databases_number_is_opened(self, tmp_path: Path) -> None:
+        path, other = tmp_path / "gone.sqlite", tmp_path / "record"
+        private_file(path)
+        path.rename(other)
+        assert self.names(tmp_path) == {"record": True}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import signal
+import zlib
 from pathlib import Path
 from typing import Final
 
@@ -131,7 +132,7 @@ def test_a_file_that_makes_it_say_anything_else_costs_only_its_own_picture(
     monkeypatch.setattr(made_up.asked, "_command", beside.command("made_up_worker"))
     try:
         with drawing_by(made_up):
-            assert described(content).error in {"it can't be read", "it takes too much memory or time"}
+            assert described(content).error in {"it can't be read", "what draws pictures failed at it"}
             assert (described(b"right").error, described(b"right").rows) == ("", 4)
             assert drawn(b"right").content.startswith(PNG)
     finally:
@@ -150,7 +151,8 @@ def test_where_no_process_can_be_started_there_is_no_picture(monkeypatch: pytest
 
     monkeypatch.setattr(beside, "start", refuses)
     with drawing_by(Worker()):
-        assert picture(b"any").error == "it takes too much memory or time"
+        # Whatever the file is: it isn't its fault.
+        assert picture(b"any").error.startswith("no process can be started on this machine")
 
 
 def test_the_samples_of_others_are_described_and_most_are_drawn() -> None:
@@ -163,3 +165,75 @@ def test_the_samples_of_others_are_described_and_most_are_drawn() -> None:
     # JPEG lossless needs a decoder that isn't there; the others must be drawn.
     assert {name for name, is_drawn in made.items() if not is_drawn} <= {"JPEG-LL.dcm"}
     assert len(made) > 8
+
+
+def webp(width: int, height: int) -> bytes:
+    """Return the head of a WebP file that says so of itself."""
+    sides = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    return b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + sides
+
+
+def deflated(size: int) -> bytes:
+    """Return a DICOM object whose data set unpacks to so many bytes of nothing."""
+    packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    syntax = b"\x02\0\x10\0UI\x16\x001.2.840.10008.1.2.1.99"
+    packed = b"".join(packer.compress(bytes(1 << 20)) for _ in range(size >> 20)) + packer.flush()
+    return bytes(128) + b"DICM" + syntax + packed
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (png(60_000, 60_000), "its image has more pixels than are drawn"),
+        (png(1 << 17, 1), "its image is longer on one side than is drawn"),
+        (webp(8192, 8192), "its image has more pixels than are drawn"),
+        (webp(1 << 24, 1), "its image is longer on one side than is drawn"),
+    ],
+)
+def test_a_bound_is_looked_at_before_a_pixel_is_decoded_and_named(content: bytes, told: str) -> None:
+    assert image_worker.answer({"do": "picture"}, content) == ({"error": told}, b"")
+
+
+def test_a_deflated_object_is_unpacked_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_worker, "MOST_UNPACKED", 8 << 20)
+    told = {"error": "it unpacks to more bytes than are drawn"}
+    for asked in ({"do": "describe"}, {"do": "draw"}, {"do": "cine"}):
+        assert image_worker.answer(asked, deflated(9 << 20)) == (told, b"")
+    assert "error" not in image_worker.answer({"do": "describe"}, deflated(1 << 20))[0]
+
+
+def test_a_large_picture_is_made_smaller_in_strips_and_looks_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    Image = pytest.importorskip("PIL.Image")  # noqa: N806
+    from PIL import ImageChops
+
+    monkeypatch.setattr(image_worker, "_SIDE", 64)
+    monkeypatch.setattr(image_worker, "_STRIP", 1000)
+    for mode, size in (
+        ("RGB", (500, 333)),
+        ("RGBA", (333, 500)),
+        ("P", (257, 300)),
+        ("L", (2000, 3)),
+        ("1", (300, 300)),
+    ):
+        image = Image.linear_gradient("L").resize(size).convert(mode)
+        drawn_as = "RGBA" if mode in ("RGBA", "P") else "RGB"
+        whole = image.convert(drawn_as)
+        whole.thumbnail((64, 64))
+        small = image_worker._shrunk(image, drawn_as)
+        assert (small.mode, small.size) == (whole.mode, whole.size)
+        # Rounding, and where a side isn't a multiple of what becomes one pixel.
+        apart = ImageChops.difference(small, whole).convert("L").histogram()
+        assert not any(apart[12:])
+
+
+def test_what_draws_too_slowly_or_dies_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "made_up_worker.py").write_text("import sys, time\n\ndef main():\n    sys.stdin.read()\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    made_up = Worker()
+    monkeypatch.setattr(made_up.asked, "_command", beside.command("made_up_worker"))
+    monkeypatch.setattr(made_up.asked, "_seconds", 0.2)
+    try:
+        with drawing_by(made_up):
+            assert picture(b"any").error == "it takes too long"
+    finally:
+        made_up.close()

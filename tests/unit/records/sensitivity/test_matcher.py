@@ -361,3 +361,25 @@ def test_long_texts_are_not_remembered() -> None:
     made = matcher.Matcher()
     assert made.text("word " * 200 + "HIV disease") == made.text("HIV disease")
     assert made._remembered.cache_info().currsize == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "H\u200bIV positive",
+            "HI\u00adV positive",
+            "\u202eHIV\u202c positive",
+            "HIV\ufe0f positive",
+            "H\u034fIV positive",
+        ),
+        # Between words it parts them, as where a line may be broken.
+        *("HIV\u200bpositive", "test:\u200bHIV\u200bpositive", "H\u200bI\u2060V\U000e0041 positive"),
+    ],
+)
+def test_signs_that_nobody_sees_hide_no_word(text: str) -> None:
+    assert "HIV" in {one.kind for one in matcher_of().text(text)}
+
+
+def test_signs_that_nobody_sees_make_no_word_of_others() -> None:
+    assert not matcher_of().text("arch\u200bive, H\u2764\ufe0fIV, Schif\u00adfahrt")
