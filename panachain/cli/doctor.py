@@ -131,7 +131,9 @@ def _versions() -> Iterator[Check]:
         try:
             yield Check(package, "ok", metadata.version(package))
         except metadata.PackageNotFoundError:
-            yield Check(package, "bad", "not installed", "./pana setup, or pip install panachain", 1)
+            yield Check(
+                package, "bad", "not installed", "./pana setup, or install the checkout once more (docs/operate)", 1
+            )
 
 
 def _home(home: Path) -> Iterator[Check]:

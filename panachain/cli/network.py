@@ -367,7 +367,7 @@ def _proxies(app: App, description: Mapping[str, Any]) -> Iterator[Check]:
     for proxy in proxies:
         problem = ready_problem(reach, proxy.endpoint)
         ready += problem is None
-        fix = "ask its operator; panachain proxy announce changes its endpoint" if problem else ""
+        fix = "its /readyz says why; panachain proxy announce changes its endpoint" if problem else ""
         detail = f"{proxy.endpoint}: {problem or 'ready'}"
         yield Check(f"proxy {proxy.handle}", "bad" if problem else "ok", detail, fix)
     count = f"{ready} of {len(proxies)} proxies are ready, {needed} must help"

@@ -197,6 +197,7 @@ def log(number: int) -> None:
             empty="Nothing was done.",
             columns=("at", "by", "ward", "what", "about", "detail"),
             titles={"at": "when", "ward": "for"},
+            also=lambda row: {"detail": app.output.people(str(row["detail"]))},
         )
 
 

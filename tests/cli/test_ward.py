@@ -81,6 +81,9 @@ def test_what_was_done_is_told_with_by_whom_and_for_whom(run: Run, part: Part) -
     shown = run("ward", "log", "4").out.lower()
     assert all(word in shown for word in ("by", "for", "paired"))
     assert json.loads(run("--json", "ward", "log", "4").out)["by"] == CARER
+    part.answers["acts"] = [WardAct(5, CARER, WHO, "started", detail="2041-05-17T00:00:00Z")]
+    assert "2041-05-17T" not in run("ward", "log", "4").out
+    assert json.loads(run("--json", "ward", "log", "4").out)["detail"] == "2041-05-17T00:00:00Z"
 
 
 def test_a_ward_takes_over_into_a_profile_of_their_own(run: Run, part: Part, monkeypatch: pytest.MonkeyPatch) -> None:

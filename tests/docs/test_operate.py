@@ -85,6 +85,23 @@ def test_a_guide_has_all_that_an_operator_looks_for(name: str) -> None:
     assert [one for one in headings if one in SECTIONS] == list(SECTIONS)
 
 
+@pytest.mark.parametrize("name", [*GUIDES, "README"])
+def test_no_guide_installs_from_an_index_a_name_that_is_not_ours(name: str) -> None:
+    assert re.findall(r"pip install[^\n]*[ '\"]panachain\b", (FOLDER / f"{name}.md").read_text()) == []
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_a_guide_says_where_the_network_is_read_from_before_it_is_used(name: str) -> None:
+    text = (FOLDER / f"{name}.md").read_text()
+    told = text.index("PANACHAIN_NETWORK_FILE")
+    first = re.search(
+        r"^panachain (?:network check$|gate init|relay init|proxy init|--profile \w+ register)", text, re.MULTILINE
+    )
+    assert first
+    assert told < first.start()
+    assert "README.md#install" in text[:told]
+
+
 @pytest.mark.parametrize("name", [one for one in GUIDES if one != "patient"])
 def test_a_guide_names_the_alerts_of_its_services(name: str) -> None:
     text = (FOLDER / f"{name}.md").read_text()
