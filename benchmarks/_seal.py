@@ -27,6 +27,6 @@ def seal(path: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    gc.set_threshold(20_000, *gc.get_threshold()[1:])
+    gc.set_threshold(100_000, *gc.get_threshold()[1:])
     seal(Path(sys.argv[1]), Path(sys.argv[2]))
     gc.freeze()

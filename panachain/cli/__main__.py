@@ -11,8 +11,9 @@ import os
 import sys
 from typing import Final
 
-_YOUNG: Final = 20_000
-"""Objects between two collections; Python's own 700 make a hundred of them while modules load."""
+_YOUNG: Final = 100_000
+"""Objects between two collections; Python's own 700 make a hundred of them while modules load, and 20,000 go through an
+upload's records a dozen times."""
 
 
 def hold_standard_descriptors() -> None:

@@ -71,6 +71,7 @@ class App:
     """What to do after a failure that brings no hint of its own."""
     _passphrases: dict[str, str] = field(default_factory=dict, repr=False)
     _early: Callable[[], None] | None = None
+    _loads: Sequence[str] = ()
 
     @cached_property
     def config(self) -> Config:
@@ -170,6 +171,8 @@ class App:
         if self._early is not None:
             self._early()
         secret = self._unlocking(profile)
+        for module in self._loads:
+            importlib.import_module(module)
         from panachain.sdk import open_actor
 
         with self.network() as network, open_actor(network, profile, secret) as actor:
@@ -186,13 +189,18 @@ class App:
                 names.registry = None
 
     @contextmanager
-    def early(self, begin: Callable[[], None]) -> Iterator[None]:
-        """Have something begin that needs no key, as soon as `acting` knows who acts, before anything is unlocked."""
-        self._early = begin
+    def early(self, begin: Callable[[], None], *, loads: Sequence[str] = ()) -> Iterator[None]:
+        """Have something begin that needs no key, as soon as `acting` knows who acts, before anything is unlocked.
+
+        Args:
+            begin: begins it.
+            loads: modules that the command will need, which load while the key store is opened.
+        """
+        self._early, self._loads = begin, loads
         try:
             yield
         finally:
-            self._early = None
+            self._early, self._loads = None, ()
 
     def _unlocking(self, profile: Profile) -> DataKey | Unlocking:
         """Return what opens a profile; a passphrase begins to, while the modules load that act."""

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from panachain.sdk.results.uploads import PublishedView, UploadReport
 
 _NONE: Final = "There are no records."
+_PUBLISHING: Final = ("panachain.sdk.publishing", "panachain.sdk.pairings", "panachain.records.reading_ahead")
+"""What an upload is made of: other commands of a hospital do without it."""
 
 
 @command(
@@ -132,7 +134,7 @@ def upload(
     with (
         # They load while the key store is opened. Whatever fails from then on ends them.
         Spare() as spare,
-        app.early(lambda: spare.start(path for path, _ in assigned)),
+        app.early(lambda: spare.start(path for path, _ in assigned), loads=_PUBLISHING),
         app.acting(Role.HOSPITAL) as hospital,
         app.output.progress("upload") as progress,
     ):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable
 from typing import Final
 
@@ -21,8 +20,9 @@ def derive(key: bytes, label: bytes, context: bytes = b"") -> bytes:
         label: from crypto/labels.py.
         context: what the derived key is bound to.
     """
-    # The first and only block of HKDF-Expand is HMAC(key, info ‖ 0x01).
-    return hmac.digest(key, _length_prefixed(label) + context + b"\x01", "sha256")
+    # The first and only block of HKDF-Expand is HMAC(key, info ‖ 0x01). Python's own `hmac` lets go of its lock for it,
+    # and waits for it where other threads work.
+    return _begun(key, _length_prefixed(label) + context + b"\x01").finalize()
 
 
 def deriver(key: bytes, label: bytes) -> Callable[[bytes], bytes]:

@@ -6,8 +6,14 @@ Follows design section 3.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+NO_COPIES: Final[Mapping[Path, bytes]] = MappingProxyType({})
+"""Digests of copies, where files lie where they belong."""
 
 
 @dataclass(frozen=True)

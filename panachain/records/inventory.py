@@ -75,10 +75,10 @@ def seal(
         "types": types,
         "items": [None if item is None else [types.index(item.media_type), item.size, item.digest] for item in items],
     }
-    if sequence:
+    if sequence or words is not None:
         body |= {"v": 2, "sequence": sequence, "lists": [to_row(one) for one in lists]}
     if words is not None:
-        body |= {"v": 3, "sequence": sequence, "lists": [to_row(one) for one in lists], "words": words}
+        body |= {"v": 3, "words": words}
     plain = padding.pad(dagcbor.encode(body))
     return list(stream.seal_segments(plain, envelope_key.inventory_key(), labels.ENVELOPE_INVENTORY))
 

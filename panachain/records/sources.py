@@ -38,12 +38,12 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from hashlib import sha256
 from pathlib import Path, PurePath
-from types import MappingProxyType
 from typing import BinaryIO, Final, NamedTuple, Protocol
 
 from panachain.crypto import labels
 from panachain.errors import InputError, IntegrityError
 from panachain.ipld import dagcbor
+from panachain.model.file_content import NO_COPIES
 from panachain.model.records import FileContent, PlainRecord, ReadBefore
 from panachain.model.scope import EMERGENCY, RESTRICTED, UNDATED, Category
 from panachain.records import apple, archives, cda, classify, dicom, encodings, hl7, pdf, persons, viewer_bundle, xml
@@ -99,8 +99,6 @@ _MUTE: Final = (_Kind.PDF, _Kind.VIEWER, _Kind.ARCHIVE, _Kind.OTHER)
 """Kinds that say nothing of whom they are about."""
 _MOST_NOTES: Final = 1 << 20
 """Bytes of a file that may be no record."""
-NO_COPIES: Final[Mapping[Path, bytes]] = MappingProxyType({})
-"""Of files that lie where they belong."""
 _WHOLE: Final = 64 << 20
 """Bytes that a record that is a whole member of an archive may have: it is held in memory."""
 

@@ -14,27 +14,23 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from panachain.errors import AccessDeniedError, PartlyDoneError, UsageError
 from panachain.model.actors import Actor, Address, Role
+from panachain.model.file_content import NO_COPIES
 from panachain.model.progress import Progress
 from panachain.model.records import Reason
 from panachain.model.scope import Category
 from panachain.plain import were
-from panachain.records.findings import Findings
-from panachain.records.pairing import Pairing
-from panachain.records.sensitivity.profiles import profile_of
-from panachain.records.sources import NO_COPIES, find_sources
-from panachain.sdk.batches import open_batches, open_journal, settled
 from panachain.sdk.hospital_routing import HospitalRouting
-from panachain.sdk.kept_persons import KeptPersons
-from panachain.sdk.pairings import closed_for
-from panachain.sdk.results.uploads import PublishedView, RewrapReport, SettleReport, UploadReport, WithdrawReport
-from panachain.sdk.uploads import Explain, Tally, size_of
 from panachain.sdk.words import category_of, reason_of
 
+# What publishes is imported where something is published: most commands of a hospital publish nothing.
 if TYPE_CHECKING:
+    from panachain.records.pairing import Pairing
     from panachain.records.reading_start import Spare
     from panachain.sdk.hospital_erasures import HospitalErasures
     from panachain.sdk.hospital_overview import HospitalOverview
     from panachain.sdk.report_pdf import Report
+    from panachain.sdk.results.uploads import PublishedView, RewrapReport, SettleReport, UploadReport, WithdrawReport
+    from panachain.sdk.uploads import Explain
     from panachain.sdk.watching import Watching
 
 
@@ -146,6 +142,13 @@ class Hospital(HospitalRouting):
             UsageError: there is nothing to publish, `verify` with `dry_run`, or `explain` without it.
             IntegrityError: `verify` finds that a record can't be read.
         """
+        from panachain.records.findings import Findings
+        from panachain.records.sensitivity.profiles import profile_of
+        from panachain.records.sources import find_sources
+        from panachain.sdk.kept_persons import KeptPersons
+        from panachain.sdk.pairings import closed_for
+        from panachain.sdk.uploads import Tally, size_of
+
         publishing = self._publishing(dry_run=dry_run, jitter=jitter, verify=verify, explain=explain, spare=spare)
         kind = None if category is None else category_of(category)
         names = list(dict.fromkeys(patient for _, patient in assigned))
@@ -226,6 +229,8 @@ class Hospital(HospitalRouting):
 
     def settle(self) -> SettleReport:
         """Finish what an interrupted upload began, and send again what a reorganisation took away; see `settled`."""
+        from panachain.sdk.batches import settled
+
         return settled(self.network, self.address, self._seed, self.profile.folder)
 
     def rewrap(self, *, progress: Progress | None = None) -> RewrapReport:
@@ -241,7 +246,7 @@ class Hospital(HospitalRouting):
             PartlyDoneError: an order isn't its patient's, or names what this hospital didn't publish for that patient.
                 All others were followed: `result` is the report.
         """
-        # Imported here: an upload moves nothing.
+        from panachain.sdk.batches import open_batches
         from panachain.sdk.moves import Moves
 
         self._check_registered()
@@ -267,7 +272,7 @@ class Hospital(HospitalRouting):
             UnknownActorError: this hospital published no such record.
             AccessDeniedError: a patient isn't paired with this hospital any more.
         """
-        # Imported here: an upload withdraws nothing.
+        from panachain.sdk.batches import open_batches
         from panachain.sdk.withdrawals import Withdrawals
 
         self._check_registered()
@@ -278,6 +283,9 @@ class Hospital(HospitalRouting):
         """Yield what this hospital published, from its journal; `history` is for patients, who can open it."""
         if history:
             raise UsageError("a hospital can't open what it published, so it has no history to show")
+        from panachain.sdk.batches import open_journal
+        from panachain.sdk.results.uploads import PublishedView
+
         with open_journal(self.profile.folder) as journal:
             for record in journal.records():
                 yield PublishedView(record.header, Address(record.patient), record.scope, record.sequence)

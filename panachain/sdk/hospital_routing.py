@@ -12,21 +12,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from panachain.model.file_content import NO_COPIES
 from panachain.model.progress import Progress
 from panachain.model.scope import Category
-from panachain.records.publish import MAX_RECORDS
-from panachain.records.sources import NO_COPIES
 from panachain.sdk.base import ActorSession
-from panachain.sdk.batches import open_journal
-from panachain.sdk.kept_persons import KeptPersons
-from panachain.sdk.pairings import Pairings
-from panachain.sdk.publishing import Publishing
-from panachain.sdk.results.uploads import Proposal, UploadReport
-from panachain.sdk.uploads import Explain, Tally, size_of
 from panachain.sdk.words import category_of
 
 if TYPE_CHECKING:
     from panachain.records.reading_start import Spare
+    from panachain.sdk.pairings import Pairings
+    from panachain.sdk.publishing import Publishing
+    from panachain.sdk.results.uploads import Proposal, UploadReport
+    from panachain.sdk.uploads import Explain
 
 
 class HospitalRouting(ActorSession):
@@ -70,8 +67,10 @@ class HospitalRouting(ActorSession):
             UsageError: a name means nobody in the files, or several.
             InputError: nothing could be published.
         """
-        # Imported here: most uploads say whose each file is.
+        # Imported here: most uploads say whose each file is, and most commands upload nothing.
+        from panachain.sdk.kept_persons import KeptPersons
         from panachain.sdk.routing import Reading, publish_each
+        from panachain.sdk.uploads import Tally, size_of
 
         publishing = self._publishing(dry_run=dry_run, jitter=jitter, verify=verify, explain=explain, spare=spare)
         places = [Path(path) for path in paths]
@@ -90,6 +89,7 @@ class HospitalRouting(ActorSession):
         Raises:
             UsageError: there is no such file.
         """
+        from panachain.sdk.kept_persons import KeptPersons
         from panachain.sdk.routing import propose
 
         self._check_registered()
@@ -97,6 +97,8 @@ class HospitalRouting(ActorSession):
         return propose(self.network, self._pairings, persons, [Path(path) for path in paths])
 
     def _publishing(self, **how: Any) -> Publishing:
+        from panachain.sdk.publishing import Publishing
+
         self._check_registered()
         return Publishing(self.network, self.address, self._seed, self.profile.folder, self._estimate, **how)
 
@@ -104,10 +106,14 @@ class HospitalRouting(ActorSession):
         """Return the gas that publishing so many records takes; one batch holds MAX_RECORDS at most."""
         if not records:
             return 0
+        from panachain.records.publish import MAX_RECORDS
+
         return -(-records // MAX_RECORDS) * self.network.mainchain.ledger.estimate_store(self.address, 1)
 
     @cached_property
     def _pairings(self) -> Pairings:
+        from panachain.sdk.pairings import Pairings
+
         return Pairings(self.network, self.profile.actor, self._seed.sealing())
 
     def _sealed_to(self) -> list[tuple[str, int]]:
@@ -116,5 +122,7 @@ class HospitalRouting(ActorSession):
 
     @contextmanager
     def _unfinished(self) -> Iterator[int]:
+        from panachain.sdk.batches import open_journal
+
         with open_journal(self.profile.folder) as journal, journal.exclusive():
             yield len(journal.pending())

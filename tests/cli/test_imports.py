@@ -62,6 +62,16 @@ _NOT_PUBLISHING = {
     *("panachain.sdk.withdrawals", "panachain.consent", "panachain.proxy", "panachain.research"),
 }
 """Besides, what no upload does."""
+_READING = {
+    *(
+        "panachain.records.sources",
+        "panachain.records.publish",
+        "panachain.records.header",
+        "panachain.records.journal",
+    ),
+    *("panachain.consent", "panachain.proxy", "panachain.research"),
+}
+"""Besides, what publishes and opens records."""
 COMMANDS: dict[str, tuple[Role | None, frozenset[str]]] = {
     "config": (None, HEAVY | ACTING | {"msgspec", "zstandard", "Crypto"}),
     "whoami": (Role.PATIENT, HEAVY | _UNUSED | _ELSEWHERE),
@@ -73,6 +83,8 @@ COMMANDS: dict[str, tuple[Role | None, frozenset[str]]] = {
     "pair mercy": (Role.PATIENT, HEAVY),
     "inbox": (Role.PRACTITIONER, HEAVY),
     "rewrap": (Role.HOSPITAL, HEAVY),
+    # It publishes nothing.
+    "whoami --json": (Role.HOSPITAL, HEAVY | _UNUSED | _READING),
     # Of files of which it is known whose they are: there are no exports to route, and nothing to move or withdraw.
     "upload /dev/null --patient somebody": (Role.HOSPITAL, HEAVY | _NOT_PUBLISHING),
 }
@@ -113,7 +125,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def run(command: str, role: Role | None, home: Path) -> tuple[set[str], str]:
+def run(command: str, role: Role | None, home: Path, passphrase: str = "passphrase") -> tuple[set[str], str]:
     """Return the packages and modules that a run of a command loads, and what it says."""
     arguments = [*(["--profile", role.value] if role else []), "--home", str(home), *command.split()]
     program = (
@@ -121,7 +133,7 @@ def run(command: str, role: Role | None, home: Path) -> tuple[set[str], str]:
         f"main({arguments!r})\n"
         "print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
     )
-    environment = {"PANACHAIN_PASSPHRASE_FILE": str(home / "passphrase"), "PATH": "/usr/bin:/bin", "HOME": str(home)}
+    environment = {"PANACHAIN_PASSPHRASE_FILE": str(home / passphrase), "PATH": "/usr/bin:/bin", "HOME": str(home)}
     done = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
@@ -146,6 +158,17 @@ def test_a_command_loads_what_it_uses_only(command: str, home: Path) -> None:
         assert loaded >= ACTING, said
     assert "unforeseen" not in said
     assert len(loaded) <= MODULES[command.split()[0]] + NEWER, said
+
+
+def test_an_upload_loads_what_publishes_before_its_key_store_is_open(home: Path) -> None:
+    (home / "another").write_text("another")
+    (home / "another").chmod(0o600)
+
+    loaded, said = run("upload /dev/null --patient somebody", Role.HOSPITAL, home, "another")
+
+    # While a key is made of the passphrase, which takes as long; this one is wrong.
+    assert "passphrase" in said
+    assert loaded >= {"panachain.sdk.publishing", "panachain.sdk.pairings", "panachain.records.reading_ahead"}
 
 
 OF_PROGRAMS = ORACLES | {"web3", "hexbytes"}

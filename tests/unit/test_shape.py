@@ -16,7 +16,7 @@ import panachain
 
 PACKAGE = Path(panachain.__file__).parent
 MOST_METHODS = 20
-MOST_LINES = {"sdk/patient.py": 270, "sdk/hospital.py": 290}
+MOST_LINES = {"sdk/patient.py": 270, "sdk/hospital.py": 300}
 """Some twenty to forty of them are imports inside methods (ADR 68)."""
 SESSIONS = {
     "patient",
