@@ -46,7 +46,7 @@ class SyntheticNode:
         receipts, encoded = [], []
         for place, ((name, topics, data), bloom) in enumerate(zip(logs, blooms, strict=True)):
             address, gas, bits = bytes.fromhex(ADDRESSES[name][2:]), 60_000 * (place + 1), bloom.to_bytes(256, "big")
-            body = [rlp.number(1), rlp.number(gas), bits, [[address, list(topics), data]]]
+            body: rlp.Encodable = [rlp.number(1), rlp.number(gas), bits, [[address, list(topics), data]]]
             encoded.append(b"\x02" + rlp.encode(body))
             receipts.append(
                 {

@@ -202,6 +202,7 @@ def strangers(network: Any, size: Size, terms: bytes, blocks: range) -> Iterator
     shown = [notice.announce(umbral.SecretKey.random().public, policy)[0] for _ in range(min(_KEYS, size.policies))]
     hospitals = [chance.randbytes(20).rjust(32, b"\0") for _ in range(min(_HOSPITALS, size.storage))]
     addresses = bytes.fromhex(policies[2:]), bytes.fromhex(ledger[2:])
+    topics: tuple[bytes, ...]
     now = int(time.time())
     for offset, number in enumerate(blocks):
         place = _PLACE

@@ -70,9 +70,16 @@ def transactions(world: World) -> dict[str, Tx]:
                 receipt = used[tx["hash"]]
                 data = bytes.fromhex(tx["input"][2:])
                 found[tx["hash"]] = Tx(
-                    *(int(block["number"], 16), int(block["timestamp"], 16), int(tx["transactionIndex"], 16)),
-                    *(tx["from"], int(tx["nonce"], 16), int(tx["gas"], 16), int(receipt["gasUsed"], 16)),
-                    *(int(receipt["effectiveGasPrice"], 16), len(data), data),
+                    block=int(block["number"], 16),
+                    time=int(block["timestamp"], 16),
+                    place=int(tx["transactionIndex"], 16),
+                    sender=tx["from"],
+                    nonce=int(tx["nonce"], 16),
+                    gas_limit=int(tx["gas"], 16),
+                    gas_used=int(receipt["gasUsed"], 16),
+                    gas_price=int(receipt["effectiveGasPrice"], 16),
+                    input_size=len(data),
+                    data=data,
                 )
     return found
 
@@ -242,7 +249,7 @@ def together(left: Units, right: Units) -> Units:
 def _places(block: Array, time: Array) -> Array:
     """Return each unit's place in its block, in the order of time."""
     order = np.lexsort((time, block))
-    places = np.empty_like(order)
+    places: Array = np.empty_like(order)
     places[order] = np.arange(len(order))
     return places
 

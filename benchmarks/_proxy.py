@@ -189,8 +189,11 @@ def granted(folder: Path) -> Iterator[Bench]:
 def throughput(bench: Bench, rounds: int) -> None:
     """Print re-encryptions per second of one proxy against the bare loops, in turns."""
     ways: dict[str, list[float]] = {}
-    setups = (("one worker", "", 1), ("two workers", "", 2), ("one worker, own cfrags unverified", UNCHECKED, 1))
-    setups += (("two workers, own cfrags unverified", UNCHECKED, 2),)
+    setups = [("one worker", "", 1), ("two workers", "", 2)]
+    setups += [
+        ("one worker, own cfrags unverified", UNCHECKED, 1),
+        ("two workers, own cfrags unverified", UNCHECKED, 2),
+    ]
     for _ in range(rounds):
         for name, code, workers in setups:
             bench.start_first(code=code, workers=workers)

@@ -1,6 +1,6 @@
 """How long upload, grant, opening and revocation take on blocks of two seconds, against a chain that mines at once.
 
-    ./pana bench blocks [--records N] [--period SECONDS] [--both] [--rounds N]
+    ./pana bench blocks [--records N] [--period SECONDS] [--both] [--rounds N] [--quick]
 
 A development network runs each step twice: first its chain makes a block of each transaction at once, then blocks at
 intervals only, as chains of others do; whoever grants waits for the confirmation that proxies ask for. The minimum is
@@ -47,7 +47,10 @@ def main() -> None:
     parser.add_argument("--period", type=int, default=2, help="seconds between two blocks")
     parser.add_argument("--both", action="store_true", help="the sidechain makes blocks at intervals, too")
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="little of everything: whether it runs")
     options = parser.parse_args()
+    if options.quick:
+        options.records, options.period = 4, 1
     with tempfile.TemporaryDirectory(prefix="panachain-blocks-") as folder, world(Path(folder)) as (network, actors):
         at_once = [steps(network, actors, Path(folder), options.records, n) for n in range(options.rounds)]
         _at_intervals(network, options.period, both=options.both)

@@ -71,11 +71,13 @@ def timed(home: Path, name: str, act: Callable[[Any], Sequence[Any]]) -> tuple[i
         return found, 1000 * (time.perf_counter() - wall), 1000 * (time.process_time() - cpu)
 
 
-def row(home: Path, command: str, name: str, act: Callable[[Any], Sequence[Any]], *counts: int, rounds: int) -> Row:
+def row(
+    home: Path, command: str, name: str, act: Callable[[Any], Sequence[Any]], own: int, foreign: int, rounds: int
+) -> Row:
     """Measure one command."""
     first, *others = [timed(home, name, act) for _ in range(1 + rounds)]
     walls, cpus = [one[1] for one in others], [one[2] for one in others]
-    return Row(command, *counts, first[0], *first[1:], statistics.median(walls), statistics.median(cpus))
+    return Row(command, own, foreign, *first, statistics.median(walls), statistics.median(cpus))
 
 
 def settle(network: Any) -> None:
@@ -146,7 +148,7 @@ def measure(foreign: int, owns: Sequence[int], rounds: int) -> list[Row]:
                 ("records", "patient", lambda actor: list(actor.records())),
                 ("log", "patient", lambda actor: list(actor.receipts())),
             ]
-            rows += [row(home, *call, own, foreign, rounds=rounds) for call in calls]
+            rows += [row(home, *call, own, foreign, rounds) for call in calls]
             rows.append(news(home, opening, own, foreign, rounds))
     return rows
 

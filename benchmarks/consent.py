@@ -1,7 +1,8 @@
 """Consent: what a grant, an inbox, a revocation, a round trip and a proxy cost, beside Umbral without lanes.
 
     ./pana bench consent [--records 10000] [--capsules 500] [--large 100000] [--rounds 5] [--grants 15]
-                         [--proxy-rounds 2] [--plot FILE] [--quick]
+                         [--signed 100] [--notices 10000] [--users 1 …] [--sizes BYTES …] [--proxy-rounds 2]
+                         [--plot FILE] [--quick]
 
 Prints figures and ratios, and fails nothing. `--plot` draws SeSPHR's four axes (docs/sesphr.svg).
 """

@@ -1,6 +1,7 @@
 """Floods: honest openings and grants while strangers attack the proxies and proxies fail, and grants through a relay.
 
-    ./pana bench floods [--seconds 6] [--wraps 64] [--lanes 18] [--whole 3] [--only KIND …] [--code FOLDER] [--quick]
+    ./pana bench floods [--seconds 6] [--wraps 64] [--lanes 18] [--whole 3] [--period 2] [--only KIND …]
+                        [--places shared apart] [--code FOLDER] [--quick]
 
 Each attack is measured beside the same time without one, just before it, in the same processes. There are two ways to
 share this machine. "Shared": three proxies, strangers and honest people take whatever processor is free, so an attack
@@ -117,7 +118,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(subprocess.call([sys.executable, str(Path(__file__)), *rest], env=environment))
     sys.path.insert(0, str(HERE))
     found = {place.name: _measure(place, given) for place in _places() if place.name in given.places}
-    tables = [("proxies", ("opening", "grant")), ("relay", ("grant through it", "revocation"))]
+    proxies, relay = ("opening", "grant"), ("grant through it", "revocation")
+    tables: list[tuple[str, tuple[str, ...]]] = [("proxies", proxies), ("relay", relay)]
     if given.whole:
         tables.insert(1, (f"proxies, blocks of {given.period} s", ("whole grant",)))
     for title, works in tables:

@@ -8,8 +8,8 @@ the same: it takes seconds.
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 import tempfile
 from pathlib import Path
 
@@ -77,8 +77,11 @@ def actions(main_rpc: Rpc, side_rpc: Rpc, folder: Path) -> dict[str, int]:
     relay = senders["registrar"]
     owners = [Account(Seed.random().account_key()) for _ in range(11)]
     ids = [PolicyId(owner.address) for owner in owners]
-    announced = {"view_tag": 0x5A, "announcement": Seed.random().store_key()}
-    grants = [Grant(policy_id, now, now + 3600, now + 600, Seed.random().store_key(), **announced) for policy_id in ids]
+    tag, announcement = 0x5A, Seed.random().store_key()
+    grants = [
+        Grant(one, now, now + 3600, now + 600, Seed.random().store_key(), view_tag=tag, announcement=announcement)
+        for one in ids
+    ]
     signed = [(grant, chain.policies.sign_grant(owner, grant)) for owner, grant in zip(owners, grants, strict=True)]
     gas["grant_signed"] = chain.policies.grant_by_signature(relay, *signed[0]).gas_used
     gas["grant_signed_batch10_each"] = chain.policies.grant_batch(relay, signed[1:]).gas_used // 10
@@ -88,12 +91,22 @@ def actions(main_rpc: Rpc, side_rpc: Rpc, folder: Path) -> dict[str, int]:
     return gas
 
 
-if __name__ == "__main__":
-    with running(), tempfile.TemporaryDirectory() as place:
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="one object")
+    parser.add_argument("--quick", action="store_true", help="the same: it takes seconds")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
         figures = measure(Path(place))
-    if "--json" in sys.argv[1:]:
+    if options.json:
         print(json.dumps(figures))
     else:
         for name, used in figures.items():
             goal = GOALS.get(name)
             print(f"{name:28} {used:>8,}" + (f"   goal {goal:>8,}   {used / goal:.2f}" if goal else ""))
+
+
+if __name__ == "__main__":
+    with running():
+        main()

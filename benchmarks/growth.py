@@ -1,7 +1,8 @@
 """Costs that don't grow with the world: what stays as it is beside everybody's policies, and what grows with one's own.
 
     ./pana bench growth [--json] [--quick] [--only PART ...] [--policies 1000000] [--storage 100000] [--blocks 200]
-                        [--own 10] [--batches 10000] [--events 100000] [--cases 200] [--rounds 7]
+                        [--own 10] [--times 10] [--batches 10000] [--events 100000] [--cases 200] [--resources 100]
+                        [--rounds 7]
     ./pana bench growth --plot docs/growth.svg --results FILE ...
 
 Parts: `commands` (two devnets, see _growth_world.py), `steps` (publish, grant and open, on the empty one), `lookup` (a

@@ -1,6 +1,6 @@
 """Junk: what 100 groups and 300 requests of rubbish add to an honest user's `inbox`, `open` and `requests`.
 
-    ./pana bench junk [--groups 100] [--requests 300] [--rounds 9]
+    ./pana bench junk [--groups 100] [--requests 300] [--rounds 9] [--quick]
 
 On a devnet, before and after, medians of processor time. The junk comes from two practitioners whom the registrar
 admitted: nobody else reaches the sidechain. Prints how much of it the contracts let in. Timings never fail anything.
@@ -22,9 +22,11 @@ from _measure import row
 from _running import running
 from records import join, world
 
-from panachain.crypto import umbral
+from panachain.crypto.keys import Seed
 from panachain.errors import TransactionError
-from panachain.model.actors import Role
+from panachain.model.actors import Address, Role
+from panachain.sdk import Network, Practitioner
+from panachain.storage.blocks import keep
 
 GOAL = 1.2
 """How much longer a call may take."""
@@ -37,7 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--groups", type=int, default=100)
     options.add_argument("--requests", type=int, default=300)
     options.add_argument("--rounds", type=int, default=9)
+    options.add_argument("--quick", action="store_true", help="little of everything: whether it runs")
     given = options.parse_args(arguments)
+    if given.quick:
+        given.groups, given.requests, given.rounds = 2, 2, 1
     with (
         tempfile.TemporaryDirectory(dir=os.environ.get("PANA_BENCH_FOLDER")) as place,
         world(Path(place)) as (network, registrar),
@@ -69,10 +74,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     row("requests, with both senders blocked", shown, f"at most {GOAL} times", ratio, at_least=False, bound=GOAL)
 
 
-def _invite(network: Any, sender: Any, victim: Any) -> None:
+def _invite(network: Network, sender: Practitioner, victim: Address) -> None:
     """Make a group and list somebody in it, with a secret that nobody stored."""
-    chain, paying = network.sidechain.groups, sender._sender(sidechain=True)
-    group = chain.create(paying, umbral.SecretKey.random().public)
+    chain, paying = network.sidechain.groups, sender._person()
+    group = chain.create(paying, keep(network.store, Seed.random().group_keys().encode()).digest)
     chain.add_member(paying, group.address, victim, os.urandom(32))
 
 

@@ -1,7 +1,7 @@
 """Unlinkability: whether an attacker can group what is public by patient (security rule 9).
 
-    ./pana bench linkability [--columns ABCD] [--patients 1000] [--houses 30] [--jitter 21] [--grant-jitter 7] [--json]
-                             [--quick]
+    ./pana bench linkability [--columns ABCD] [--patients 1000] [--houses 30] [--seed 1] [--jitter 21]
+                             [--grant-jitter 7] [--json] [--quick]
 
 1,000 simulated patients live a year: 20 records each at 30 hospitals and clinics, grants and revocations, on the real
 contracts and in the real formats. The attacker sees the mainchain, every IPFS object, sizes and times; of the sidechain

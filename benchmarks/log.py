@@ -19,6 +19,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -84,9 +85,7 @@ class Proxy:
         """Append the receipts of openings, in one transaction."""
         with self.store._write() as db:
             for policy_id, at in openings:
-                self.store._append(
-                    db, lambda sequence, previous, p=policy_id, t=at: self.receipt(p, sequence, previous, t)
-                )
+                self.store._append(db, partial(self.receipt, policy_id, at=at))
 
 
 def policy(number: int) -> PolicyId:

@@ -1,6 +1,6 @@
 """Whose record it is: what checking that takes of an upload, by format.
 
-    ./pana bench persons [--rounds 5]
+    ./pana bench persons [--rounds 5] [--quick]
 
 On a devnet, whole uploads through the SDK, medians of wall time: reading each source again, fingerprints, and what is
 kept. Synthea's Bundles where the folder of outside data is there, and made-up ones and messages. Fails nothing.
@@ -25,7 +25,7 @@ from records import PASSPHRASE, SYNTHEA, join, world
 
 from panachain.model.actors import Role
 from panachain.records.samples import sample_bundle, sample_dicom
-from panachain.sdk import open_actor
+from panachain.sdk import Hospital, open_actor
 from panachain.sdk.kept_persons import KeptPersons
 from panachain.sdk.profiles import load_profile
 
@@ -38,15 +38,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     options = argparse.ArgumentParser()
     options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--quick", action="store_true", help="little of everything: whether it runs")
     given = options.parse_args(arguments)
+    rounds = 1 if given.quick else given.rounds
     with (
         tempfile.TemporaryDirectory(dir=os.environ.get("PANA_BENCH_FOLDER")) as place,
         world(Path(place)) as (network, registrar),
     ):
         hospital = open_actor(network, load_profile(network.home, "hospital"), PASSPHRASE)
+        assert isinstance(hospital, Hospital)
         for name, files in _kinds(Path(place)).items():
             whole, checks = [], []
-            for number in range(given.rounds):
+            for number in range(rounds):
                 patients = [join(network, registrar, f"{name}-{number}-{place}", Role.PATIENT) for place in files]
                 assigned = [(path, one.address) for path, one in zip(files.values(), patients, strict=True)]
                 with _timed() as taken:

@@ -1,6 +1,6 @@
 """How long it takes to prove a block's logs: the tree of its receipts, built anew, against the header's root.
 
-    ./pana bench receipts [--receipts N] [--rounds N]
+    ./pana bench receipts [--receipts N] [--rounds N] [--quick]
 
 Each receipt is like one of a storage or policy transaction: type 2, two logs of three topics and 96 bytes. py-trie with
 the `rlp` package does the same in the same run, if they are installed. Timings never fail anything.
@@ -101,7 +101,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--receipts", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--quick", action="store_true", help="little of everything: whether it runs")
     options = parser.parse_args()
+    if options.quick:
+        options.receipts, options.rounds = 20, 2
     receipts = [receipt_of(place) for place in range(options.receipts)]
     header = header_of(receipts)
     least, median = milliseconds(lambda: read_receipts(header, receipts), options.rounds)

@@ -33,7 +33,7 @@ from panachain.config import Config
 from panachain.devnet import REGISTRAR, Devnet
 from panachain.model.actors import Role
 from panachain.records.reading_start import most_processes
-from panachain.sdk import Network, open_actor
+from panachain.sdk import Network, Practitioner, open_actor
 from panachain.sdk.base import Registrar
 from panachain.sdk.profiles import create_profile, load_profile, start_agent
 
@@ -115,7 +115,7 @@ def agent(network: Network, name: str) -> Iterator[None]:
 def join(network: Network, registrar: Registrar, name: str, role: Role, *, hospital: str = "hospital") -> Any:
     """Make a profile, register it, and return it at work; a patient is paired with a hospital."""
     registrar.admit(create_profile(network.home, name, role, PASSPHRASE).actor)
-    actor = open_actor(network, load_profile(network.home, name), PASSPHRASE)
+    actor: Any = open_actor(network, load_profile(network.home, name), PASSPHRASE)
     if role is Role.PATIENT:
         actor.pair(hospital)
     return actor
@@ -248,6 +248,7 @@ def opening(network: Network, registrar: Registrar, folder: Path, documents: int
     expires_at = network.mainchain.head_block().time + 86_400
     policy = patient.grant("clinician", ["documents"], until=expires_at)
     clinician = open_actor(network, load_profile(network.home, "clinician"), PASSPHRASE)
+    assert isinstance(clinician, Practitioner)
     started = time.perf_counter()
     opened = sum(len(record.content) == SIZE for record in clinician.open(policy.policy_id))
     speed = opened / (time.perf_counter() - started)

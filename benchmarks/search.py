@@ -393,7 +393,7 @@ def _bundle(record: PlainRecord) -> Any:
 class _Watched:
     """A store whose blocks come through somebody: each is checked against its CID, as every store of ours does."""
 
-    def __init__(self, store: BlobStore, lie: Callable[[CID, bytes], bytes] | None = None) -> None:
+    def __init__(self, store: BlobStore | _Watched, lie: Callable[[CID, bytes], bytes] | None = None) -> None:
         self._store = store
         self._lie = lie
         self.asked: list[CID] = []

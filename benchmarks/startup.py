@@ -1,6 +1,6 @@
 """How long a command takes to start: processor time of `panachain whoami`, of its imports alone, and with an agent.
 
-    ./pana bench startup [--rounds N] [--against FOLDER]
+    ./pana bench startup [--rounds N] [--against FOLDER] [--quick]
 
 Python that does nothing stands beside it. Two nodes on which nothing has happened yet answer at once. `--against`
 measures another checkout by turns, in the same environment; it has to read this one's key store. Timings never fail
@@ -103,7 +103,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--against", type=Path, help="another checkout, such as of an earlier commit")
+    parser.add_argument("--quick", action="store_true", help="little of everything: whether it runs")
     options = parser.parse_args(arguments)
+    if options.quick:
+        options.rounds = 1
     with tempfile.TemporaryDirectory() as folder, running_node() as url:
         home = Path(folder)
         (home / "passphrase").write_text(PASSPHRASE)

@@ -173,7 +173,7 @@ def opening(folder: Path, path: Path) -> None:
         fetched[0] += len(data)
         return data
 
-    store.get_block = counting  # type: ignore[method-assign]
+    store.get_block = counting  # type: ignore[method-assign, assignment]
     content().read_range(size // 2, 65_536)
     figure = fetched[0] / MIB
     row("64 KiB from its middle fetch", f"{figure:.2f} MiB", "<= 3 MiB", figure, at_least=False, bound=3)

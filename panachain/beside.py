@@ -242,6 +242,21 @@ def _end_with_parent() -> None:
         raise SystemExit(1)
 
 
+def send(sink: IO[bytes] | None, unsent: bytes) -> bytes:
+    """Write what a pipe has room for, without waiting for more, and return the rest.
+
+    Raises:
+        OSError: nobody reads it any more.
+    """
+    while unsent and sink is not None:
+        try:
+            written = os.write(sink.fileno(), unsent)
+        except BlockingIOError:
+            break
+        unsent = unsent[written:]
+    return unsent
+
+
 def bound_memory(most: int) -> None:
     """Bound what this process may take, to so many bytes or what is allowed to it anyway."""
     _, allowed = resource.getrlimit(resource.RLIMIT_AS)

@@ -211,6 +211,15 @@ def set_aside(path: Path) -> Path:
         number += 1
 
 
+def to_read_alone(path: Path) -> str:
+    """Return the URI by which SQLite opens a file for reading, and never makes it.
+
+    Escaped: of a name with a question mark, a hash or a percent sign it would open another file, and make it if need be
+    (SQLite, "URI filenames").
+    """
+    return f"{path.absolute().as_uri()}?mode=ro"
+
+
 def forbid_core_dumps() -> None:
     """Keep this process and its children from writing a core dump, a file that would hold their keys."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -87,8 +87,8 @@ def prove() -> dict[str, bool]:
     _run([forge(), "build", "--ast", "--skip", "*Test.sol"], "prove")
     report = out / "halmos.json"
     report.unlink(missing_ok=True)
-    command = [AUDIT / "halmos", "--forge-build-out", str(out / "out"), "--match-contract", "Proofs$"]
-    answer = _run([*command, "--json-output", str(report)], "prove", check=False)
+    proofs = ["--forge-build-out", str(out / "out"), "--match-contract", "Proofs$"]
+    answer = _run([AUDIT / "halmos", *proofs, "--json-output", str(report)], "prove", check=False)
     if not report.exists():
         raise AuditError(f"halmos exited with {answer.returncode}:\n{(answer.stdout + answer.stderr)[-2000:]}")
     suites = json.loads(report.read_text())["test_results"].values()
@@ -99,8 +99,9 @@ def findings() -> Counter[tuple[str, str]]:
     """Return slither's findings: (detector, `Contract.element`) → how often."""
     report = CACHE / "slither" / "findings.json"
     report.unlink(missing_ok=True)
-    command = [AUDIT / "slither", ".", "--filter-paths", "tests/forge|node_modules", "--json", str(report)]
-    answer = _run([*command, "--foundry-out-directory", str(report.parent / "out")], "slither", check=False)
+    written = ["--json", str(report), "--foundry-out-directory", str(report.parent / "out")]
+    skipped = ["--filter-paths", "tests/forge|node_modules"]
+    answer = _run([AUDIT / "slither", ".", *skipped, *written], "slither", check=False)
     if not report.exists():
         raise AuditError(f"slither exited with {answer.returncode}:\n{answer.stderr[-2000:]}")
     body = json.loads(report.read_text())
@@ -118,8 +119,7 @@ def findings() -> Counter[tuple[str, str]]:
 def coverage() -> dict[str, Coverage]:
     """Return the coverage of every file of contracts/ that holds code."""
     report = CACHE / "coverage" / "lcov.info"
-    command = [forge(), "coverage", "--exclude-tests", "--report", "lcov", "--report-file", str(report)]
-    _run(command, "coverage")
+    _run([forge(), "coverage", "--exclude-tests", "--report", "lcov", "--report-file", str(report)], "coverage")
     covered: dict[str, Coverage] = {}
     name, counts = "", dict.fromkeys(("LF", "LH", "BRF", "BRH"), 0)
     for line in report.read_text().splitlines():

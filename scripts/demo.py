@@ -40,7 +40,7 @@ from panachain.records.canonical import resources
 from panachain.records.samples import HIV_MEDICINE, sample_bundle, sample_dicom
 from panachain.records.sources import read_source
 from panachain.records.split import MEDIA_TYPE
-from panachain.sdk import Network, open_actor
+from panachain.sdk import Hospital, Network, open_actor
 from panachain.sdk.profiles import create_profile, load_profile
 from panachain.sdk.results.records import OpenedRecord
 from scripts.demo_page import page
@@ -406,6 +406,7 @@ def story(report: Report, folder: Path, source: Path | None) -> bool:
         def search() -> Told:
             create_profile(home, "clinic", Role.HOSPITAL, passphrase, drawn=True)
             clinic = open_actor(network, load_profile(home, "clinic"), passphrase)
+            assert isinstance(clinic, Hospital)
             clinic.register()
             patient.pair("clinic")
             letter = folder / "letter.txt"

@@ -28,7 +28,7 @@ import click
 from panachain.cli.app import LazyGroup, command, current
 from panachain.cli.words import size
 from panachain.errors import DiskError, IntegrityError, UsageError
-from panachain.private_files import make_private_folder, private_file
+from panachain.private_files import make_private_folder, private_file, to_read_alone
 
 LEFT_OUT: Final = frozenset({"follow", "metrics", "nonces"})
 """Folders that are made again."""
@@ -208,7 +208,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         private_file(copy)
         try:
             with (
-                closing(sqlite3.connect(_read_only(path), uri=True, timeout=60)) as source,
+                closing(sqlite3.connect(to_read_alone(path), uri=True, timeout=60)) as source,
                 closing(sqlite3.connect(copy)) as target,
             ):
                 source.backup(target)
@@ -221,15 +221,6 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
             raise IntegrityError(f"{path} is damaged")
         with copy.open("rb") as file:
             yield file
-
-
-def _read_only(path: Path) -> str:
-    """Return the URI by which SQLite opens a file for reading.
-
-    Escaped: of a name with a question mark, a hash or a percent sign it would open another file, and make it if need be
-    (SQLite, "URI filenames"): the backup would be of an empty database.
-    """
-    return f"{path.absolute().as_uri()}?mode=ro"
 
 
 class _InPieces:

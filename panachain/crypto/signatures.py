@@ -160,16 +160,12 @@ class Signatures:
 
     def _send(self) -> None:
         """Write what there is room for."""
-        process = self._process
-        while process is not None and process.stdin is not None and self._unsent:
-            try:
-                written = os.write(process.stdin.fileno(), self._unsent)
-            except BlockingIOError:
-                return
-            except OSError:
-                self._lost()
-                return
-            self._unsent = self._unsent[written:]
+        if self._process is None:
+            return
+        try:
+            self._unsent = beside.send(self._process.stdin, self._unsent)
+        except OSError:
+            self._lost()
 
     def _take(self, seconds: float) -> bool:
         """Take some of the oldest answer, or ask more, waiting so long at most; tell whether anything went on."""

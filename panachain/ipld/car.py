@@ -15,7 +15,7 @@ from typing import BinaryIO, Final
 
 from panachain.errors import IntegrityError
 from panachain.ipld import dagcbor
-from panachain.ipld.cid import CALLER, CID
+from panachain.ipld.cid import CALLER, CID, varint
 
 VERSION: Final = 1
 MAX_HEADER: Final = 1 << 20
@@ -86,16 +86,6 @@ def read_car(file: BinaryIO) -> tuple[list[CID], Iterator[tuple[CID, bytes]]]:
     if size > MAX_HEADER:
         raise IntegrityError(f"the CAR's header states {size} bytes, at most {MAX_HEADER} are read")
     return _roots(dagcbor.decode(_read_exactly(file, size))), _sections(file)
-
-
-def varint(number: int) -> bytes:
-    """Return the shortest unsigned varint."""
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
 
 
 def _roots(fields: object) -> list[CID]:

@@ -178,3 +178,13 @@ def spell(cids: Sequence[CID]) -> None:
         for place, one in enumerate(some):
             end = _GROUPS * (place + 1)
             one.__dict__["_text"] = texts[end - _LENGTH : end]
+
+
+def varint(number: int) -> bytes:
+    """Return the shortest unsigned varint (github.com/multiformats/unsigned-varint), as UnixFS and CAR have it, too."""
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)

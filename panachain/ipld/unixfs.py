@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from panachain.errors import IntegrityError
-from panachain.ipld.cid import CID, DAG_PB, RAW
+from panachain.ipld.cid import CID, DAG_PB, RAW, varint
 
 CHUNK: Final = 1 << 20
 """Bytes of a leaf."""
@@ -104,13 +104,13 @@ def _append(levels: list[list[_Link]], level: int, link: _Link, put: Callable[[C
 
 def _fold(links: list[_Link], put: Callable[[CID, bytes], object]) -> _Link:
     content = sum(link.size for link in links)
-    unixfs = b"\x08\x02" + b"\x18" + _varint(content) + b"".join(b"\x20" + _varint(link.size) for link in links)
+    unixfs = b"\x08\x02" + b"\x18" + varint(content) + b"".join(b"\x20" + varint(link.size) for link in links)
     node = bytearray()
     for link in links:
         raw = bytes(link.cid)
-        body = b"\x0a" + _varint(len(raw)) + raw + b"\x12\x00" + b"\x18" + _varint(link.total)
-        node += b"\x12" + _varint(len(body)) + body
-    node += b"\x0a" + _varint(len(unixfs)) + unixfs
+        body = b"\x0a" + varint(len(raw)) + raw + b"\x12\x00" + b"\x18" + varint(link.total)
+        node += b"\x12" + varint(len(body)) + body
+    node += b"\x0a" + varint(len(unixfs)) + unixfs
     block = bytes(node)
     cid = CID.of(DAG_PB, block)
     put(cid, block)
@@ -210,15 +210,6 @@ def _parse_sizes(unixfs: bytes) -> list[int]:
         size, position = _read_varint(unixfs, position + 1)
         sizes.append(size)
     return sizes
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
 
 
 def _read_varint(data: bytes, position: int) -> tuple[int, int]:

@@ -66,13 +66,14 @@ def disagreement(reading: Reading) -> str:
     """Return in words what the proxies don't agree on; empty where they do."""
     parts = []
     if reading.unconfirmed:
-        parts.append(f"of {_many(reading.unconfirmed, 'envelope')} fewer than {reading.needed} proxies signed")
+        parts.append(f"of {many(reading.unconfirmed, 'envelope')} fewer than {reading.needed} proxies signed")
     if reading.dissents:
-        parts.append(f"{_many(len({one.proxy for one in reading.dissents}), 'proxy', 'proxies')} signed otherwise")
+        parts.append(f"{many(len({one.proxy for one in reading.dissents}), 'proxy', 'proxies')} signed otherwise")
     return "; ".join(parts)
 
 
-def _many(number: int, noun: str, several: str = "") -> str:
+def many(number: int, noun: str, several: str = "") -> str:
+    """Return a number with its noun, in the plural where that is due; `several` is a plural that isn't made by an s."""
     return f"{number:,} {noun if number == 1 else several or f'{noun}s'}"
 
 

@@ -16,7 +16,7 @@ from panachain.consent.explain import PURPOSES
 from panachain.errors import UsageError
 from panachain.model.actors import Address, Role, handle_of
 from panachain.model.scope import Purpose
-from panachain.sdk.log_exports import disagreement
+from panachain.sdk.log_exports import disagreement, many
 from panachain.sdk.readings import Reading
 from panachain.sdk.report_pdf import MOST, Part, Report
 from panachain.sdk.results.listings import LeftOut
@@ -82,11 +82,11 @@ def of_patient(
     doubted = [one for one in found if disagreement(one)]
     late = [one for one in found if one.late]
     summary = [
-        f"{_many(len(served), 'opening')} by {_many(len(people), 'person', 'people')}, "
-        f"{_many(refused, 'refused attempt')}.",
+        f"{many(len(served), 'opening')} by {many(len(people), 'person', 'people')}, "
+        f"{many(refused, 'refused attempt')}.",
         *(
             [
-                f"{_many(len(said), 'more opening')} said by fewer proxies than one takes, and not counted: it failed, "
+                f"{many(len(said), 'more opening')} said by fewer proxies than one takes, and not counted: it failed, "
                 "others keep silent, or one of them lies."
             ]
             * bool(said)
@@ -222,7 +222,7 @@ def of_reader(
         now,
         len(readings),
         (("Reader", _called(name, reader, role)), ("Made", f"{iso(now)} by PanaChain")),
-        (f"{_many(len(readings), 'opening')} of {_many(len(patients), 'patient')}.", *_own_summary(readings, dropped)),
+        (f"{many(len(readings), 'opening')} of {many(len(patients), 'patient')}.", *_own_summary(readings, dropped)),
         (table, _meaning(_OWN_PROVES, _OWN_NOT)),
         complete=_own_complete(readings, dropped),
     )
@@ -284,9 +284,7 @@ def of_house(
         ),
     )
     lacking = (
-        f"{_many(len(absent), 'practitioner')} of ours handed in nothing: what they opened isn't here."
-        if absent
-        else ""
+        f"{many(len(absent), 'practitioner')} of ours handed in nothing: what they opened isn't here." if absent else ""
     )
     patients = {one.reading.patient for one in readings}
     return Report(
@@ -296,8 +294,8 @@ def of_house(
         len(rows),
         (("Hospital", _called(name, house, Role.HOSPITAL)), ("Made", f"{iso(now)} by PanaChain")),
         (
-            f"{_many(len(rows), 'opening')} of {_many(len(patients), 'patient')}, "
-            f"as {_many(len(shares), 'practitioner states', 'practitioners state')}.",
+            f"{many(len(rows), 'opening')} of {many(len(patients), 'patient')}, "
+            f"as {many(len(shares), 'practitioner states', 'practitioners state')}.",
             *([lacking] * bool(lacking)),
             *_stated_summary(readings),
             *_dropped(dropped),
@@ -316,9 +314,9 @@ def _own_row(one: ProvenReading) -> tuple[str, ...]:
 
 def _stated_row(one: StatedReading) -> tuple[str, ...]:
     told = [
-        *([f"{_many(one.there, 'is', 'are')} there"] * bool(one.there)),
-        *([f"{_many(one.missing, 'is', 'are')} not"] * bool(one.missing)),
-        *([f"{_many(one.shared, 'is', 'are')} named more than once"] * bool(one.shared)),
+        *([f"{many(one.there, 'is', 'are')} there"] * bool(one.there)),
+        *([f"{many(one.missing, 'is', 'are')} not"] * bool(one.missing)),
+        *([f"{many(one.shared, 'is', 'are')} named more than once"] * bool(one.shared)),
         *([f"{one.open:,} can't be looked at now"] * bool(one.open)),
     ]
     return (*_row(one.reading), "; ".join(told) or "names none")
@@ -338,11 +336,11 @@ def _row(reading: OwnReading) -> tuple[str, ...]:
 
 
 def _own_proof(one: ProvenReading) -> str:
-    told = [f"yes, by {_many(len(one.proven), 'proxy', 'proxies')}"] * bool(one.proven)
+    told = [f"yes, by {many(len(one.proven), 'proxy', 'proxies')}"] * bool(one.proven)
     told += [f"not in the log of {', '.join(handle_of(proxy, Role.PROXY) for proxy in one.missing)}"] * bool(
         one.missing
     )
-    told += [f"{_many(len(one.open), 'proxy', 'proxies')} can't tell now"] * bool(one.open)
+    told += [f"{many(len(one.open), 'proxy', 'proxies')} can't tell now"] * bool(one.open)
     return "; ".join(told) or "no place in a log is remembered"
 
 
@@ -352,7 +350,7 @@ def _own_summary(readings: Sequence[ProvenReading], dropped: int) -> list[str]:
     return [
         f"{proven:,} of {len(readings):,} are proven by the proxies' logs. "
         "Only the patients' own logs show whether there were others.",
-        *([f"{_many(missing, 'opening')} isn't in a log whose proxy signed it: tell the registrar."] * bool(missing)),
+        *([f"{many(missing, 'opening')} isn't in a log whose proxy signed it: tell the registrar."] * bool(missing)),
         *_dropped(dropped),
     ]
 
@@ -364,13 +362,13 @@ def _stated_summary(readings: Sequence[StatedReading]) -> list[str]:
         "This is what practitioners state, not what is proven. "
         f"{there:,} of {len(readings):,} name places in logs where something was logged; "
         "the patients' own logs show what, and whether there was more.",
-        *([f"{_many(missing, 'opening names', 'openings name')} places that the logs don't have."] * bool(missing)),
-        *([f"{_many(shared, 'opening names', 'openings name')} places that are named more than once."] * bool(shared)),
+        *([f"{many(missing, 'opening names', 'openings name')} places that the logs don't have."] * bool(missing)),
+        *([f"{many(shared, 'opening names', 'openings name')} places that are named more than once."] * bool(shared)),
     ]
 
 
 def _dropped(number: int) -> list[str]:
-    return [f"{_many(number, 'earlier opening')} of the year isn't remembered any more."] * bool(number)
+    return [f"{many(number, 'earlier opening')} of the year isn't remembered any more."] * bool(number)
 
 
 def _own_complete(readings: Sequence[ProvenReading], dropped: int) -> bool:
@@ -390,8 +388,8 @@ def _complete(proofs: Sequence[LogProof], left_out: Sequence[LeftOut], year: int
     running = " The year isn't over: this is up to the day on which it was made." if year_of(now) <= year else ""
     if lacking or left_out:
         return (
-            f"This report may not be complete: {_many(len(lacking), 'log')} of {len(proofs)} couldn't be proven, and "
-            f"{_many(len(left_out), 'thing')} couldn't be looked at. What there is is listed below.{running}"
+            f"This report may not be complete: {many(len(lacking), 'log')} of {len(proofs)} couldn't be proven, and "
+            f"{many(len(left_out), 'thing')} couldn't be looked at. What there is is listed below.{running}"
         )
     if not proofs:
         return f"No permission was ever given, so there was nothing to be proven.{running}"
@@ -409,7 +407,7 @@ def _proofs(proofs: Sequence[LogProof], left_out: Sequence[LeftOut]) -> Part:
         said = (
             "proven: nothing is left out"
             if not lacking
-            else f"not proven for {_many(len(lacking), 'permission')}: {lacking[0].reason}"
+            else f"not proven for {many(len(lacking), 'permission')}: {lacking[0].reason}"
         )
         rows.append(
             (
@@ -477,7 +475,7 @@ def _called(name: str, account: Address, role: Role) -> str:
 
 def _what(one: Reading) -> str:
     scopes = "; ".join(scope_words(one.what)) or "not stated"
-    return f"{scopes}: {_many(len(one.records), 'record')}" if one.records else scopes
+    return f"{scopes}: {many(len(one.records), 'record')}" if one.records else scopes
 
 
 def scope_words(scopes: Iterable[str]) -> list[str]:
@@ -493,12 +491,12 @@ def _happened(one: Reading) -> str:
     if not one.permitted and len(one.proxies) == 1 and one.asked > one.needed:
         told = "refused, says one proxy alone"
     elif not one.permitted:
-        told = f"refused by {_many(len(one.proxies), 'proxy', 'proxies')}"
+        told = f"refused by {many(len(one.proxies), 'proxy', 'proxies')}"
     else:
-        told = f"opened {_many(one.envelopes, 'part')}" if one.envelopes else "opened"
+        told = f"opened {many(one.envelopes, 'part')}" if one.envelopes else "opened"
         told = told if one.is_confirmed else "said to be opened, by too few proxies"
         told += " after the end" if one.late else ""
-        told += f"; signed by {_many(len(one.proxies), 'proxy', 'proxies')}" + (
+        told += f"; signed by {many(len(one.proxies), 'proxy', 'proxies')}" + (
             f", {one.needed} needed" if one.needed else ""
         )
     doubt = disagreement(one)
@@ -515,7 +513,3 @@ def _when(at: int) -> str:
 
 def _short(policy_id: str) -> str:
     return policy_id[:10]
-
-
-def _many(number: int, noun: str, several: str = "") -> str:
-    return f"{number:,} {noun if number == 1 else several or f'{noun}s'}"

@@ -13,9 +13,12 @@ from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv6Address, ip_address
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
 _HANDSHAKE: Final = 5.0
 """Seconds that a TLS handshake may take."""
@@ -64,6 +67,11 @@ def source_of(host: str) -> str:
         return str(parsed.ipv4_mapped)
     # One customer has 2^64 addresses of IPv6, so single ones couldn't be limited.
     return parsed.exploded[:19]
+
+
+def asked_from(request: Request) -> str:
+    """Return the source of whoever sent a request, as `source_of` does; "" where nobody is known."""
+    return source_of(request.client.host) if request.client else ""
 
 
 class Connections:

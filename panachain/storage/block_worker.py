@@ -18,6 +18,7 @@ from typing import Final
 
 from panachain.beside import bound
 from panachain.ipld.cid import CID
+from panachain.private_files import to_read_alone
 from panachain.storage.blocks import TOGETHER
 from panachain.storage.nearby import read_near
 from panachain.version import VERSION
@@ -54,7 +55,7 @@ def main() -> None:
     bound(_MEMORY)
     place = Path(folder)
     # Never made, never written: the store's own process has it open.
-    index = sqlite3.connect(f"{(place / 'index.sqlite').as_uri()}?mode=ro", uri=True, timeout=60, isolation_level=None)
+    index = sqlite3.connect(to_read_alone(place / "index.sqlite"), uri=True, timeout=60, isolation_level=None)
     packs: dict[str, int] = {}
 
     def descriptor(pack: str) -> int:

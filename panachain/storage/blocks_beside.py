@@ -177,15 +177,12 @@ class BlocksBeside:
 
     def _send(self) -> bool:
         """Write what there is room for; tell whether the process is there."""
-        process = self._process
-        while process is not None and process.stdin is not None and self._unsent:
-            try:
-                written = os.write(process.stdin.fileno(), self._unsent)
-            except BlockingIOError:
-                return True
-            except OSError:
-                # What it answered before can be read yet.
-                self._unsent = b""
-                return False
-            self._unsent = self._unsent[written:]
-        return process is not None
+        if self._process is None:
+            return False
+        try:
+            self._unsent = beside.send(self._process.stdin, self._unsent)
+        except OSError:
+            # What it answered before can be read yet.
+            self._unsent = b""
+            return False
+        return True

@@ -68,21 +68,38 @@ def _check(words: list[str]) -> None:
         for word in arguments:
             _check_variable(word)
     elif name == "pana" and arguments[:1] and arguments[0] in LAUNCHED:
-        if arguments[0] == "bench" and not (ROOT / "benchmarks" / f"{arguments[1]}.py").is_file():
-            raise WrongCommandError(f"there is no benchmark {arguments[1]}")
+        if arguments[0] == "bench":
+            _check_script(ROOT / "benchmarks" / f"{arguments[1]}.py", arguments[2:])
     elif name in ("pana", "panachain"):
         parse(arguments)
     elif name in ("python", "python3") and arguments[:1] == ["-m"]:
         if arguments[1] not in ("pytest", "venv"):
             raise WrongCommandError(f"nobody knows the module {arguments[1]}")
     elif name in ("python", "python3"):
-        if not (ROOT / arguments[0]).is_file():
-            raise WrongCommandError(f"there is no {arguments[0]}")
+        _check_script(ROOT / arguments[0], arguments[1:])
     elif name == "ape":
         if arguments[0] != "run" or not (ROOT / "scripts" / f"{arguments[1]}.py").is_file():
             raise WrongCommandError(f"ape has no script {arguments}")
     elif name not in OTHERS and not (ROOT / program).exists():
         raise WrongCommandError(f"nobody knows the program {program}")
+
+
+def _check_script(path: Path, arguments: list[str]) -> None:
+    """Check that a script is there, and that it has the options that it is given; values aren't read."""
+    if not path.is_file():
+        raise WrongCommandError(f"there is no {path.relative_to(ROOT)}")
+    known = options_of(path)
+    for word in arguments:
+        # One that names none hands its arguments on.
+        if known and word.startswith("-") and word.partition("=")[0] not in known | {"--help", "-h"}:
+            raise WrongCommandError(f"{path.relative_to(ROOT)} has no option {word}")
+
+
+def options_of(path: Path) -> frozenset[str]:
+    """Return the options of a script: what it gives to argparse, or what it names where it does without."""
+    code = path.read_text(encoding="utf-8")
+    given = re.findall(r'add_argument\(\s*"(--?[a-z-]+)"', code)
+    return frozenset(given or re.findall(r'"(--[a-z-]+)"', code))
 
 
 def _check_variable(word: str) -> None:

@@ -107,6 +107,8 @@ class TestTheCheckItself:
             "./pana --profile me grant doctor --catgory laboratory --purpose TREAT --until 30d",
             "panachain grant doctor",
             "./pana bench nothing",
+            "./pana bench umbral --rouns 3",
+            "python scripts/mutate_python.py --no-such-option",
             "python nothing.py me",
             "export PANACHAIN_NO_SUCH_THING=1",
             "./pana query",
@@ -126,6 +128,7 @@ class TestTheCheckItself:
             "PANACHAIN_HOME=home ./pana --profile me policies --json > policies.json  # and a comment",
             "./pana --profile me init --role patient && ./pana --profile me register",
             "./pana records",
+            "./pana bench floods --whole 2 --seconds=4",
             "./pana grant --help",
         ],
     )

@@ -1,22 +1,47 @@
-"""Each benchmark runs quickly with `--quick`, and says what a bare machine lacks; no figure fails anything."""
+"""Each benchmark runs quickly with `--quick`, and says what a bare machine lacks; no figure fails anything.
+
+Each script of the folder is named here, so that none is forgotten: what nobody runs breaks when a name changes.
+"""
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from panachain.crypto.umbral import scheme
 from tests.integration.bench_runs import FOLDER, bench, check_rows, finished, has_anvil
 
 pytestmark = pytest.mark.timeout(700)
 ROWS = {
+    "receipts": ["20 receipts proven", "by py-trie and rlp"],
+    "umbral": [
+        *("  wrap", "  check a kfrag", "  re-encrypt", "  a proxy's whole duty"),
+        *("  secp256k1_ecdh", "  secp256k1_ec_pubkey_create", "  secp256k1_ec_pubkey_tweak_mul"),
+    ],
+    "log": ["openings         5000", "audit_seconds", "share_seconds", "inclusion_ms", "hidden           0"],
+    "follow": ["3,000 events, 1 in a transaction", "3,000 events, 30 in a transaction"],
+    "startup": [
+        *("this checkout: `panachain whoami`", "this checkout: its imports alone", "unlock, processor time"),
+        *("`panachain whoami` with an agent, processor time", "`panachain whoami` with an agent against without"),
+    ],
+    "losses": ["openings while two of three proxies are killed in turn"],
+    "persons": ["bundles", "images", "messages"],
+    "blocks": ["upload", "grant", "open", "revoke", "story"],
+    "junk": [
+        "2 groups, 2 requests of rubbish                            2 and 2 let in",
+        *("inbox, before and after", "open, before and after", "requests, before and after", "requests, with both"),
+    ],
+    "consent": ["grant to", "inbox", "SeSPHR", "revoke to refusal by every proxy, only pending"],
     "gas": ["store_1000", "grant_signed", "revoke_signed"],
     "recovery": ["restore: 40 records", "  left out", "rotate: 40 headers", "  contents that have another CID"],
     "emergency": ["break-glass, from request to summary"],
@@ -44,18 +69,42 @@ ROWS = {
 }
 
 
+EACH_TIME = ("gas",)
+DEEP = (
+    *("records", "linkability", "commands", "growth", "portal", "recovery", "emergency"),
+    *("receipts", "umbral", "log"),
+)
+NIGHTLY = ("follow", "startup", "losses", "persons", "blocks", "junk", "consent")
+WITHOUT_CHAIN = ("receipts", "umbral", "log", "startup")
+OTHERWISE = ("stores", "sensitivity", "search", "storage")
+"""Each has a test of its own below."""
+ELSEWHERE = {"floods": "test_flood_benchmark.py"}
+"""It takes minutes, and workers take files."""
+
+
+def test_every_benchmark_is_run_by_one_of_these_tests() -> None:
+    named = sorted([*EACH_TIME, *DEEP, *NIGHTLY, *OTHERWISE, *ELSEWHERE])
+    assert named == sorted(path.stem for path in FOLDER.glob("[a-z]*.py"))
+    assert sorted(ROWS) == sorted(set(named) - set(ELSEWHERE))
+    for texts, names in ((Path(__file__).read_text("utf-8"), OTHERWISE), *_elsewhere()):
+        assert [name for name in names if f'bench("{name}", "--quick"' not in " ".join(texts.split())] == []
+
+
+def _elsewhere() -> Iterator[tuple[str, tuple[str, ...]]]:
+    for name, file in ELSEWHERE.items():
+        yield Path(__file__).with_name(file).read_text("utf-8"), (name,)
+
+
 @pytest.mark.parametrize(
     "name",
     [
-        "gas",
-        *(
-            pytest.param(one, marks=pytest.mark.deep)
-            for one in ("records", "linkability", "commands", "growth", "portal", "recovery", "emergency")
-        ),
+        *EACH_TIME,
+        *(pytest.param(one, marks=pytest.mark.deep) for one in DEEP),
+        *(pytest.param(one, marks=pytest.mark.nightly) for one in NIGHTLY),
     ],
 )
 def test_the_quick_way_prints_every_row(name: str) -> None:
-    if not has_anvil():
+    if name not in WITHOUT_CHAIN and not has_anvil():
         pytest.skip("there is no anvil on this machine")
     check_rows(ROWS[name], bench(name, "--quick"))
 
@@ -169,6 +218,20 @@ runpy.run_path(path, run_name="__main__")
 def test_what_a_machine_lacks_is_told_in_a_line(name: str, modules: list[str], told: str) -> None:
     command = [sys.executable, "-c", LACKING, str(FOLDER / f"{name}.py"), *modules]
     assert finished(command).splitlines()[-1] == f"not measured: this machine lacks {told}"
+
+
+def test_a_kfrag_is_checked_each_time_that_its_check_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    umbral = importlib.import_module("umbral")
+    checked: list[object] = []
+    verifies = scheme.verifies
+    monkeypatch.setattr(scheme, "verifies", lambda *given: [checked.append(given), verifies(*given)][1])
+    check = umbral.steps(scheme, scheme)["check a kfrag"]
+    checked.clear()
+    for _ in range(3):
+        check()
+    # Each has one signature twice (docs/adr/0063-umbral-on-libsecp256k1.md).
+    assert len(checked) == 3
 
 
 class TestStorage:

@@ -485,3 +485,17 @@ def test_only_these_places_start_a_process() -> None:
 )
 def test_that_would_be_seen(source: str, expected: set[str]) -> None:
     assert started_by(source) == expected
+
+
+def test_what_a_pipe_has_no_room_for_is_given_back() -> None:
+    source, sink = os.pipe()
+    os.set_blocking(sink, False)
+    with os.fdopen(source, "rb") as reading, os.fdopen(sink, "wb", buffering=0) as writing:
+        unsent = os.urandom(fcntl.fcntl(sink, fcntl.F_GETPIPE_SZ) + 1000) if sys.platform == "linux" else bytes(1 << 20)
+        left = beside.send(writing, unsent)
+        assert 0 < len(left) < len(unsent)
+        assert os.read(source, len(unsent) - len(left)) + left == unsent
+        assert beside.send(None, left) == left
+        reading.close()
+        with pytest.raises(BrokenPipeError):
+            beside.send(writing, left)

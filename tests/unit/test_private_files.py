@@ -27,6 +27,7 @@ from panachain.private_files import (
     private_file,
     read_regular,
     set_aside,
+    to_read_alone,
     write_private,
 )
 from panachain.records.journal import Journal
@@ -337,7 +338,7 @@ def makes_files_openly(path: Path) -> set[str]:
             found |= {called} - ({called} if "O_EXCL" in given[1] and given[2:] == [str(0o600)] else set())
         if called == "sqlite3.connect" and "private_file(" not in text:
             # What is opened for reading alone is never made.
-            makes = given[0] not in (repr(":memory:"), repr("")) and "?mode=ro" not in given[0]
+            makes = given[0] not in (repr(":memory:"), repr("")) and not given[0].startswith("to_read_alone(")
             found |= {called} if makes else set()
     return found
 
@@ -353,7 +354,7 @@ def test_what_makes_files_openly_is_found(tmp_path: Path) -> None:
     file = tmp_path / "x.py"
     file.write_text(
         "open(a, 'w')\nopen(a, 'rb')\nos.open(a, os.O_CREAT, 0o644)\nb.mkdir()\nsqlite3.connect(a)\n"
-        "sqlite3.connect(':memory:')\nsqlite3.connect('')\nsqlite3.connect(f'{a}?mode=ro', uri=True)\n"
+        "sqlite3.connect(':memory:')\nsqlite3.connect('')\nsqlite3.connect(to_read_alone(a), uri=True)\n"
         "c.mkdir(mode=0o700)\nd.mkdir(0o755)\ne.mkdir(0o700, parents=True)\n"
     )
     assert makes_files_openly(file) == {"open", "os.open", "b.mkdir", "d.mkdir", "e.mkdir", "sqlite3.connect"}
@@ -398,3 +399,16 @@ def test_only_files_of_a_size_are_read_and_nothing_else_is_waited_for(tmp_path: 
             read_regular(tmp_path / name, 4)
     with pytest.raises(FileNotFoundError):
         read_regular(tmp_path / "gone", 4)
+
+
+def test_sqlite_opens_for_reading_alone_the_file_that_is_named_and_makes_none(tmp_path: Path) -> None:
+    named = tmp_path / "a?b#c%20d.sqlite"
+    with pytest.raises(sqlite3.OperationalError):
+        sqlite3.connect(to_read_alone(named), uri=True).execute("SELECT 1 FROM sqlite_master")
+    assert list(tmp_path.iterdir()) == []
+    with closing(sqlite3.connect(named)) as made:
+        made.execute("CREATE TABLE one (number)")
+    with closing(sqlite3.connect(to_read_alone(named), uri=True)) as read:
+        assert read.execute("SELECT name FROM sqlite_master").fetchall() == [("one",)]
+        with pytest.raises(sqlite3.OperationalError):
+            read.execute("INSERT INTO one VALUES (1)")

@@ -23,7 +23,7 @@ from panachain.errors import PanaChainError, RateLimitedError, UsageError
 from panachain.model.actors import Address as Account
 from panachain.proxy import messages
 from panachain.service import problems
-from panachain.service.connections import source_of
+from panachain.service.connections import asked_from
 from panachain.service.http import read_request
 from panachain.service.issuer.service import MAX_ASKED, IssuerService
 from panachain.service.limits import Limiter
@@ -74,7 +74,7 @@ def create_app(service: IssuerService, *, clock: Callable[[], float] = time.mono
     app.add_exception_handler(Exception, _fault)
 
     async def issue(request: Request) -> list[bytes]:
-        source = source_of(request.client.host) if request.client else ""
+        source = asked_from(request)
         again = sources.take(source)
         if again:
             raise RateLimitedError("too many requests from this address within a minute", retry_after=again)

@@ -24,7 +24,7 @@ from panachain.errors import AccessDeniedError, IntegrityError, PanaChainError, 
 from panachain.model.proxy_requests import DepositRequest, SignedRequest
 from panachain.proxy import messages
 from panachain.service import problems
-from panachain.service.connections import source_of
+from panachain.service.connections import asked_from
 from panachain.service.http import Place, Room, read_request
 from panachain.service.limits import Limiter
 from panachain.service.pool import FairPool
@@ -152,7 +152,7 @@ class _Front:
     # Endpoints
 
     async def _reencrypt(self, request: Request) -> Response:
-        source = _source(request)
+        source = asked_from(request)
         with self._small.place() as place, self._judged(source) as judged:
             body = await self._body(request, place)
             admitted = await self._at_door(source, lambda: self._signed(messages.parse_reencrypt, body))
@@ -174,7 +174,7 @@ class _Front:
     async def _deposit(self, request: Request) -> Response:
         length = request.headers.get("content-length", "")
         room = self._small if length.isdecimal() and int(length[:20]) <= _SMALL else self._large
-        source = _source(request)
+        source = asked_from(request)
         with room.place() as place, self._judged(source):
             body = await self._body(request, place, messages.MAX_DEPOSIT + _ENVELOPE)
 
@@ -209,57 +209,57 @@ class _Front:
     async def _revoke(self, request: Request) -> Response:
         with self._small.place() as place:
             policy_id = _formed(messages.parse_revoke, await self._fields(request, place))
-            return JSONResponse(await self._revocations.run(_source(request), self._service.revoke, policy_id))
+            return JSONResponse(await self._revocations.run(asked_from(request), self._service.revoke, policy_id))
 
     async def _delete(self, request: Request) -> Response:
         with self._small.place() as place:
             revocation = _formed(messages.parse_delete, await self._fields(request, place))
-            return JSONResponse(await self._revocations.run(_source(request), self._service.delete, revocation))
+            return JSONResponse(await self._revocations.run(asked_from(request), self._service.delete, revocation))
 
     async def _receipts(self, request: Request) -> Response:
         with self._small.place() as place:
             body = await self._body(request, place)
-            admitted = await self._at_door(_source(request), lambda: self._signed(messages.parse_receipts, body))
+            admitted = await self._at_door(asked_from(request), lambda: self._signed(messages.parse_receipts, body))
             self._check_rate(admitted.policy_id)
             return JSONResponse(await self._look.run(admitted.policy_id, self._service.receipts, admitted))
 
     async def _proof(self, request: Request) -> Response:
         with self._small.place() as place:
             body = await self._body(request, place)
-            admitted = await self._at_door(_source(request), lambda: self._signed(messages.parse_receipts, body))
+            admitted = await self._at_door(asked_from(request), lambda: self._signed(messages.parse_receipts, body))
             self._check_rate(admitted.policy_id)
             answer = await self._look.run(admitted.policy_id, self._service.proof, admitted)
             return Response(messages.canonical(answer), media_type="application/json")
 
     async def _checkpoint(self, request: Request) -> Response:
-        note = await self._look.run(_source(request), self._service.log.checkpoint)
+        note = await self._look.run(asked_from(request), self._service.log.checkpoint)
         return Response(note, media_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-store"})
 
     async def _tile(self, request: Request) -> Response:
         parts = request.path_params
-        hashes = await self._look.run(_source(request), self._service.log.tile, parts["level"], parts["rest"])
+        hashes = await self._look.run(asked_from(request), self._service.log.tile, parts["level"], parts["rest"])
         return Response(hashes, media_type="application/octet-stream")
 
     async def _cosign(self, request: Request) -> Response:
         with self._small.place() as place:
             body = await self._body(request, place, MAX_NOTE)
-            known, lines = await self._door.run(_source(request), self._service.cosign, body, kind="form")
+            known, lines = await self._door.run(asked_from(request), self._service.cosign, body, kind="form")
         if known is not None:
             return Response(f"{known}\n", status_code=_CONFLICT, media_type="text/x.tlog.size")
         return Response(lines, media_type="text/plain; charset=utf-8")
 
     async def _head(self, request: Request) -> Response:
-        return JSONResponse(await self._look.run(_source(request), self._service.head))
+        return JSONResponse(await self._look.run(asked_from(request), self._service.head))
 
     async def _health(self, _: Request) -> Response:
         return JSONResponse({"schema": "panachain/health/1", "proxy": self._service.address})
 
     async def _ready(self, request: Request) -> Response:
-        return JSONResponse(await self._look.run(_source(request), self._service.ready))
+        return JSONResponse(await self._look.run(asked_from(request), self._service.ready))
 
     async def _metrics_text(self, request: Request) -> Response:
-        sequence, head_age = await self._look.run(_source(request), self._service.gauges)
-        text = await self._look.run(_source(request), self._metrics.text, sequence, head_age)
+        sequence, head_age = await self._look.run(asked_from(request), self._service.gauges)
+        text = await self._look.run(asked_from(request), self._metrics.text, sequence, head_age)
         return Response(text, media_type=metrics.CONTENT_TYPE)
 
     # Refusals that no endpoint makes
@@ -342,7 +342,7 @@ class _Front:
         return endpoint
 
     def _check_address(self, request: Request, weight: int = 1) -> None:
-        wait = self._addresses.take(_source(request), weight)
+        wait = self._addresses.take(asked_from(request), weight)
         if wait:
             raise RateLimitedError("too many requests from this network address", retry_after=wait)
 
@@ -350,10 +350,6 @@ class _Front:
         wait = self._senders.take(sender)
         if wait:
             raise RateLimitedError("too many requests of this signer", retry_after=wait)
-
-
-def _source(request: Request) -> str:
-    return source_of(request.client.host) if request.client else ""
 
 
 def _formed(parse: Callable[[Any], T], value: Any) -> T:

@@ -30,7 +30,7 @@ from panachain.model.sizes import HASH_SIZE
 from panachain.model.transactions import Call, Grant
 from panachain.proxy import messages
 from panachain.service import problems
-from panachain.service.connections import source_of
+from panachain.service.connections import asked_from
 from panachain.service.http import read_request
 from panachain.service.limits import Limiter
 from panachain.service.pool import FairPool
@@ -213,7 +213,7 @@ class _Desk:
 
     async def look(self, request: Request, function: Callable[[], T]) -> T:
         """Return what a function returns that only looks; raises UnavailableError where too many wait."""
-        return await self._looks.run(_source(request), function)
+        return await self._looks.run(asked_from(request), function)
 
     async def answer(
         self, request: Request, model: type[Parsed], order: Callable[[Parsed], Order], *, urgent: bool
@@ -242,7 +242,7 @@ class _Desk:
 
     def _limit(self, request: Request, *, urgent: bool) -> None:
         limiter = self._urgent if urgent else self._others
-        again = limiter.take(_source(request))
+        again = limiter.take(asked_from(request))
         if again:
             raise RateLimitedError("too many requests from this address within a minute", retry_after=again)
 
@@ -258,10 +258,6 @@ class _Desk:
         lines.append("# TYPE panachain_relay_waiting gauge")
         lines.append(f"panachain_relay_waiting {self._service.waiting()}")
         return "\n".join(lines) + "\n"
-
-
-def _source(request: Request) -> str:
-    return source_of(request.client.host) if request.client else ""
 
 
 def _parse(content: bytes, model: type[Parsed]) -> Parsed:

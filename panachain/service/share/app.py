@@ -21,7 +21,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from panachain.errors import PanaChainError, RateLimitedError, UnknownActorError
 from panachain.service import problems
-from panachain.service.connections import source_of
+from panachain.service.connections import asked_from
 from panachain.service.http import read_request
 from panachain.service.limits import Limiter
 from panachain.service.pool import FairPool
@@ -75,7 +75,7 @@ def create_app(shelf: Shelf, *, url: str, clock: Callable[[], float] = time.mono
     app.add_exception_handler(Exception, _fault)
 
     async def run(request: Request, function: Callable[..., Response], *arguments: object) -> Response:
-        source = source_of(request.client.host) if request.client else ""
+        source = asked_from(request)
         again = sources.take(source)
         try:
             if again:
