@@ -15,16 +15,17 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from panachain.errors import DiskError
 from panachain.model.actors import Address
-from panachain.private_files import open_private, private_file
+from panachain.private_files import open_private
 from panachain.records import journal_erased, journal_followed, journal_resources, journal_unsent, journal_withdrawn
 from panachain.records.journal_erased import Erasing, JournalErasures
+from panachain.records.journal_file import damage, open_file
 from panachain.records.journal_followed import FollowedOrders
 from panachain.records.journal_overview import JournalOverview
 from panachain.records.journal_resources import KnownResource, KnownResources
@@ -344,9 +345,7 @@ class Journal:
         """
         self._path = path
         try:
-            # The journal tells which patients this hospital has and which files are theirs.
-            private_file(path)
-            self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
+            self._db = open_file(path)
             self._db.execute("PRAGMA journal_mode=WAL")
             # A batch that the disk lost after its transaction was sent couldn't be found again.
             self._db.execute("PRAGMA synchronous=FULL")
@@ -361,7 +360,8 @@ class Journal:
             )
             journal_erased.prepare(self._db)
         except (OSError, sqlite3.Error) as exc:
-            raise DiskError(f"the upload journal {path} can't be opened: {exc}; nothing was published") from exc
+            told = DiskError(f"the upload journal {path} can't be opened: {exc}; nothing was published")
+            raise damage(path, exc) or told from exc
         self.erasures = JournalErasures(self._db, self._writing)
         self.unsent = UnsentBatches(self._db, self._writing)
         self.adopted = Adopted(self._db, self._writing, [self.erasures.forget, self.unsent.forget])
@@ -611,7 +611,11 @@ class Journal:
             self._db.execute("BEGIN IMMEDIATE")
             yield
             self._db.execute("COMMIT")
-        except sqlite3.Error as exc:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise DiskError(f"the upload journal can't be written: {exc}; it is as it was") from exc
+        except BaseException as exc:
+            # What is damaged may not even be rolled back: SQLite does so when the file is opened again.
+            with suppress(sqlite3.Error, DiskError):
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+            if isinstance(exc, sqlite3.Error):
+                raise DiskError(f"the upload journal can't be written: {exc}; it is as it was") from exc
+            raise

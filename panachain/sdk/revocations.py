@@ -242,7 +242,11 @@ class Revocations:
         Args:
             lacking: for each unfinished policy how many proxies lack their share.
         """
-        findings, orders = Findings(), self._orders.all()
+        findings, orders, damaged = Findings(), dict[PolicyId, Order](), list[LeftOut]()
+        try:
+            orders = self._orders.all()
+        except ConfigurationError as exc:
+            damaged.append(LeftOut("file", "revoked.json", f"{exc}: {exc.hint}"))
         generations = cache(lambda: self._lanes.generations(findings))
         own_policies = self._policies.readable()
         views = [
@@ -256,7 +260,7 @@ class Revocations:
         ]
         # Whoever withholds it hides how far rotations have come, and nothing else.
         lost = [LeftOut("pairing", one.hospital, f"{one.what}: {one.error}") for one in findings.omissions]
-        return Listing(views, [*own_policies.left_out, *lost])
+        return Listing(views, [*own_policies.left_out, *lost, *damaged])
 
     def settle(self, progress: Progress | None = None) -> tuple[list[PolicyView], list[PanaChainError]]:
         """Grant anew what a rotation left on the old lanes, and ask those proxies again that were down at R2.

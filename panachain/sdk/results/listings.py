@@ -26,7 +26,8 @@ class LeftOut:
     """
 
     kind: str
-    """`policy`, `request`, `group`, `pairing`, `proxy`, `record` or `link`, and of what leaked `key block`."""
+    """`policy`, `request`, `group`, `pairing`, `proxy`, `record` or `link`, of what leaked `key block`, and `file` of
+    what this machine keeps."""
     item: str
     """The policy's ID, the request's number, the group's handle, the account of the paired hospital or of the proxy,
     the CID of the record's header, or the beginning of the link's name."""

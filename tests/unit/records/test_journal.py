@@ -92,7 +92,7 @@ def test_mined_batches_may_vanish(journal: Journal) -> None:
 
 def test_a_journal_that_is_no_database_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "journal.sqlite").write_bytes(b"no database" * 100)
-    with pytest.raises(DiskError, match="can't be opened"):
+    with pytest.raises(DiskError, match="is damaged"):
         Journal(tmp_path / "journal.sqlite")
 
 

@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import pytest
 
-from panachain.errors import ConfigurationError, DiskError, IntegrityError
+from panachain.errors import DiskError
 from panachain.model.actors import PolicyId
 from panachain.model.policy import Receipt
 from panachain.sdk.deletion_receipts import DeletionReceipts
@@ -78,24 +78,54 @@ def test_one_that_was_changed_on_disk_does_not_count(
     assert name in fields
     fields[name] = value
     path.write_text(json.dumps(content))
-    with pytest.raises(IntegrityError):
-        DeletionReceipts(path, domain).of(policy_id)
+    kept = DeletionReceipts(path, domain)
+    # The others do.
+    assert len(kept.of(policy_id)[0]) == PROXIES - 1
+    kept.add(policy_id, receipts)
+    assert set(kept.of(policy_id)[0]) == set(receipts)
 
 
 def test_of_another_network_do_not_count(signed: tuple[PolicyId, tuple[Receipt, ...], bytes], tmp_path: Path) -> None:
     policy_id, receipts, _ = signed
     kept = DeletionReceipts(tmp_path / "revocations.json", bytes(32))
     kept.add(policy_id, receipts)
-    with pytest.raises(IntegrityError):
-        kept.of(policy_id)
+    assert kept.of(policy_id) == ((), False)
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff"])
-def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b'{"policies": []}', b"[" * 9000])
+def test_a_damaged_file_is_named_and_set_aside_by_the_next_change(
+    signed: tuple[PolicyId, tuple[Receipt, ...], bytes],
+    tmp_path: Path,
+    content: bytes,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    policy_id, receipts, domain = signed
     path = tmp_path / "revocations.json"
     path.write_bytes(content)
-    with pytest.raises(ConfigurationError, match=r"revocations\.json can't be read"):
-        DeletionReceipts(path, bytes(32)).of(OTHER)
+    kept = DeletionReceipts(path, domain)
+    assert kept.of(policy_id) == ((), False)
+    assert "revocations.json can't be read" in caplog.text
+    assert path.read_bytes() == content
+    kept.add(policy_id, receipts)
+    assert set(kept.of(policy_id)[0]) == set(receipts)
+    assert (tmp_path / "revocations.json.damaged").read_bytes() == content
+
+
+@pytest.mark.parametrize("entry", [7, {}, {"receipts": 7, "rewrapped": True}, {"receipts": [7, {}], "rewrapped": True}])
+def test_a_damaged_row_costs_no_other_policys(
+    signed: tuple[PolicyId, tuple[Receipt, ...], bytes], tmp_path: Path, entry: object
+) -> None:
+    policy_id, receipts, domain = signed
+    path = tmp_path / "revocations.json"
+    kept = DeletionReceipts(path, domain)
+    kept.add(policy_id, receipts)
+    content = json.loads(path.read_bytes())
+    content["policies"][OTHER] = entry
+    path.write_text(json.dumps(content))
+    assert set(kept.of(policy_id)[0]) == set(receipts)
+    assert kept.of(OTHER)[0] == ()
+    kept.rewrapped(OTHER)
+    assert kept.of(OTHER) == ((), True)
 
 
 def test_a_full_disk_is_an_error_of_its_own(tmp_path: Path) -> None:
