@@ -434,8 +434,8 @@ def settle() -> None:
     """Finish what was interrupted: shares and deletions that a proxy missed, storage transactions that aren't on chain.
 
     Grants that have waited long enough are sent. One that failed before it came on chain isn't: that takes the same
-    grant again. A hospital's records that were sealed before their patient gave new keys to lanes aren't sent either:
-    they are named, until their files are uploaded again.
+    grant again. A hospital's records that were sealed before their patient changed keys aren't sent either: they are
+    named, until their files are uploaded again.
     """
     from panachain.sdk.hospital import Hospital
     from panachain.sdk.results.uploads import SettleReport

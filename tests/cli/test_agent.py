@@ -33,6 +33,8 @@ def home(environment: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     place = tmp_path / "home"
     for name, role in (("me", Role.PATIENT), ("clinic", Role.HOSPITAL)):
         create_profile(place, name, role, PASSPHRASE)
+    # Without one `whoami` shows the card alone, and opens nothing.
+    (place / "network.json").touch(mode=0o600)
     file = tmp_path / "pass"
     file.touch(mode=0o600)
     file.write_text(PASSPHRASE)

@@ -83,7 +83,7 @@ def test_the_patient_is_told_what_others_do_not_find(world: World, evil: EvilHos
     opening = again(world).records()
     assert hidden in read(opening)
     (told,) = [str(one) for one in opening.notices if f"category {scope}" in one.what]
-    assert f"1 records, such as {hidden}, aren't in it" in told
+    assert f"not in it: 1 record, such as {hidden}; nobody who was granted it" in told
 
 
 def test_a_rotation_asks_for_it_with_the_rest(world: World, evil: EvilHospital) -> None:

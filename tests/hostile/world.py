@@ -438,7 +438,7 @@ class Hostile:
         opening = again(self.world).records()
         with suppress(PartlyDoneError):
             list(opening)
-        told = [str(one) for one in opening.notices if "that were here" in one.error.args[0]]
+        told = [str(one) for one in opening.notices if " here, such as " in one.error.args[0]]
         told += [str(one) for one in opening.omissions if one.what.startswith("storage transaction")]
         if self.vanished and not any(self.evil.address in text for text in told):
             raise Broken(f"nobody is told that {self.vanished} vanished: {told}")

@@ -171,8 +171,9 @@ class Matcher:
         return any(map(self._closes, found))
 
     def _look(self, system: str, code: str, display: str) -> tuple[Finding, ...]:
-        # Long texts don't come again, and would fill the memory.
-        return (self._remembered if len(display) <= _SHORT else self._match)(system, code, display)
+        # What is long doesn't come again, and would fill the memory: a text as well as what stands in a code's place.
+        is_short = len(system) + len(code) + len(display) <= _SHORT
+        return (self._remembered if is_short else self._match)(system, code, display)
 
     def _is_near(self, value: str) -> bool:
         return any(self._closes(one) for name in _NUMBERED for one in _by_number(name, value))

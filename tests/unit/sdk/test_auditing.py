@@ -317,7 +317,7 @@ class TestARecordThatMoved:
         monkeypatch.setattr("panachain.sdk.lanes.locate_beside", nothing_there)
         opening = again(world).records()
         assert len(list(opening)) == 1
-        assert ["whoever was granted it doesn't find them" in str(one) for one in opening.notices] == [True]
+        assert ["nobody who was granted it finds that" in str(one) for one in opening.notices] == [True]
         assert self.since(world, record) == [since] != [0]
 
     @pytest.mark.parametrize("former", [False, True])

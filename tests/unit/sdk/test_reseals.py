@@ -43,7 +43,7 @@ def test_a_record_of_somebody_else_is_not_moved_and_the_other_orders_are_followe
     mine = contents(world)
     bad = order(world, foreign, mine[0], key=b"k" * 32)
     ask(world, bad, order(world, mine[1]))
-    with pytest.raises(PartlyDoneError, match="aren't this patient's") as caught:
+    with pytest.raises(PartlyDoneError, match="2 records not of this patient") as caught:
         again(world, "hospital").rewrap()
     report: Any = caught.value.result
     assert (report.resealed, len(report.omissions)) == (1, 1)
