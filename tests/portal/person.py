@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from playwright.sync_api import ElementHandle, Locator, expect
 
@@ -40,10 +40,24 @@ class Viewed(str):
     __slots__ = ()
 
 
+class Several(Viewed):
+    """What the viewer says of more than one; catalogues know it by what is said of one."""
+
+    __slots__ = ("one",)
+
+    def __new__(cls, one: str, several: str) -> Self:
+        """Take both as the viewer's code has them."""
+        made = super().__new__(cls, several)
+        made.one = one
+        return made
+
+
 def speaker(language: str) -> Callable[[str], str]:
     """Return what translates the portal's texts, and the viewer's."""
 
     def say(text: str) -> str:
+        if isinstance(text, Several):
+            return translations(language).ngettext(text.one, text, 2)
         if isinstance(text, Viewed):
             return translations(language).gettext(text)
         with i18n.speaking(language):

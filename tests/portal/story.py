@@ -14,7 +14,7 @@ from typing import Final
 
 from panachain.records.samples import sample_bundle, sample_dicom
 from tests.portal import showing
-from tests.portal.person import Name, Person, Viewed
+from tests.portal.person import Name, Person, Several, Viewed
 
 PEOPLE: Final = ("patient", "hospital", "clinician", "researcher", "registrar")
 """Who takes part; their profiles are called so."""
@@ -217,7 +217,7 @@ def looks(clinician: Person) -> None:
     )
     clinician.follow(Viewed("Laboratory"))
     clinician.sees_picture(Name("Cholesterol in LDL, mg/dL"))
-    clinician.follow(Viewed("All of it: %(number)s values"), number=11)
+    clinician.follow(Several("All of it: %(num)s value", "All of it: %(num)s values"), num=11)
     clinician.sees_picture(Name("Creatinine, mg/dL"))
     clinician.sees(Name("1.02"))
     clinician.follow(Viewed("Imaging"))
